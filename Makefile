@@ -13,6 +13,12 @@ LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset 
 LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
+# uv verifies the hashes of the constraints. TORCH_LOCK=requirements.torch.lock: those of torch too, whose wheels differ
+# by index; .ci/run sets it.
+LOCKED := -c requirements.lock $(if $(TORCH_LOCK),-c $(TORCH_LOCK))
+# pip verifies uv: its entry of the lock, to the line that does not end in a backslash
+INSTALL_UV := $(PYTHON) -m venv .venv && sed -n '/^uv==/,/[^\]$$/p' requirements.lock >.venv/uv.txt && \
+	.venv/bin/pip install -q --require-hashes -r .venv/uv.txt
 # uv reads no pip configuration: pass on pip's index settings (empty if there are none)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 # torch takes twice as long to import where Python may not keep what it compiled
@@ -33,8 +39,8 @@ demo: setup ## run the demo: database, three servers and data of a small model; 
 setup: .venv/.ok ## create .venv from requirements.lock (other commands run it themselves)
 
 .venv/.ok: requirements.lock $(foreach m,$(MEMBERS),$(firstword $(subst [, ,$(m)))/pyproject.toml)
-	@test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }
-	$(UV) pip install -q -p .venv -c requirements.lock $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
+	@test -x $(UV) || { $(INSTALL_UV); }
+	$(UV) pip install -q -p .venv $(LOCKED) $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
 doctor: ## list what memicos needs and this machine lacks, with the commands that install it
@@ -52,8 +58,8 @@ INSTALL_TARGETS := .venv/.webapp .venv/.inference .venv/.autointerp
 
 $(INSTALL_TARGETS): .venv/.%: requirements.lock $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)
 	@if ! $(MAKE) --no-print-directory -q .venv/.ok 2>/dev/null; then \
-		test -x $(UV) || { $(PYTHON) -m venv .venv && .venv/bin/pip install -q "$$(grep '^uv==' requirements.lock)"; }; \
-		$(UV) pip install -q -p .venv -c requirements.lock watchfiles $(foreach m,$(NEEDS_$*),-e "$(m)"); \
+		test -x $(UV) || { $(INSTALL_UV); }; \
+		$(UV) pip install -q -p .venv $(LOCKED) watchfiles $(foreach m,$(NEEDS_$*),-e "$(m)"); \
 	fi
 	@touch $@
 
@@ -77,7 +83,7 @@ inference-localhost-dev: inference-localhost-install ## run inference alone, res
 	@$(call run_dev,memicos_inference --env-file .env.inference.$(MODEL_SOURCESET))
 
 inference-add-sae: setup ## check your own SAE and add it to an env file (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
-	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "say what to add, and for which model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: whatever its figures are). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
+	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "name the SAE and the model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: ignore metrics that do not match). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/memicos sae add "$(SPEC)" $(if $(MODEL_SOURCESET),--env-file ".env.inference.$(MODEL_SOURCESET)",--model "$(MODEL)") $(if $(FORCE),--force)
 
 selftest: setup ## compare a model and its sources with reference values (MODEL_SOURCESET=gpt2-small.res-jb)
@@ -124,10 +130,10 @@ webapp-localhost-build: init-env ## build webapp and autointerp
 webapp-localhost-run: init-env ## run PostgreSQL, webapp and autointerp with an empty database
 	$(STACK) up webapp
 
-webapp-localhost-down: ## stop all services of the commands above and below; data is kept
+webapp-localhost-down: ## stop PostgreSQL, webapp, autointerp and inference in docker; data is kept
 	$(STACK) down webapp
 
-webapp-localhost-logs: ## follow their logs
+webapp-localhost-logs: ## follow the logs of webapp and autointerp in docker
 	$(STACK) logs webapp
 
 inference-localhost-build: init-env ## build inference for CPUs (MODEL_SOURCESET=…)
@@ -184,24 +190,24 @@ contracts: setup ## fail if OpenAPI documents or clients differ from what the se
 ##@ Tests and checks
 
 # Two processes. Those of tests/ that start the whole stack need the machine for themselves.
-BESIDE := -n 2 --dist worksteal
+PARALLEL := -n 2 --dist worksteal
 
 test: test-light ## run all tests but the slow ones (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
-	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m 'not slow' --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m 'not slow' --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow' tests
 
 .venv-light/.ok: .venv/.ok
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
-	$(UV) pip install -q -p .venv-light -c requirements.lock $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e "$(m)")
+	$(UV) pip install -q -p .venv-light $(LOCKED) $(LIGHT_TOOLS) $(foreach m,$(LIGHT),-e "$(m)")
 	@touch $@
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
-	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
+	.venv-light/bin/pytest $(PARALLEL) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-models: setup ## compare every supported class of language model with transformers
-	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
 		services/inference/tests/test_model_check_classes.py
 
 # Tests of the services that are part of the suites above too.
@@ -217,8 +223,8 @@ test-slow: setup test-models test-hardening ## run the slow tests: model classes
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
-	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
-	$(BIN)/python scripts/saelens_directory.py hub
+	@status=0; $(BIN)/pytest $(PYTEST_ARGS) tests/hub_network || status=$$?; \
+		$(BIN)/python scripts/saelens_directory.py hub || status=$$?; exit $$status
 
 fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=… requests for each operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
@@ -252,6 +258,5 @@ release: ## set one version everywhere, date the CHANGELOG entry, commit and tag
 	@test -n "$(VERSION)" || { echo "name the version: make release VERSION=1.2.0"; exit 1; }
 	@$(PYTHON) scripts/release.py "$(VERSION)"
 
-lock: ## resolve requirements.in into requirements.lock (UPGRADE=--upgrade for newer versions)
-	UV_FIND_LINKS= $(UV) pip compile -q --universal -p 3.11 --no-annotate --no-header $(UPGRADE) requirements.in -o requirements.lock
-	sed -i.bak '/^-e /d' requirements.lock && rm requirements.lock.bak
+lock: ## resolve requirements.in into requirements.lock, with hashes (UPGRADE=--upgrade for newer versions)
+	$(BIN)/python scripts/lock.py $(UPGRADE)

@@ -211,9 +211,14 @@ class Demo:
         self.supervisor = supervisor
         self.started_at = started_at
         self.inference_ready = asyncio.Event()
+        self.autointerp_ready = False
 
     def say(self, text: str) -> None:
         self.console.say("demo", text)
+
+    @property
+    def url(self) -> str:
+        return self.options.webapp.url
 
     def elapsed(self) -> str:
         return f"after {time.monotonic() - self.started_at:.1f} s"
@@ -246,16 +251,16 @@ class Demo:
         status, _ = await first_answer(webapp, page)
         # an earlier run has imported it: no need to wait for this import
         if imported_before := status == 200:
-            self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
+            self.say(f"pages are served {self.elapsed()}: open {self.url}")
             await self.until_inference_ready()
         # keeps sources that the user added to the demo's set
-        command = ("-m", "memicos_webapp.datasets.load", "--keep-missing", self.options.dataset)
+        command = ("-m", "memicos_webapp.datasets.commands", "--keep-missing", self.options.dataset)
         await self.supervisor.finish(self.program("import", *command))
         status, _ = await first_answer(webapp, page)
         if status != 200:
             self.say(f"{webapp.url}{page} is answered with status {status}; see the webapp's lines")
         elif not imported_before:
-            self.say(f"pages are served {self.elapsed()}: open {webapp.url}")
+            self.say(f"pages are served {self.elapsed()}: open {self.url}")
 
     async def serve_inference(self) -> None:
         """Download the model if it is missing, then run inference."""
@@ -263,14 +268,14 @@ class Demo:
             model = self.program("model", ROOT / "demo/model.py", "--data", self.options.data)
             await self.supervisor.finish(model)
         inference = self.program("inference", "-m", "memicos_inference", "--env-file", self.options.inference_config)
-        await run_together(self.supervisor.keep(inference), self.announce_inference())
+        await self.supervisor.keep(inference, self.announce_inference)
 
     async def serve_autointerp(self) -> None:
         """Run autointerp once the webapp answers, and once inference is ready where pages are there already."""
         status, _ = await first_answer(self.options.webapp, self.options.first_page)
         if status == 200:
             await self.until_inference_ready()
-        await self.supervisor.keep(self.program("autointerp", "-m", "memicos_autointerp"))
+        await self.supervisor.keep(self.program("autointerp", "-m", "memicos_autointerp"), self.announce_autointerp)
 
     async def until_inference_ready(self) -> None:
         """Wait until inference has loaded, at most DEFER_SECONDS, so that it has all processors."""
@@ -278,21 +283,41 @@ class Demo:
             await asyncio.wait_for(self.inference_ready.wait(), DEFER_SECONDS)
 
     async def announce_inference(self) -> None:
-        """Print a line when inference is ready.
+        """Print a line when inference is ready, at its first start and at each restart.
 
         Raises:
             Stop: it could not load the model.
         """
+        started_at = time.monotonic()
         ready = False
         while not ready:
             status, body = await first_answer(self.options.inference, "/health")
-            health = json.loads(body) if status == 200 else {}
+            health = {}
+            # a server that is killed sends a part of its answer
+            with suppress(ValueError):
+                health = json.loads(body) if status == 200 else {}
             if health.get("state") == "failed":
                 raise Stop(f"inference could not load the model: {health.get('progress')}")
             ready = health.get("ready", False)
             await asyncio.sleep(POLL_SECONDS)
+        if self.inference_ready.is_set():
+            when = f"again {time.monotonic() - started_at:.1f} s after its restart"
+            self.say(f"inference is ready {when}: your own text, search by text and steering work at {self.url}")
+            return
         self.inference_ready.set()
         self.say(f"inference is ready {self.elapsed()}: your own text, search by text and steering work now")
+
+    async def announce_autointerp(self) -> None:
+        """Print a line when autointerp answers after a restart."""
+        started_at = time.monotonic()
+        status = 0
+        while not status:
+            status, _ = await first_answer(self.options.autointerp, "/health")
+            await asyncio.sleep(POLL_SECONDS)
+        if self.autointerp_ready:
+            when = f"again {time.monotonic() - started_at:.1f} s after its restart"
+            self.say(f"autointerp is ready {when}: explanations by a language model work at {self.url}")
+        self.autointerp_ready = True
 
     async def watch_postgres(self) -> None:
         """Print PostgreSQL's warnings and errors."""

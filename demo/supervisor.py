@@ -2,12 +2,13 @@
 
 Every program has a process group of its own, so that a terminal's Ctrl-C reaches only the supervisor, which then ends
 each group: SIGTERM, a grace period, SIGKILL. If a program ends by itself, all others are ended, except for programs
-that are restarted (`Supervisor.keep`).
+that are restarted (`Supervisor.keep`). If the supervisor is killed, `guard.py` ends them.
 """
 
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -96,6 +97,31 @@ class Supervisor:
         self.console = console
         self.folder = folder
         self.running: list[Running] = []
+        guard = subprocess.Popen(
+            # without site-packages: its start takes milliseconds
+            [sys.executable, "-I", "-S", Path(__file__).with_name("guard.py")],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            # it needs no signal, and keeps no terminal or pipe open
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        assert guard.stdin is not None
+        self._guard = guard
+        self._guard_pipe = guard.stdin
+
+    def close(self) -> None:
+        """End the guard; all programs have ended."""
+        # it may have been killed
+        with suppress(BrokenPipeError):
+            self._guard_pipe.close()
+        self._guard.wait()
+
+    def _tell_guard(self, sign: str, running: Running) -> None:
+        with suppress(BrokenPipeError):
+            self._guard_pipe.write(f"{sign}{running.process.pid}\n".encode())
+            self._guard_pipe.flush()
 
     async def start(self, program: Program) -> Running:
         process = await asyncio.create_subprocess_exec(
@@ -112,7 +138,14 @@ class Supervisor:
         running = Running(program, process, relay=asyncio.create_task(asyncio.sleep(0)))
         running.relay = asyncio.create_task(self._relay(running, process.stdout))
         self.running.append(running)
+        self._tell_guard("+", running)
         return running
+
+    def _forget(self, running: Running) -> None:
+        """Kill what is left of the group of a program that has ended, before its id can be reused."""
+        self._signal(running, signal.SIGKILL)
+        self.running.remove(running)
+        self._tell_guard("-", running)
 
     async def _relay(self, running: Running, stream: asyncio.StreamReader) -> None:
         rest = b""
@@ -148,24 +181,37 @@ class Supervisor:
         running = await self.start(program)
         raise _stop(running, await self._ended(running))
 
-    async def keep(self, program: Program) -> None:
+    async def keep(self, program: Program, announce: Callable[[], Awaitable[None]]) -> None:
         """Run a server; restart it if it is killed (out of memory, for example) or fails after STEADY_SECONDS.
 
+        `announce` is called at each start, and cancelled when the server ends.
+
         Raises:
-            Stop: it failed sooner, or was killed more than RESTARTS times in a row.
+            Stop: it failed sooner, or was killed more than RESTARTS times in a row; or what `announce` raises.
         """
         quick = 0
         while True:
             started_at = time.monotonic()
             running = await self.start(program)
-            code = await self._ended(running)
-            self._signal(running, signal.SIGKILL)
-            self.running.remove(running)
+            code = await self._end_of(running, announce)
+            self._forget(running)
             steady = time.monotonic() - started_at >= STEADY_SECONDS
             quick = 0 if steady else quick + 1
             if (code >= 0 and not steady) or quick > RESTARTS:
                 raise _stop(running, code)
             self.console.say("demo", f"{program.name} {describe_exit(code)}: it is restarted")
+
+    async def _end_of(self, running: Running, announce: Callable[[], Awaitable[None]]) -> int:
+        ended = asyncio.create_task(self._ended(running))
+        announcing = asyncio.ensure_future(announce())
+        try:
+            await asyncio.wait({ended, announcing}, return_when=asyncio.FIRST_COMPLETED)
+            if announcing.done():
+                announcing.result()
+            return await ended
+        finally:
+            ended.cancel()
+            announcing.cancel()
 
     async def finish(self, program: Program) -> None:
         """Run a program until it ends.
@@ -175,9 +221,7 @@ class Supervisor:
         """
         running = await self.start(program)
         code = await self._ended(running)
-        # kill what is left of its group now, before its id can be reused
-        self._signal(running, signal.SIGKILL)
-        self.running.remove(running)
+        self._forget(running)
         if code != 0:
             raise _stop(running, code)
 
@@ -246,4 +290,5 @@ async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable
             console.say("demo", f"{str(stop).removesuffix('.')}. Stopping the others")
     finally:
         await supervisor.stop(kill_now)
+        supervisor.close()
     return status

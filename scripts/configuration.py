@@ -94,7 +94,10 @@ def _code(value: object) -> str:
 
 def table(settings: type[BaseSettings]) -> str:
     rows = ["| variable | type | default | meaning |", "|---|---|---|---|"]
-    for field_name, field in settings.model_fields.items():
+    # the service's own settings before those that all services have
+    for field_name, field in sorted(
+        settings.model_fields.items(), key=lambda item: item[0] not in vars(settings)["__annotations__"]
+    ):
         if not field.description:
             raise TypeError(f"{settings.__module__}: the setting {field_name} has no description")
         documented, *others = field_variables(settings, field_name)

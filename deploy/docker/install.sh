@@ -10,7 +10,8 @@ here=$(dirname "$0")
 step=$1
 shift
 
-locked() { grep -E "^$1==" requirements.lock; }
+# name and version, without the hashes in the lines below
+locked() { sed -n "s/^\($1==[^ ]*\).*/\1/p" requirements.lock; }
 
 # the container's file system is read-only; files that are not valid Python, such as templates, are skipped
 compile() { /opt/memicos/bin/python -m compileall -q -j 0 "$@" >/dev/null || :; }
@@ -20,10 +21,15 @@ make_venv() { [ -x /opt/memicos/bin/python ] || python3 -m venv "$@" /opt/memico
 case $step in
 tools)
     python3 -m venv /opt/build
-    /opt/build/bin/pip install -q --no-cache-dir --disable-pip-version-check "$(locked uv)" "$(locked hatchling)"
+    # pip verifies uv: its entry of the lock, to the line that does not end in a backslash
+    sed -n '/^uv==/,/[^\]$/p' requirements.lock >/tmp/uv.txt
+    /opt/build/bin/pip install -q --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/uv.txt
+    # uv verifies the hashes of the constraints
+    /opt/build/bin/uv pip install -q --no-cache -p /opt/build -c requirements.lock hatchling
     ;;
 torch)
-    # with pip: this image may use pip to fetch a model
+    # with pip: this image may use pip to fetch a model. torch's wheels differ by index: pip verifies the hash that the
+    # index names, and the lock has none.
     make_venv
     # pip only warns about an index that does not respond; the check below ends the build
     /opt/memicos/bin/pip install -q --no-cache-dir --disable-pip-version-check --no-deps --retries 1 \

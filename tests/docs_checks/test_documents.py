@@ -1,6 +1,7 @@
 """Commands, links and scripts in README and docs exist."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_readme_lists_every_command() -> None:
     command_names = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
     command_names |= {"clients"} if "make openapi clients" in (ROOT / "README.md").read_text() else set()
     assert command_names >= TARGETS
+
+
+def test_no_file_has_the_marks_of_an_unfinished_merge() -> None:
+    search = ["git", "grep", "--name-only", "-E", r"^(<{7}|>{7}) "]
+    # 1: nothing is found
+    done = subprocess.run(search, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

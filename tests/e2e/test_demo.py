@@ -54,7 +54,7 @@ def test_a_port_that_an_orchestrator_set_is_ignored(start: Start, data: Path, tm
     ("content", "problem"),
     [
         (b"MEMICOS_HOST=127.0.0.1\nMEMICOS_PO", "line 2 of {} is not NAME=value"),
-        (b"MEMICOS_PROT=3000\n", "line 1 of {}: nothing reads MEMICOS_PROT; the nearest name is MEMICOS_PORT"),
+        (b"MEMICOS_PROT=3000\n", "line 1 of {}: unknown variable MEMICOS_PROT; the most similar name is MEMICOS_PORT"),
         (b"MEMICOS_HOST=\xff\n", "{} cannot be read: it is not UTF-8"),
     ],
 )
@@ -125,6 +125,11 @@ def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> Non
     assert httpx.get(f"{demo.webapp}/smollm2-135m-it/15-res-4k/0", timeout=60).status_code == 200
     (restarted,) = [p for p in demo.family() if "memicos_inference" in p.cmdline()]
     assert restarted.pid != inference.pid
+    line = demo.wait_for("inference is ready again .* after its restart")
+    assert line.endswith(f"work at {demo.webapp}")
+    (autointerp,) = [p for p in demo.family() if "memicos_autointerp" in p.cmdline()]
+    autointerp.kill()
+    demo.wait_for(f"autointerp is ready again .* work at {demo.webapp}")
     assert demo.end(signal.SIGINT) == 0
     assert running_processes([inference, restarted]) == []
 

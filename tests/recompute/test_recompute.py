@@ -1,10 +1,13 @@
 """`memicos recompute` against running servers: a dataset that the engine made, and inference on the same weights."""
 
 import asyncio
+import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,14 @@ from typer.testing import CliRunner, Result
 
 SOURCES = {"1-res": "jumprelu", "2-res": "topk", "3-res": "gated"}
 TEXT = SAMPLE[:150] + ' It\'s "quoted".'
+MESSAGES = [
+    {"role": "user", "content": 'Who is "Alice"?\nIt\'s a question.'},
+    {"role": "assistant", "content": "A girl 今"},
+]
+TEMPLATE = (
+    "{% for message in messages %}[{{ message.role }}] {{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
 NORM_CUT = 42.0
 """Norm cut of 3-res: a fifth of positions exceed it."""
 
@@ -59,6 +70,7 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     small_model(folder / "model")
+    (folder / "model" / "chat_template.jinja").write_text(TEMPLATE)
     for name, architecture in SOURCES.items():
         small_sae(folder / "saes" / name, int(name[0]), 48, seed=int(name[0]), architecture=architecture)
         write_extras(folder / "saes" / name, [0], NORM_CUT if name == "3-res" else None)
@@ -112,6 +124,35 @@ def test_a_text_agrees(stack: Stack, source: str) -> None:
     assert result.exit_code == 0, result.output
     assert "agrees within 0.001" in result.output and "your text" in result.output
     assert f"blocks.{source[0]}.hook_resid_post, BOS in front" in result.output
+
+
+@pytest.mark.parametrize("messages", [MESSAGES[:1], MESSAGES])
+def test_a_conversation_agrees_by_the_command_of_the_page(stack: Stack, messages: list[dict[str, str]]) -> None:
+    (index,) = stack.live("1-res")
+    fields = {name: [message[name] for message in messages] for name in ("role", "content")}
+    page = httpx.post(f"{stack.webapp}/glass/1-res/{index}/test", data={"input": "chat", **fields}).raise_for_status()
+    field = re.search(r'<textarea[^>]* id="recompute-text"[^>]*>([^<]*)<', page.text)
+    assert field
+    program, command, address, option, conversation = shlex.split(unescape(field[1]))
+    assert (program, command, option) == ("memicos", "recompute", "--messages")
+    assert address == f"{stack.webapp}/glass/1-res/{index}" and json.loads(conversation) == messages
+    result = recompute(stack, "1-res", index, "--messages", conversation)
+    assert result.exit_code == 0, result.output
+    (line,) = [line.split() for line in result.output.splitlines() if line.startswith("your chat")]
+    maximum = re.search(r'max <b class="num">([^<]+)</b>', page.text)
+    assert maximum and float(line[2]) == pytest.approx(float(maximum[1]), rel=1e-2)
+    assert "agrees within 0.001" in result.output and "hook_resid_post, no BOS" in result.output
+
+
+def test_a_conversation_in_a_file_and_bos(stack: Stack, tmp_path: Path) -> None:
+    (index,) = stack.live("1-res")
+    file = tmp_path / "chat.json"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(MESSAGES).encode())
+    for prompt in (["--messages", str(file)], ["--text", TEXT]):
+        for option, at_start in (("--prepend-bos", "BOS in front"), ("--no-prepend-bos", "no BOS")):
+            result = recompute(stack, "1-res", index, *prompt, option)
+            assert result.exit_code == 0, result.output
+            assert "agrees within 0.001" in result.output and at_start in result.output
 
 
 def test_the_maximum_of_a_text_is_the_one_on_the_page(stack: Stack) -> None:
@@ -199,11 +240,20 @@ def test_what_cannot_be_compared_is_one_line(stack: Stack, tmp_path: Path) -> No
     feature = f"{stack.webapp}/glass/1-res/{index}"
     model = ["--model", str(stack.folder / "model")]
     assert "has no feature 48; its features are 0 to 47" in failed(f"{stack.webapp}/glass/1-res/48")
-    assert "There is no model 'nope' here; there is glass" in failed(f"{stack.webapp}/nope/1-res/1", "--text", "a")
+    assert "There is no model 'nope'; available: glass" in failed(f"{stack.webapp}/nope/1-res/1", "--text", "a")
     assert "does not answer" in failed(f"http://127.0.0.1:{free_port()}/glass/1-res/1")
     assert "not as a memicos" in failed(f"{stack.inference}/glass/1-res/1")
     assert "Text too long" in failed(feature, "--text", "word " * 300)
     assert "no folder" in failed(feature, *model, "--sae", str(tmp_path / "nowhere"))
+    no_conversation = "is no conversation: it has to be a list"
+    for value in ("[]", '{"role": "user"}', '[{"role": "user"}]', '[{"role": "user", "content": 1}]'):
+        assert no_conversation in failed(feature, "--messages", value)
+    assert "--messages is not JSON" in failed(feature, "--messages", "[1")
+    assert "neither JSON nor a readable file" in failed(feature, "--messages", str(tmp_path / "nowhere"))
+    robot = '[{"role": "robot", "content": "a"}]'
+    assert "the role 'robot' is not known; it is one of assistant" in failed(feature, "--messages", robot)
+    assert "are alternatives" in failed(feature, "--messages", json.dumps(MESSAGES), "--text", "a")
+    assert "is an option of --text and --messages" in failed(feature, "--no-prepend-bos")
     assert "no folder" in failed(feature, "--model", str(tmp_path / "nowhere"))
     stack.execute(
         """UPDATE load SET recipe = jsonb_set(recipe, '{hook_name}', '"blocks.1.hook_q"')

@@ -166,6 +166,18 @@ def test_the_same_rows_give_the_same_bytes(dataset: Path) -> None:
     assert write_table(dataset, "corpus/vocabulary.parquet", table) == read_manifest(dataset).corpus.vocabulary
 
 
+def test_paths_that_the_system_cannot_look_up_are_named(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for name, reason in (("x" * 990, "File name too long"), ("loop", "symbolic links")):
+        with pytest.raises(DatasetError, match=f"cannot be read .*{reason}"):
+            read_manifest(tmp_path / name)
+    file = dataset / read_manifest(dataset).corpus.vocabulary.path
+    file.unlink()
+    file.symlink_to("x" * 990)
+    with pytest.raises(DatasetError, match=f"{file}: cannot be read .File name too long"):
+        verify(dataset, read_manifest(dataset))
+
+
 def test_the_demo_dataset_is_complete() -> None:
     manifest = read_manifest(DEMO)
     verify(DEMO, manifest)

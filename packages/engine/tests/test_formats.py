@@ -234,7 +234,7 @@ def test_a_missing_value_is_refused_with_the_line_to_add(weights: Weights, tmp_p
         ("{", "expected a JSON object"),
         ('{"hook": "blocks.1.hook_resid_post"}', 'expected no "hook"; there are set, hook_name'),
         ('{"prepend_bos": 1}', 'expected true or false as "prepend_bos", not 1'),
-        ('{"context_size": 0}', 'expected a whole number above 0 as "context_size"'),
+        ('{"context_size": 0}', 'expected a whole number from 1 to 2147483647 as "context_size"'),
         ('{"ignored_positions": [-1]}', 'expected a list of positions as "ignored_positions"'),
         ('{"set": "a/b"}', "expected a name of letters, digits"),
         ('{"norm_cut": -1}', 'expected a number above 0 as "norm_cut"'),

@@ -1,6 +1,7 @@
 """Sources added and removed while the server runs: permissions, allowed folders, and all or none of an entry."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from memicos_inference_client.models import AddSourcesRequest, AddSourcesRespons
 from memicos_testing.models.foreign_saes import random_weights, write_llama_scope, write_openai, write_saelens
 from memicos_testing.models.small_model import NAME, small_sae
 from memicos_testing.servers import Serve
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 SECRET = "open sesame"
@@ -161,6 +163,53 @@ async def test_sources_are_checked_as_at_start_and_added_all_or_none(serve: Serv
         assert "There is no source set res-jb" in await refused("res-jb")
         assert (await http.post("/v1/admin/sources", json={"spec": ""})).status_code == 422
         assert (await http.get("/health")).json()["ready"]
+
+
+async def test_paths_that_cannot_be_looked_up_are_refused(serve: Serve, allowed: Path, tmp_path: Path) -> None:
+    for place in (allowed, tmp_path):
+        (place / "loop").symlink_to("loop")
+    looped = small_sae(allowed / "1-looped", 1, 16)
+    (looped / "memicos.json").symlink_to("memicos.json")
+    specs = {
+        "path:~nosuchuser/x": (400, "no home folder of ~nosuchuser"),
+        "path:a\0b": (400, "NUL character"),
+        f"path:{allowed}\0": (400, "NUL character"),
+        f"path:{allowed}/{'x' * 800}": (400, "File name too long"),
+        f"path:{allowed}/loop": (400, "symbolic links"),
+        f"path:{allowed}/loop/x": (400, "symbolic links"),
+        f"path:/{'x' * 990}": (403, "INFERENCE_SAE_ROOTS"),
+        f"path:{tmp_path}/loop": (403, "INFERENCE_SAE_ROOTS"),
+        "x" * 990: (400, "There is no source set"),
+        f"hf:owner/{'x' * 900}": (403, "INFERENCE_SAE_ROOTS"),
+    }
+    async with client_of(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+        before = await ids(http)
+        for spec, (status, message) in specs.items():
+            answer = await add(http, spec)
+            assert answer[0] == status and message in answer[1]["error"], (spec, answer)
+        # a file beside the weights that is not readable is as missing
+        (looped / "cfg.json").unlink()
+        (looped / "cfg.json").symlink_to("cfg.json")
+        status, answer = await add(http, f"path:{looped}")
+        assert status == 400 and "1-looped holds no source" in answer["error"]
+        assert await ids(http) == before and (await http.get("/health")).json()["ready"]
+
+
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "NaN", "1e400", '"128"', "0", "1" * 400, "[1]"])
+async def test_a_context_size_that_is_none_is_refused(serve: Serve, allowed: Path, value: str) -> None:
+    config = allowed / "1-mine" / "cfg.json"
+    content = json.loads(config.read_text())
+    content["metadata"]["context_size"] = "HERE"
+    config.write_text(json.dumps(content).replace('"HERE"', value))
+    async with client_of(serve, sae_sets=("small",), sae_roots=(str(allowed),)) as http:
+        status, answer = await add(http, f"path:{allowed}/1-mine")
+        assert status == 400 and "expected a whole number from 1 to 2147483647 as context_size" in answer["error"]
+        assert len(await ids(http)) == 3
+
+
+def test_roots_are_paths(settings: Callable[..., Settings]) -> None:
+    with pytest.raises(ValidationError, match="no home folder of ~nosuchuser"):
+        settings(sae_roots=("/", "~nosuchuser/saes"))
 
 
 async def test_an_unavailable_source_is_replaced_by_a_corrected_one(serve: Serve, allowed: Path) -> None:

@@ -1,6 +1,7 @@
 """Responses before the model is loaded, and where it cannot be loaded."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from memicos_engine.sources.source_cache import SourceCache
 from memicos_inference import model_loading
 from memicos_inference.app import create_app
 from memicos_inference.settings import Settings
-from memicos_testing.models.small_model import NAME
+from memicos_testing.models.small_model import NAME, small_sae
 from memicos_testing.servers import running
 
 MakeSettings = Callable[..., Settings]
@@ -110,6 +111,43 @@ async def test_a_source_that_cannot_be_loaded_later(settings: MakeSettings, monk
             "error": "Source 1-small: its folder is gone",
             "cause": "load_failed",
         }
+
+
+async def test_bad_sources_are_reported_and_the_others_served(
+    settings: MakeSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = small_sae(tmp_path / "1-infinite", 1, 16)
+    config = json.loads((folder / "cfg.json").read_text())
+    config["metadata"]["context_size"] = float("inf")
+    (folder / "cfg.json").write_text(json.dumps(config))
+    (tmp_path / "loop").symlink_to("loop")
+    undecodable = tmp_path / "caf\udce9"
+    undecodable.mkdir()
+    reasons = {
+        "path:~nosuchuser/x": "no home folder of ~nosuchuser",
+        "path:a\0b": "NUL character",
+        f"path:{tmp_path}/{'x' * 990}": "File name too long",
+        f"path:{tmp_path}/loop": "symbolic links",
+        f"path:{folder}": "as context_size, not Infinity",
+        f"path:{undecodable}": "caf\\udce9 holds no source",
+        "unknown": "There is no source set unknown",
+        "path:/x@zip": "there is no format zip",
+        "hf:nothing": "hf:owner/name",
+        "": "is no source set",
+    }
+    async with served(settings(sae_sets=(*reasons, "small"))) as http:
+        await until(http, "ready")
+        capabilities = (await http.get("/v1/capabilities")).json()
+        body = {"model": NAME, "prompt": "Alice", "source": "1-small", "index": 0}
+        assert (await http.post("/v1/activation/single", json=body)).status_code == 200
+        response = await http.post("/v1/activation/single", json=body | {"source": "path:a\0b"})
+        assert response.status_code == 503 and "NUL character" in response.json()["error"]
+    assert [source["id"] for source in capabilities["sources"]] == ["1-small", "2-small", "3-small"]
+    unavailable = capabilities["unavailable_sources"]
+    assert len(unavailable) == len(reasons)
+    for reason, source in zip(reasons.values(), unavailable, strict=True):
+        assert reason in source["error"]
+        assert any(reason in record.getMessage() for record in caplog.records if record.levelname == "ERROR")
 
 
 async def test_capabilities(settings: MakeSettings) -> None:

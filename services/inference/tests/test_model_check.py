@@ -77,7 +77,7 @@ def test_a_stored_model(check: Check, model_folder: Path, tmp_path: Path) -> Non
     stored = (model_folder / "model.safetensors").stat().st_size
     assert f"stored in float32, {stored / 1e6:.2f} MB" in lines
     assert f"keys and values {2 * 4 * keys * 4:,} bytes a token in float32, {2 * 4 * keys * 2:,} in 16 bit" in lines
-    assert any(line.startswith("BOS <bos> (2); the tokenizer does not put it in front") for line in lines)
+    assert any(line.startswith("BOS <bos> (2); the tokenizer does not prepend it by default") for line in lines)
     assert "chat no template: conversations are ChatML" in lines
     assert "blocks.N.hook_resid_mid 128" in lines and f"blocks.N.mlp.hook_post {neurons}" in lines
     assert any(line.startswith("TransformerLens knows LlamaForCausalLM") for line in lines)
@@ -115,7 +115,7 @@ def test_a_model_unknown_to_transformerlens_is_reported(check: Check, model_fold
     assert (status, problem) == (0, "") and "blocks.N.hook_attn_out" in output
     grouped = configured(tmp_path / "grouped", model_folder, JetMoeConfig(**sizes, **heads, num_local_experts=4))
     status, output, problem = check(str(grouped))
-    assert (status, problem) == (0, "") and "without them this model does not run" in output
+    assert (status, problem) == (0, "") and "this model needs them to run" in output
 
 
 def test_lengths_at_which_a_model_computes_differently(check: Check, model_folder: Path, tmp_path: Path) -> None:

@@ -285,6 +285,7 @@ def test_a_source_that_the_server_would_not_serve_is_refused(add: Add, model_fol
     (tmp_path / "none.env").write_text("SAE_SETS='[]'\n")
     (tmp_path / "malformed.env").write_text(model + "SAE_SETS=mine\n")
     (tmp_path / f".env.inference.{NAME}.mine").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
     before = files(tmp_path)
     for spec, target_options, message in (
         ("path:1-mine", ("--env-file", "same.env"), "Two sources have the id 1-mine"),
@@ -298,12 +299,20 @@ def test_a_source_that_the_server_would_not_serve_is_refused(add: Add, model_fol
         ("path:1-mine", ("--model", "no such"), "no such (MODEL_ID) is neither a folder nor a hub id"),
         ("path:1-mine@zip", ("--env-file", "none.env"), "there is no format zip"),
         ("theirs", ("--env-file", "same.env"), "There is no source set theirs (SAE_SETS)"),
+        ("theirs", ("--model", str(model_folder)), "There is no source set theirs (SAE_SETS)"),
+        ("path:~nosuchuser/x", ("--env-file", "same.env"), "no home folder of ~nosuchuser"),
+        ("path:" + "x" * 990, ("--env-file", "same.env"), "File name too long"),
+        ("path:loop", ("--model", str(model_folder)), "symbolic links"),
+        ("path:1-mine", ("--model", "~nosuchuser/x"), "no home folder of ~nosuchuser"),
+        ("path:1-mine", ("--model", "loop"), "loop (MODEL_ID) is neither a folder nor a hub id"),
     ):
         status, output, problem = add(spec, *target_options)
         assert (status, output) == (1, "") and problem.startswith("refused: ") and message in problem, problem
         assert problem.count("\n") == 1
     for target_options, message in (
         ("gone.env", "there is no env file gone.env"),
+        ("x" * 990, "there is no env file x"),
+        ("loop", "there is no env file loop"),
         ("malformed.env", "should be a JSON list"),
     ):
         with pytest.raises(SystemExit, match=message):

@@ -141,6 +141,31 @@ async def test_a_reader_that_leaves_a_stream_frees_it(url: str, client: Client, 
     assert steps.count <= steps_before + 2
 
 
+async def test_state_and_capabilities_are_answered_while_the_model_thread_is_held(serve: Serve, steps: Steps) -> None:
+    url = await serve(max_waiting=1, sae_sets=("small",), selftest_seconds=0)
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        idle = await http.get("/v1/capabilities")
+        assert {source["loaded"] for source in idle.json()["sources"]} == {False}
+        assert (await http.post("/v1/activation/single", json=SHORT)).status_code == 200
+        steps.go.clear()
+        held = asyncio.create_task(http.post("/v1/steer/completion", json=LONG | {"n_completion_tokens": 3}))
+        await asyncio.to_thread(steps.reached.wait)
+        waiting = asyncio.create_task(http.post("/v1/activation/single", json=SHORT))
+        await until_submitted(steps, 3)
+        try:
+            # the queue is full as well
+            busy = await http.get("/v1/capabilities", timeout=5)
+            assert (await http.get("/health", timeout=5)).json()["load"] >= 1
+        finally:
+            steps.go.set()
+        await asyncio.gather(held, waiting)
+    assert busy.status_code == 200 and busy.headers["content-type"] == "application/json"
+    in_memory = [source["id"] for source in busy.json()["sources"] if source["loaded"]]
+    assert in_memory == ["1-small"]
+    assert {**busy.json(), "sources": None, "selftest": None} == {**idle.json(), "sources": None, "selftest": None}
+    assert [source["id"] for source in busy.json()["sources"]] == [source["id"] for source in idle.json()["sources"]]
+
+
 async def test_requests_over_the_queue_limit_are_refused_and_the_others_served(serve: Serve, steps: Steps) -> None:
     # the self-test also runs steps
     url = await serve(max_waiting=2, max_rows=1, sae_sets=("small",), selftest_seconds=0)

@@ -133,7 +133,7 @@ async def test_a_request_cancelled_during_a_load_is_cleaned_up(http: httpx.Async
     # any round of the model's thread drops them
     async with asyncio.timeout(20):
         while await waiting_requests(http):
-            await http.get("/v1/capabilities")
+            assert (await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})).status_code == 200
     loads.go.set()
     path, body = COLD_REQUESTS[0]
     assert (await http.post(path, json=body)).status_code == 200 and len(loads.threads) == 1

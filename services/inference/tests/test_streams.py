@@ -298,7 +298,7 @@ async def test_a_client_that_resumes_reading_misses_nothing(wild: str, decoder: 
         decoder.clear()
         stopped = post_without_reading(wild + COMPLETION, request_body | {"stream_deltas": deltas})
         await until(lambda: bool(decoder) and not decoder[0].n_batch_rows)
-        # reading through the small buffer would take minutes
+        # into a window of 2 kB the kernel may send by its 200 ms timer only, depending on the length of the headers
         stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
         with stopped.makefile("rb") as file:
             content = await asyncio.to_thread(file.read)

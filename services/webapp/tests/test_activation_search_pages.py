@@ -142,7 +142,7 @@ async def test_the_token_page(client: httpx.AsyncClient, inference: FakeInferenc
     ] == ["3-res"]
     results = Page((await client.get(page.find("div", id="results")[0][0]["hx-get"] or "")).text)
     assert results.open == []
-    assert [text for _, text in results.find("span", class_="token")] == TOKENS
+    assert [text for _, text in results.find("bdi", class_="token")] == TOKENS
     results = await get(
         client, "/search-topk-by-token/results", modelId="small", source="3-res", q=TEXT, hideDense="false"
     )

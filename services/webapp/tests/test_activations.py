@@ -105,7 +105,7 @@ async def test_the_box_shades_the_text(client: httpx.AsyncClient, inference: Fak
     shaded = page.find("i")
     assert [(text, float(attributes["title"] or "")) for attributes, text in shaded] == fires
     # BOS has a value but does not count
-    (attributes, text) = page.find("span", class_="ignored")[0]
+    (attributes, text) = page.find("bdi", class_="ignored")[0]
     assert text == "<|bos|>" and "value 100" in (attributes["title"] or "")
     assert max(VALUES) == 100 and f"max {max(VALUES[1:]):.1f} at “ whale”" in page.text()
     strongest = [text for attributes, text in shaded if "max" in (attributes["class"] or "").split()]

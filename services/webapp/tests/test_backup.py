@@ -148,6 +148,17 @@ async def test_errors_of_the_commands_are_one_line_without_the_password(tmp_path
     ) or "owner@127.0.0.1" in refused_reset[2]
 
 
+def test_files_that_cannot_be_looked_up_are_named(tmp_path: Path) -> None:
+    url = "postgresql://owner@127.0.0.1:1/d"
+    (tmp_path / "loop").symlink_to("loop")
+    for name, reason in (("x" * 990, "File name too long"), ("loop/x", "does not exist or is not writable")):
+        with pytest.raises(DatabaseError, match=reason):
+            backup.backup(url, tmp_path / name)
+    for name, reason in (("x" * 990, "File name too long"), ("loop", "there is no file")):
+        with pytest.raises(DatabaseError, match=reason):
+            backup.restore(url, tmp_path / name)
+
+
 async def test_without_postgresqls_programs_a_backup_says_what_to_install(
     own_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

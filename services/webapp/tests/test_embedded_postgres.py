@@ -233,6 +233,41 @@ def test_the_last_process_stops_the_server_also_after_a_killed_one(folder: Folde
         assert not psutil.pid_exists(running.pid)
 
 
+def test_a_killed_process_leaves_no_server(folder: Folder) -> None:
+    data = folder.path / ("too long for a socket " * 5)
+    with started(current_user(), data, folder.programs) as (process, url):
+        running = find_running((data / "postgres").resolve())
+        assert running is not None
+        execute(url, "CREATE TABLE kept AS SELECT 7 AS number")
+        process.kill()
+        process.wait(10)
+        deadline = time.monotonic() + 20
+        while (data / "postgres" / "postmaster.pid").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        while running.socket_folder.exists():
+            assert time.monotonic() < deadline
+    log = data / "postgres" / "log"
+    assert "database system is shut down" in log.read_text()
+    with embedded(data / "postgres", data) as url:
+        assert one_value(url, "SELECT number FROM kept") == 7
+    assert "was not properly shut down" not in log.read_text()
+
+
+def test_the_file_of_a_killed_server_with_the_id_of_another_process(tmp_path: Path) -> None:
+    """The guard ends no other process, which has the id by now."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        lines = [str(other.pid), str(tmp_path), "1", "5432", ".", "", "1 1", "ready"]
+        (tmp_path / "postmaster.pid").write_text("\n".join(lines))
+        locks = [tmp_path / "start.lock", tmp_path / "users.lock"]
+        for lock in locks:
+            lock.touch()
+        program = Path(module.__file__).with_name("guard.py")
+        subprocess.run([sys.executable, program, tmp_path, *locks, "x-"], check=True, timeout=60, input=b"")
+        assert other.poll() is None
+        other.kill()
+
+
 def test_a_server_that_is_killed_is_started_again(folder: Folder) -> None:
     with embedded(folder.path / "data" / "postgres", folder.path) as url:
         execute(url, "CREATE TABLE kept AS SELECT 7 AS number")

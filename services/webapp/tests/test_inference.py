@@ -131,7 +131,9 @@ async def test_visitors_are_distinguished_without_names(
 async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.garbage = True
     response = await client.post(path, json=CALLS[path])
-    assert response.status_code == 502 and "not as an inference server of this version" in response.json()["error"]
+    assert (
+        response.status_code == 502 and "is not an inference server of this memicos version" in response.json()["error"]
+    )
 
 
 async def test_responses_of_another_schema(
@@ -139,7 +141,9 @@ async def test_responses_of_another_schema(
 ) -> None:
     inference.refusal = (200, {"unexpected": True}, {})
     response = await client.post(path, json=CALLS[path])
-    assert response.status_code == 502 and "not as an inference server of this version" in response.json()["error"]
+    assert (
+        response.status_code == 502 and "is not an inference server of this memicos version" in response.json()["error"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.html_page import Page
 
 TEXT = "the whale rose, and the captain's ship sank"
+MESSAGES = [{"role": "user", "content": "the whale's\nsea"}, {"role": "assistant", "content": "今 “ship”"}]
+CHAT = {"input": "chat", **{name: [message[name] for message in MESSAGES] for name in ("role", "content")}}
 DATASET = {
     "model": "small",
     "weights": "random weights",
@@ -100,6 +102,9 @@ async def test_pages_give_the_command(client: httpx.AsyncClient, inference: Fake
     assert command_in(page, "recompute-examples") == ["memicos", "recompute", address]
     response = await client.post("/small/2-res/5/test", data={"text": TEXT})
     assert command_in(response.text, "recompute-text") == ["memicos", "recompute", address, "--text", TEXT]
+    chat = await client.post("/small/2-res/5/test", data=CHAT)
+    *start, option, text = command_in(chat.text, "recompute-text")
+    assert (start, option, json.loads(text)) == (["memicos", "recompute", address], "--messages", MESSAGES)
     assert "Computed now, by arithmetic: BOS added, 32-token windows, position 0 left out, bfloat16." in response.text
     query = {"modelId": "small", "sourceSet": "res", "q": TEXT, "source": "2-res", "hideDense": "false"}
     for path in ("/search/results", "/search-topk-by-token/results"):
@@ -107,6 +112,11 @@ async def test_pages_give_the_command(client: httpx.AsyncClient, inference: Fake
         *start, program, option, text = command_in(response.text, "recompute-strongest")
         assert (start, option, text) == (["memicos", "recompute"], "--text", TEXT)
         assert program.startswith("http://localhost/small/")
+        chat = {name: value for name, value in query.items() if name != "q"} | CHAT
+        *start, program, option, text = command_in(
+            (await client.get(f"{path}?{urlencode(chat, doseq=True)}")).text, "recompute-strongest"
+        )
+        assert (start, option, json.loads(text)) == (["memicos", "recompute"], "--messages", MESSAGES)
         assert "2-res: BOS added, 32-token windows, position 0 left out, bfloat16." in response.text
 
 

@@ -20,6 +20,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "MEMICOS_INFERENCE_HOSTS": "other=http://other",
         "MEMICOS_TRUSTED_PROXIES": "10.0.0.0/8",
         "MEMICOS_PUBLISHED_PORT": "3001",
+        "MEMICOS_MAX_CONNECTIONS": "99",
     }
     expected = {}
     for name, set_by in names().items():

@@ -13,7 +13,7 @@ from memicos_webapp.feature_test.view import text_pieces
 from memicos_webapp.formatting import lone_token_text
 from memicos_webapp.inference.prompt_form import PromptForm
 from memicos_webapp.recipes import Recipe
-from memicos_webapp.token_shading import markup, pieces, token_groups
+from memicos_webapp.token_shading import active_token, markup, pieces, token_groups
 
 TOKENS = ["<s>", "a", "", "", "今", "日", "", "🐋", "b"]
 VALUES = {1: 1.0, 2: 9.0, 4: 4.5, 6: 3.0}
@@ -22,9 +22,9 @@ VALUES = {1: 1.0, 2: 9.0, 4: 4.5, 6: 3.0}
 def test_a_character_is_one_piece_with_each_tokens_value() -> None:
     assert pieces(TOKENS, VALUES, 9.0, 1, len(TOKENS)) == [
         (1, "1.00", "a"),
-        (9, "3 tokens of one character: 9.00, 0.00, 4.50", "今"),
+        (9, "9.00, 0.00, 4.50", "今"),
         (0, "", "日"),
-        (3, "2 tokens of one character: 3.00, 0.00", "🐋"),
+        (3, "3.00, 0.00", "🐋"),
         (0, "", "b"),
     ]
 
@@ -34,7 +34,7 @@ def test_each_group_is_shown_once_wherever_the_text_is_cut() -> None:
         parts = [*pieces(TOKENS, VALUES, 9.0, 1, cut), *pieces(TOKENS, VALUES, 9.0, cut, len(TOKENS))]
         assert "".join(text for _, _, text in parts) == "a今日🐋b"
         assert [title for level, title, _ in parts if level] == [
-            "1.00", "3 tokens of one character: 9.00, 0.00, 4.50", "2 tokens of one character: 3.00, 0.00",
+            "1.00", "9.00, 0.00, 4.50", "3.00, 0.00",
         ]  # fmt: skip
     assert token_groups(TOKENS, 30, 9) == []
     assert [list(group) for group in token_groups(TOKENS, 0, len(TOKENS))] == [[0], [1], [2, 3, 4], [5], [6, 7], [8]]
@@ -43,6 +43,16 @@ def test_each_group_is_shown_once_wherever_the_text_is_cut() -> None:
 def test_the_keyboard_reaches_a_group() -> None:
     html = markup(pieces(TOKENS, VALUES, 9.0, 1, 5))
     assert html.count('tabindex="0"') == 1 and 'tabindex="0">今</i>' in html
+    assert 'title="3 tokens of one character: 9.00, 0.00, 4.50" data-values="9.00, 0.00, 4.50"' in html
+
+
+@pytest.mark.parametrize(
+    ("token", "right_to_left"),
+    [("whale", False), (" 1861", False), ("é", False), ("今", False), ("ש", True), (" الله", True), ("،", False)],
+)
+def test_tokens_of_scripts_from_right_to_left_have_a_class(token: str, right_to_left: bool) -> None:
+    assert ("rtl" in active_token(9, "1.00", token)) is right_to_left
+    assert active_token(9, "1.00", '<"', is_max=True) == '<i class="a9 max" title="1.00">&lt;&quot;</i>'
 
 
 def _query(*sort_indexes: int) -> PageQuery:
@@ -100,5 +110,6 @@ def test_spaces_between_other_tokens_of_an_own_text_are_spaces() -> None:
     )  # fmt: skip
     run = TextActivations(words, list(range(6)), [0, 0, 0, 0, 5.0, 0], [0], 5.0, 4, True, recipe)
     assert [(piece.kind, piece.text) for piece in text_pieces(run, 5.0)] == [
-        ("ignored", "<s>"), ("inactive", "今 日"), ("active", "␣"), ("inactive", "b"),
+        ("ignored", "<s>"), ("inactive", "今 日"),
+        ("active", active_token(9, "5", "␣", is_max=True)), ("inactive", "b"),
     ]  # fmt: skip

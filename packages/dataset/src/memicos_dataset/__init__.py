@@ -7,6 +7,7 @@
     <source>/features-00000.parquet  one row per feature; examples refer to contexts by number
     <source>/explanations.parquet    explanations of features
 
-`schema` has the columns, `manifest` the manifest, `read` and `write` read and write files, `checks` are the rules for
-rows, `source_ids` the rule for names of sources, `publish` replaces a dataset on disk.
+`schema` has the columns, `manifest` the manifest, `folder` the folders and URLs that files are in, `read` and `write`
+read and write files, `checks` are the rules for rows, `source_ids` the rule for names of sources, `publish` replaces a
+dataset on disk.
 """

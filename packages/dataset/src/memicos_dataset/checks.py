@@ -5,12 +5,12 @@ store the values that must be unique over all batches.
 """
 
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest, Source
 from memicos_dataset.read import Batch
 from memicos_dataset.schema import TOP_GROUP
@@ -26,16 +26,28 @@ _PAIRS = (
     ("neighbour_indices", "neighbour_cosines"),
     ("correlated_indices", "correlated_pearson"),
 )
+_OPTIONAL_PAIRS = (
+    ("activation_histogram", "activation_bin_values"),
+    ("logit_histogram", "logit_bin_values"),
+    ("quantile_shares", "quantile_minima"),
+    ("quantile_shares", "quantile_maxima"),
+    ("aligned_neuron_indices", "aligned_neuron_values"),
+    ("correlated_neuron_indices", "correlated_neuron_pearson"),
+    ("example_groups", "example_dfa_values"),
+    ("example_groups", "example_dfa_positions"),
+    ("example_groups", "example_extra"),
+)
+"""Pairs of columns that are compared where the file has both and the second list of a row is not empty."""
 _COUNTS = ("activation_histogram", "logit_histogram")
 
 
-def check_manifest(folder: Path, manifest: Manifest) -> None:
+def check_manifest(location: Location, manifest: Manifest) -> None:
     """Check that the manifest is consistent: names of sources, and counts of rows.
 
     Raises:
         DatasetError: it is not.
     """
-    path = folder / FILE_NAME
+    path = Folder.of(location).locate(FILE_NAME)
     source_set, corpus = manifest.source_set, manifest.corpus
     if not source_set.sources:
         raise DatasetError(path, "source_set.sources: is empty; a dataset has at least one source")
@@ -44,8 +56,9 @@ def check_manifest(folder: Path, manifest: Manifest) -> None:
         problem = check_source_id(source.id, source_set.id, source.layer)
         if problem is None and source.id in seen:
             problem = f"source {source.id!r} is listed twice"
-        if problem is None and source.layer >= manifest.model.layers:
-            problem = f"source {source.id!r} is at layer {source.layer}; the model has {manifest.model.layers} layers"
+        layers = manifest.model.layers
+        if problem is None and layers is not None and source.layer >= layers:
+            problem = f"source {source.id!r} is at layer {source.layer}; the model has {layers} layers"
         if problem:
             raise DatasetError(path, f"source_set.sources: {problem}")
         seen.add(source.id)
@@ -137,6 +150,10 @@ class FeatureCheck:
         _check_statistics(batch)
         for first, second in _PAIRS:
             _check_equal_lengths(batch, first, second)
+        names = set(batch.rows.schema.names)
+        for first, second in _OPTIONAL_PAIRS:
+            if {first, second} <= names:
+                _check_equal_lengths(batch, first, second, allow_empty=True)
         for column in ("positive_token_ids", "negative_token_ids"):
             _check_members(batch, column, self._token_ids, "is not in the vocabulary")
         for column in ("neighbour_indices", "correlated_indices"):
@@ -176,7 +193,8 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
     Raises:
         RowError: an explanation is empty, or of a feature that the dataset does not have.
     """
-    _check_no_nulls(batch, optional=("model",))
+    _check_no_nulls(batch)
+    _check_finite(batch)
     _check_members(batch, "index", indices, "is not the index of a feature of this source")
     for column in ("description", "method"):
         for row, text in enumerate(batch.rows.column(column).to_pylist()):
@@ -185,7 +203,7 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
 
 
 def _check_statistics(batch: Batch) -> None:
-    column = {name: _numpy(batch.rows.column(name)) for name in batch.rows.schema.names if _is_number(batch, name)}
+    column = {name: _numpy(batch.rows.column(name)) for name in batch.table.core.names if _is_number(batch, name)}
     rows = np.arange(len(batch.rows))
     for name, invalid, problem in (
         ("density", (column["density"] < 0) | (column["density"] > 1), "is not a share from 0 to 1"),
@@ -222,10 +240,14 @@ def _check_values(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
     _refuse(batch, "values", owners, numbers, above, "is above the feature's max_activation")
 
 
-def _check_no_nulls(batch: Batch, optional: Collection[str] = ()) -> None:
-    for name in batch.rows.schema.names:
+def _check_no_nulls(batch: Batch) -> None:
+    """Listed columns only: what a null in an unknown column means is not known."""
+    for column in batch.table.columns:
+        name = column.name
+        if column.nullable or name not in batch.rows.schema.names:
+            continue
         array, owners = batch.rows.column(name), np.arange(len(batch.rows))
-        while name not in optional:
+        while True:
             if array.null_count:
                 row = int(owners[np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0]])
                 raise batch.error(row, name, "has a null")
@@ -236,13 +258,18 @@ def _check_no_nulls(batch: Batch, optional: Collection[str] = ()) -> None:
 
 
 def _check_finite(batch: Batch) -> None:
-    for name in batch.rows.schema.names:
+    """Listed columns only, as for nulls."""
+    for name in batch.table.known.names:
+        if name not in batch.rows.schema.names:
+            continue
         array, owners = batch.rows.column(name), np.arange(len(batch.rows))
         while pa.types.is_list(array.type):
+            # offsets of a null row are equal, so that its entries are none
             owners = np.repeat(owners, np.diff(array.offsets.to_numpy()))
             array = array.flatten()
         if pa.types.is_floating(array.type):
-            values = array.to_numpy(zero_copy_only=False)
+            present = array.is_valid().to_numpy(zero_copy_only=False)
+            values, owners = array.drop_null().to_numpy(zero_copy_only=False), owners[present]
             _refuse(batch, name, owners, values, ~np.isfinite(values), "is not a finite number")
 
 
@@ -260,9 +287,10 @@ def _check_members(batch: Batch, column: str, allowed: Collection[int], problem:
     _refuse(batch, column, rows, values, np.isin(values, list(unknown)), problem)
 
 
-def _check_equal_lengths(batch: Batch, first: str, second: str) -> None:
+def _check_equal_lengths(batch: Batch, first: str, second: str, allow_empty: bool = False) -> None:
     lengths = [np.diff(batch.rows.column(name).offsets.to_numpy()) for name in (first, second)]
-    for row in np.flatnonzero(lengths[0] != lengths[1])[:1].tolist():
+    unequal = (lengths[0] != lengths[1]) & (lengths[1] > 0 if allow_empty else True)
+    for row in np.flatnonzero(unequal)[:1].tolist():
         raise batch.error(row, second, f"has {lengths[1][row]} entries, and {first} has {lengths[0][row]}")
 
 

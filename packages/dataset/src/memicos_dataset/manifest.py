@@ -1,24 +1,34 @@
-"""The manifest of a dataset: its files, and how they were made."""
+"""The manifest of a dataset: its files, and how they were made.
 
+The version of the format is `<major>.<minor>`. A new minor version adds columns, or keys to the manifest, that a reader
+may ignore: readers keep those of newer minor versions. A new major version changes what older readers rely on, and they
+refuse it. Version 1.0 was written as the number 1.
+"""
+
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FILE_NAME = "manifest.json"
 FORMAT = "memicos-dataset"
-VERSION = 1
+MAJOR, MINOR = 1, 1
+VERSION = f"{MAJOR}.{MINOR}"
 
 
 WebAddress = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$")]
 """A link on pages: other schemes, such as javascript:, are refused."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Entry(BaseModel):
+    """Keys of newer minor versions are kept; `Manifest` refuses them in the versions that this module knows."""
+
+    model_config = ConfigDict(extra="allow")
 
 
-class FileEntry(_Strict):
+class FileEntry(_Entry):
     """One Parquet file, with its path relative to the manifest."""
 
     path: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")
@@ -27,12 +37,13 @@ class FileEntry(_Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Model(_Strict):
+class Model(_Entry):
     id: str
     name: str
-    layers: int = Field(gt=0)
-    d_model: int = Field(gt=0)
-    vocabulary_size: int = Field(gt=0)
+    layers: int | None = Field(gt=0)
+    d_model: int | None = Field(gt=0)
+    vocabulary_size: int | None = Field(gt=0)
+    """Null where a converted dataset does not say them."""
     chat: bool
     origin: str
     """Where the weights come from, as pages show it."""
@@ -40,7 +51,7 @@ class Model(_Strict):
     url: WebAddress | None = None
 
 
-class Collection(_Strict):
+class Collection(_Entry):
     """A body of text with one licence, shown on pages that quote it."""
 
     name: str
@@ -49,7 +60,7 @@ class Collection(_Strict):
     attribution: str
 
 
-class Corpus(_Strict):
+class Corpus(_Entry):
     id: str
     description: str
     contexts: int = Field(gt=0)
@@ -57,12 +68,15 @@ class Corpus(_Strict):
     tokens: int = Field(gt=0)
     """Number of tokens of all contexts, prepended BOS tokens left out."""
     collections: list[Collection]
+    token_ids: Literal["tokenizer", "dataset"] = "tokenizer"
+    """Where token ids are from: the model's tokenizer, or numbers that the dataset gives to strings of tokens, where
+    the ids of its texts are not known."""
     documents: FileEntry
     vocabulary: FileEntry
     context_files: list[FileEntry]
 
 
-class SaeRecipe(_Strict):
+class SaeRecipe(_Entry):
     """How feature values are computed from activations at the hook.
 
     `weights` is the folder's name. `normalize_activations` has SAELens' values; with `expected_average_only_in`
@@ -94,7 +108,7 @@ class SaeRecipe(_Strict):
         )
 
 
-class Recipe(_Strict):
+class Recipe(_Entry):
     """How activations were computed from text. Manifests of the first datasets have no `sae`."""
 
     hook_name: str
@@ -107,12 +121,13 @@ class Recipe(_Strict):
     sae: SaeRecipe | None = None
 
 
-class Source(_Strict):
+class Source(_Entry):
     id: str
     layer: int = Field(ge=0)
     recipe: Recipe
     architecture: str
-    d_in: int = Field(gt=0)
+    d_in: int | None = Field(gt=0)
+    """Null where a converted dataset does not say it."""
     d_sae: int = Field(gt=0)
     sae_config: dict[str, Any]
     counted_tokens: int = Field(gt=0)
@@ -125,16 +140,19 @@ class Source(_Strict):
     """How logit effects are computed, as pages show it."""
     features: list[FileEntry]
     explanations: FileEntry | None = None
+    public_rows: dict[str, dict[str, Any]] | None = None
+    """Rows of the public layout's `release.jsonl`, `model.jsonl`, `sourceset.jsonl` and `source.jsonl`, by their names
+    without ending, where the source was converted from it."""
 
 
-class SourceSet(_Strict):
+class SourceSet(_Entry):
     id: str
     name: str
     description: str
     sources: list[Source]
 
 
-class Release(_Strict):
+class Release(_Entry):
     id: str
     name: str
     description: str
@@ -142,13 +160,39 @@ class Release(_Strict):
     url: WebAddress | None = None
 
 
-class Manifest(_Strict):
+class Manifest(_Entry):
     format: Literal["memicos-dataset"] = FORMAT
-    version: Literal[1] = VERSION
+    version: str = Field(default=VERSION, pattern=r"^\d{1,6}\.\d{1,6}$")
     release: Release
     model: Model
     source_set: SourceSet
     corpus: Corpus
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _version_of_number(cls, version: object) -> object:
+        return f"{version}.0" if isinstance(version, int) and not isinstance(version, bool) else version
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_newer_major(cls, content: Any) -> Any:
+        """Before other rules: what else a newer major version has is not known."""
+        version = str(content.get("version", "")) if isinstance(content, dict) else ""
+        match = re.match(r"(\d{1,6})(?:\.\d|$)", version)
+        if match and int(match[1]) > MAJOR:
+            raise ValueError(
+                f"version {version} of the format is newer than {VERSION}, which this version of memicos reads; "
+                "update memicos"
+            )
+        return content
+
+    @model_validator(mode="after")
+    def _refuse_unknown_keys(self) -> "Manifest":
+        unknown = list(_unknown_keys(self, ""))
+        minor = int(self.version.partition(".")[2])
+        if unknown and minor <= MINOR:
+            raise ValueError(f"version {self.version} of the format has no keys {', '.join(unknown)}")
+        return self
 
     def files(self) -> list[FileEntry]:
         """Entries of all files of the dataset."""
@@ -161,3 +205,14 @@ class Manifest(_Strict):
     def write(self, folder: Path) -> None:
         """Write the manifest into `folder`."""
         (folder / FILE_NAME).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _unknown_keys(entry: BaseModel, prefix: str) -> Iterator[str]:
+    """Keys of an entry and of those inside it that no field has, as `corpus.collections.0.key`."""
+    yield from (prefix + name for name in entry.model_extra or {})
+    for name in type(entry).model_fields:
+        value = getattr(entry, name)
+        items = {f"{name}.{number}": item for number, item in enumerate(value)} if isinstance(value, list) else {}
+        for key, item in (items or {name: value}).items():
+            if isinstance(item, BaseModel):
+                yield from _unknown_keys(item, f"{prefix}{key}.")

@@ -1,4 +1,7 @@
-"""Reading a dataset: the manifest, checks of files against it, and the rows of each file in batches."""
+"""Reading a dataset: the manifest, checks of files against it, and the rows of each file in batches.
+
+A dataset is in a folder or at a URL that `folder` can read.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,122 +14,166 @@ from pydantic import ValidationError
 
 from memicos_dataset import schema
 from memicos_dataset.errors import DatasetError, RowError
+from memicos_dataset.folder import COPY_BYTES, Folder, Location
 from memicos_dataset.manifest import FILE_NAME, FileEntry, Manifest, Source
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of the dataset in `folder`.
+def read_manifest(location: Location) -> Manifest:
+    """Read the manifest of the dataset in a folder.
 
     Raises:
         DatasetError: there is none, or this version cannot read it.
     """
-    path = folder / FILE_NAME
+    folder = Folder.of(location)
+    path = folder.locate(FILE_NAME)
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(folder.read(FILE_NAME))
     except FileNotFoundError:
         raise DatasetError(path, "no such file; is this the folder of a memicos dataset?") from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except ValidationError as error:
         first = error.errors()[0]
-        location = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise DatasetError(path, f"{location}: {first['msg']}") from error
+        location_in_file = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise DatasetError(path, f"{location_in_file}: {message}" if location_in_file else message) from error
 
 
-def verify_file(folder: Path, entry: FileEntry) -> None:
+def verify_file(location: Location, entry: FileEntry) -> None:
     """Compare a file's size and sha256 with the manifest.
 
     Raises:
-        DatasetError: the file is missing or differs.
+        DatasetError: the file is missing, cannot be read or differs.
     """
-    path = folder / entry.path
-    if not path.is_file():
-        raise DatasetError(path, "listed in the manifest but missing; fetch the dataset again")
-    size = path.stat().st_size
-    if size != entry.bytes:
-        raise DatasetError(path, f"has {size} bytes, expected {entry.bytes}; fetch the dataset again")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != entry.sha256:
-        raise DatasetError(path, f"sha256 is {digest}, the manifest says {entry.sha256}; fetch the dataset again")
+    folder = Folder.of(location)
+    path = folder.locate(entry.path)
+    try:
+        size = folder.size(entry.path)
+        if size is not None and size != entry.bytes:
+            raise DatasetError(path, f"has {size} bytes, expected {entry.bytes}; fetch the dataset again")
+        digest, length = hashlib.sha256(), 0
+        with folder.open(entry.path) as file:
+            while chunk := file.read(COPY_BYTES):
+                digest.update(chunk)
+                length += len(chunk)
+    except FileNotFoundError:
+        raise DatasetError(path, "listed in the manifest but missing; fetch the dataset again") from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if length != entry.bytes:
+        raise DatasetError(path, f"has {length} bytes, expected {entry.bytes}; fetch the dataset again")
+    if digest.hexdigest() != entry.sha256:
+        raise DatasetError(
+            path, f"sha256 is {digest.hexdigest()}, the manifest says {entry.sha256}; fetch the dataset again"
+        )
 
 
-def verify(folder: Path, manifest: Manifest) -> None:
+def _unreadable(path: Path | str, error: OSError) -> DatasetError:
+    return DatasetError(path, f"cannot be read ({error.strerror or error})")
+
+
+def verify(location: Location, manifest: Manifest) -> None:
     """`verify_file` for every file of the dataset."""
     for entry in manifest.files():
-        verify_file(folder, entry)
+        verify_file(location, entry)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of the file `path`; `first_row` is the number of the first of them in the file."""
+    """Some rows of the file `path`; `first_row` is the number of the first of them in the file.
 
-    path: Path
+    Columns of `rows`: the core columns of `table`, then those of its optional columns that the file has, then unknown
+    columns.
+    """
+
+    path: Path | str
     first_row: int
     rows: pa.RecordBatch
+    table: schema.Table
 
     def error(self, row: int, column: str, problem: str) -> RowError:
         """An error about row `row` of the batch."""
         return RowError(self.path, self.first_row + row, column, problem)
 
 
-def _batches(folder: Path, entry: FileEntry, expected: pa.Schema, size: int) -> Iterator[Batch]:
-    path = folder / entry.path
+def _batches(location: Location, entry: FileEntry, table: schema.Table, size: int) -> Iterator[Batch]:
+    folder = Folder.of(location)
+    path = folder.locate(entry.path)
     try:
-        with pq.ParquetFile(path) as file:
-            stored = file.schema_arrow
-            if stored.names != expected.names or stored.types != expected.types:
-                raise DatasetError(path, f"has columns {_columns(stored)}, expected {_columns(expected)}")
+        with folder.open_seekable(entry.path) as opened, pq.ParquetFile(opened) as file:
+            names = _column_order(path, file.schema_arrow, table)
             if file.metadata.num_rows != entry.rows:
                 raise DatasetError(path, f"has {file.metadata.num_rows} rows, the manifest says {entry.rows}")
             first_row = 0
             for rows in file.iter_batches(batch_size=size):
-                yield Batch(path, first_row, rows)
+                yield Batch(path, first_row, rows.select(names), table)
                 first_row += len(rows)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(path, f"is not a readable Parquet file ({error})") from error
+
+
+def _column_order(path: Path | str, stored: pa.Schema, table: schema.Table) -> list[str]:
+    """Names of a file's columns as a Batch has them.
+
+    Raises:
+        DatasetError: a core column is missing, a name occurs twice or a listed column has another type.
+    """
+    if len(set(stored.names)) != len(stored.names):
+        raise DatasetError(path, f"has columns of the same name: {', '.join(sorted(stored.names))}")
+    missing = [name for name in table.core.names if name not in stored.names]
+    if missing:
+        raise DatasetError(path, f"lacks the columns {', '.join(missing)}; it has columns {_columns(stored)}")
+    known = [field for field in table.known if field.name in stored.names]
+    for field in known:
+        kind = stored.field(field.name).type
+        if kind != field.type:
+            raise DatasetError(path, f"has column {field.name} of type {kind}, expected {field.type}")
+    names = [field.name for field in known]
+    return names + [name for name in stored.names if name not in names]
 
 
 def _columns(columns: pa.Schema) -> str:
     return ", ".join(f"{field.name} ({field.type})" for field in columns)
 
 
-def document_batches(folder: Path, manifest: Manifest, size: int = 4096) -> Iterator[Batch]:
-    return _batches(folder, manifest.corpus.documents, schema.DOCUMENTS, size)
+def document_batches(folder: Location, manifest: Manifest, size: int = 4096) -> Iterator[Batch]:
+    return _batches(folder, manifest.corpus.documents, schema.DOCUMENT_TABLE, size)
 
 
-def vocabulary_batches(folder: Path, manifest: Manifest, size: int = 65536) -> Iterator[Batch]:
-    return _batches(folder, manifest.corpus.vocabulary, schema.VOCABULARY, size)
+def vocabulary_batches(folder: Location, manifest: Manifest, size: int = 65536) -> Iterator[Batch]:
+    return _batches(folder, manifest.corpus.vocabulary, schema.VOCABULARY_TABLE, size)
 
 
-def context_batches(folder: Path, manifest: Manifest, size: int = 4096) -> Iterator[Batch]:
+def context_batches(folder: Location, manifest: Manifest, size: int = 4096) -> Iterator[Batch]:
     for entry in manifest.corpus.context_files:
-        yield from _batches(folder, entry, schema.CONTEXTS, size)
+        yield from _batches(folder, entry, schema.CONTEXT_TABLE, size)
 
 
-def feature_batches(folder: Path, source: Source, size: int = 256) -> Iterator[Batch]:
+def feature_batches(folder: Location, source: Source, size: int = 256) -> Iterator[Batch]:
     for entry in source.features:
-        yield from _batches(folder, entry, schema.FEATURES, size)
+        yield from _batches(folder, entry, schema.FEATURE_TABLE, size)
 
 
-def explanation_batches(folder: Path, source: Source, size: int = 4096) -> Iterator[Batch]:
+def explanation_batches(folder: Location, source: Source, size: int = 4096) -> Iterator[Batch]:
     if source.explanations:
-        yield from _batches(folder, source.explanations, schema.EXPLANATIONS, size)
+        yield from _batches(folder, source.explanations, schema.EXPLANATION_TABLE, size)
 
 
-def documents(folder: Path, manifest: Manifest) -> Iterator[pa.RecordBatch]:
+def documents(folder: Location, manifest: Manifest) -> Iterator[pa.RecordBatch]:
     return (batch.rows for batch in document_batches(folder, manifest))
 
 
-def vocabulary(folder: Path, manifest: Manifest) -> Iterator[pa.RecordBatch]:
+def vocabulary(folder: Location, manifest: Manifest) -> Iterator[pa.RecordBatch]:
     return (batch.rows for batch in vocabulary_batches(folder, manifest))
 
 
-def contexts(folder: Path, manifest: Manifest) -> Iterator[pa.RecordBatch]:
+def contexts(folder: Location, manifest: Manifest) -> Iterator[pa.RecordBatch]:
     return (batch.rows for batch in context_batches(folder, manifest))
 
 
-def features(folder: Path, source: Source) -> Iterator[pa.RecordBatch]:
+def features(folder: Location, source: Source) -> Iterator[pa.RecordBatch]:
     return (batch.rows for batch in feature_batches(folder, source))
 
 
-def explanations(folder: Path, source: Source) -> Iterator[pa.RecordBatch]:
+def explanations(folder: Location, source: Source) -> Iterator[pa.RecordBatch]:
     return (batch.rows for batch in explanation_batches(folder, source))

@@ -1,78 +1,292 @@
 """Columns of the dataset's Parquet files.
 
 Positions count from 0 at the first token of a context, which is the BOS token where the recipe prepends one.
-No column has values of ignored positions or of tokens above the recipe's norm cut. `checks` has the rules for rows.
+No core column has values of ignored positions or of tokens above the recipe's norm cut. `checks` has the rules for
+rows, docs/dataset.md lists the columns.
+
+A file has all core columns of its table, in any order. Optional columns may be missing. Columns that are not listed
+here, from newer versions or other programs, are read after the listed ones and kept.
 """
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 TOP_GROUP = 0
 """Entry of `example_groups` for a strongest example; 1..n are the quantile groups, weakest first."""
+NO_POSITION = -1
+"""Entry of `example_dfa_positions` of an example without direct feature attribution."""
 
-DOCUMENTS = pa.schema(
-    [
-        pa.field("document", pa.int32(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),
-        pa.field("collection", pa.string(), nullable=False),
-    ]
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `shape` names the axes of its lists, outermost first; `unit` is empty for numbers without one."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    shape: tuple[str, ...] = ()
+    unit: str = ""
+    optional: bool = False
+    """The column may be missing from a file."""
+    nullable: bool = False
+
+    @property
+    def field(self) -> pa.Field:
+        return pa.field(self.name, self.type, nullable=self.nullable)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of one kind of file."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def core(self) -> pa.Schema:
+        """Columns that every file has."""
+        return pa.schema([column.field for column in self.columns if not column.optional])
+
+    @property
+    def known(self) -> pa.Schema:
+        """Core columns, then optional ones."""
+        return self.with_optional(column.name for column in self.columns if column.optional)
+
+    def with_optional(self, names: Iterable[str]) -> pa.Schema:
+        """Core columns, then the optional columns `names`, in the order of the table."""
+        chosen = set(names)
+        optional = [column.field for column in self.columns if column.optional and column.name in chosen]
+        return pa.schema([*self.core, *optional])
+
+    def column(self, name: str) -> Column | None:
+        """The listed column of this name; None for an unknown one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+_INT8, _INT16, _INT32, _INT64 = pa.int8(), pa.int16(), pa.int32(), pa.int64()
+_FLOAT, _TEXT = pa.float32(), pa.string()
+_INTS, _FLOATS, _TEXTS = pa.list_(_INT32), pa.list_(_FLOAT), pa.list_(_TEXT)
+_ACTIVATION, _LOGIT = "activation", "logit"
+_TOKENS, _NEIGHBOURS, _CORRELATED = ("logit tokens",), ("neighbours",), ("correlated features",)
+_NEURONS, _CORRELATED_NEURONS = ("aligned neurons",), ("correlated neurons",)
+_ACTIVATION_BINS, _LOGIT_BINS, _INTERVALS = ("activation bins",), ("logit bins",), ("intervals",)
+_EXAMPLES, _EXAMPLE_VALUES, _EXAMPLE_TOKENS = ("examples",), ("examples", "values"), ("examples", "tokens")
+
+DOCUMENT_TABLE = Table(
+    (
+        Column("document", _INT32, "number of the text, unique in the corpus"),
+        Column("title", _TEXT, "title that pages show"),
+        Column("collection", _TEXT, "name of a collection of the manifest"),
+    )
 )
 
-VOCABULARY = pa.schema(
-    [
-        pa.field("token_id", pa.int32(), nullable=False),
-        pa.field("token", pa.string(), nullable=False),
-    ]
+VOCABULARY_TABLE = Table(
+    (
+        Column("token_id", _INT32, "id in the model's tokenizer, or a number of the dataset (`corpus.token_ids`)"),
+        Column("token", _TEXT, "the token as inside a text, or `<0xE4>` for a byte that is part of a character"),
+    )
 )
 
-CONTEXTS = pa.schema(
-    [
-        pa.field("context", pa.int32(), nullable=False),
-        pa.field("document", pa.int32(), nullable=False),
-        pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
-    ]
+CONTEXT_TABLE = Table(
+    (
+        Column("context", _INT32, "number of the context, from 0 without gaps"),
+        Column("document", _INT32, "number of the text that the context is from"),
+        Column("token_ids", _INTS, "ids of the tokens, BOS included", ("tokens",)),
+    )
 )
 
-FEATURES = pa.schema(
-    [
-        pa.field("index", pa.int32(), nullable=False),
-        # share of counted tokens on which the feature is active, and their number
-        pa.field("density", pa.float32(), nullable=False),
-        pa.field("active_tokens", pa.int64(), nullable=False),
-        pa.field("max_activation", pa.float32(), nullable=False),
-        # counts of active tokens in equal bins from 0 to max_activation; empty when never active
-        pa.field("activation_histogram", pa.list_(pa.int32()), nullable=False),
-        # counts of vocabulary entries in equal bins from min to max logit effect
-        pa.field("logit_histogram", pa.list_(pa.int32()), nullable=False),
-        pa.field("logit_min", pa.float32(), nullable=False),
-        pa.field("logit_max", pa.float32(), nullable=False),
-        # strongest logit effects first, in both directions
-        pa.field("positive_token_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("positive_logits", pa.list_(pa.float32()), nullable=False),
-        pa.field("negative_token_ids", pa.list_(pa.int32()), nullable=False),
-        pa.field("negative_logits", pa.list_(pa.float32()), nullable=False),
-        # features of the same source, nearest decoder rows by cosine, itself left out
-        pa.field("neighbour_indices", pa.list_(pa.int32()), nullable=False),
-        pa.field("neighbour_cosines", pa.list_(pa.float32()), nullable=False),
-        # features of the same source by Pearson correlation over counted tokens, itself left out
-        pa.field("correlated_indices", pa.list_(pa.int32()), nullable=False),
-        pa.field("correlated_pearson", pa.list_(pa.float32()), nullable=False),
-        # share of active tokens in each quantile group: equal intervals of (0, max], weakest first
-        pa.field("quantile_shares", pa.list_(pa.float32()), nullable=False),
-        # examples: group, context number, position that was selected; then the sparse values over the context
-        pa.field("example_groups", pa.list_(pa.int8()), nullable=False),
-        pa.field("example_contexts", pa.list_(pa.int32()), nullable=False),
-        pa.field("example_positions", pa.list_(pa.int16()), nullable=False),
-        pa.field("value_positions", pa.list_(pa.list_(pa.int16())), nullable=False),
-        pa.field("values", pa.list_(pa.list_(pa.float32())), nullable=False),
-    ]
+FEATURE_TABLE = Table(
+    (
+        Column("index", _INT32, "index of the feature in its source"),
+        Column("density", _FLOAT, "share of counted tokens on which the feature is active", unit="share"),
+        Column("active_tokens", _INT64, "number of counted tokens on which the feature is active", unit="tokens"),
+        Column("max_activation", _FLOAT, "largest activation; 0 where never active", unit=_ACTIVATION),
+        Column(
+            "activation_histogram",
+            _INTS,
+            "active tokens in equal bins from 0 to max_activation; empty where never active",
+            _ACTIVATION_BINS,
+            "tokens",
+        ),
+        Column(
+            "logit_histogram",
+            _INTS,
+            "vocabulary entries in equal bins from logit_min to logit_max",
+            _LOGIT_BINS,
+            "tokens",
+        ),
+        Column("logit_min", _FLOAT, "smallest logit effect", unit=_LOGIT),
+        Column("logit_max", _FLOAT, "largest logit effect", unit=_LOGIT),
+        Column("positive_token_ids", _INTS, "tokens with the largest logit effect, largest first", _TOKENS),
+        Column("positive_logits", _FLOATS, "their logit effects", _TOKENS, _LOGIT),
+        Column("negative_token_ids", _INTS, "tokens with the smallest logit effect, smallest first", _TOKENS),
+        Column("negative_logits", _FLOATS, "their logit effects", _TOKENS, _LOGIT),
+        Column(
+            "neighbour_indices",
+            _INTS,
+            "features of the source with the nearest decoder rows, itself left out",
+            _NEIGHBOURS,
+        ),
+        Column("neighbour_cosines", _FLOATS, "their cosine similarities", _NEIGHBOURS, "cosine"),
+        Column(
+            "correlated_indices",
+            _INTS,
+            "features of the source with the largest Pearson correlation over counted tokens, itself left out",
+            _CORRELATED,
+        ),
+        Column("correlated_pearson", _FLOATS, "their Pearson correlations", _CORRELATED, "correlation"),
+        Column(
+            "quantile_shares",
+            _FLOATS,
+            "share of active tokens in each interval of activations, weakest first; without quantile_minima the "
+            "intervals divide (0, max_activation] equally",
+            _INTERVALS,
+            "share",
+        ),
+        Column(
+            "example_groups",
+            pa.list_(_INT8),
+            "0 for a strongest example, else the number of its interval",
+            _EXAMPLES,
+        ),
+        Column("example_contexts", _INTS, "number of the example's context", _EXAMPLES),
+        Column("example_positions", pa.list_(_INT16), "position that was selected", _EXAMPLES, "position"),
+        Column(
+            "value_positions",
+            pa.list_(pa.list_(_INT16)),
+            "positions of the context with a value, ascending",
+            _EXAMPLE_VALUES,
+            "position",
+        ),
+        Column("values", pa.list_(_FLOATS), "activations there; 0 elsewhere", _EXAMPLE_VALUES, _ACTIVATION),
+        Column(
+            "activation_bin_values",
+            _FLOATS,
+            "centres of the bins of activation_histogram, where they do not divide 0 to max_activation equally",
+            _ACTIVATION_BINS,
+            _ACTIVATION,
+            optional=True,
+        ),
+        Column(
+            "logit_bin_values",
+            _FLOATS,
+            "centres of the bins of logit_histogram, where they do not divide logit_min to logit_max equally",
+            _LOGIT_BINS,
+            _LOGIT,
+            optional=True,
+        ),
+        Column(
+            "quantile_minima",
+            _FLOATS,
+            "lower end of each interval of quantile_shares",
+            _INTERVALS,
+            _ACTIVATION,
+            optional=True,
+        ),
+        Column("quantile_maxima", _FLOATS, "upper end of each interval", _INTERVALS, _ACTIVATION, optional=True),
+        Column("aligned_neuron_indices", _INTS, "neurons with the largest weights", _NEURONS, optional=True),
+        Column("aligned_neuron_values", _FLOATS, "their weights", _NEURONS, optional=True),
+        Column("aligned_neuron_l1", _FLOATS, "their shares of the L1 norm", _NEURONS, "share", optional=True),
+        Column(
+            "correlated_neuron_indices",
+            _INTS,
+            "neurons that correlate most",
+            _CORRELATED_NEURONS,
+            optional=True,
+        ),
+        Column(
+            "correlated_neuron_pearson",
+            _FLOATS,
+            "their Pearson correlations",
+            _CORRELATED_NEURONS,
+            "correlation",
+            optional=True,
+        ),
+        Column(
+            "correlated_neuron_l1", _FLOATS, "their shares of the L1 norm", _CORRELATED_NEURONS, "share", optional=True
+        ),
+        Column(
+            "correlated_l1",
+            _FLOATS,
+            "shares of the L1 norm of the correlated features",
+            _CORRELATED,
+            "share",
+            optional=True,
+        ),
+        Column(
+            "head_weights",
+            _FLOATS,
+            "share of the decoder row's norm that belongs to each attention head",
+            ("heads",),
+            "share",
+            optional=True,
+        ),
+        Column("decoder_vector", _FLOATS, "decoder row of the feature", ("d_in",), optional=True),
+        Column("steering_hook", _TEXT, "hook point at which decoder_vector is added", optional=True, nullable=True),
+        Column("steering_strength", _FLOAT, "default factor of decoder_vector", optional=True, nullable=True),
+        Column("vector_label", _TEXT, "name of a vector that is not a feature of an SAE", optional=True, nullable=True),
+        Column(
+            "example_dfa_values",
+            pa.list_(_FLOATS),
+            "direct feature attribution of each token of the context to the value at example_dfa_positions; empty "
+            "where the example has none",
+            _EXAMPLE_TOKENS,
+            _ACTIVATION,
+            optional=True,
+        ),
+        Column(
+            "example_dfa_positions",
+            pa.list_(_INT16),
+            "position whose value the attributions add up to; -1 where the example has none",
+            _EXAMPLES,
+            "position",
+            optional=True,
+        ),
+        Column(
+            "example_extra",
+            _TEXTS,
+            "fields of a public activation row that no other column has, as a JSON object; empty where there are none",
+            _EXAMPLES,
+            optional=True,
+        ),
+        Column(
+            "extra",
+            _TEXT,
+            "fields of a public feature row that no other column has, as a JSON object",
+            optional=True,
+            nullable=True,
+        ),
+    )
 )
 
-EXPLANATIONS = pa.schema(
-    [
-        pa.field("index", pa.int32(), nullable=False),
-        pa.field("description", pa.string(), nullable=False),
-        pa.field("method", pa.string(), nullable=False),
-        # the language model that wrote the description; null if none did
-        pa.field("model", pa.string()),
-    ]
+EXPLANATION_TABLE = Table(
+    (
+        Column("index", _INT32, "index of the feature"),
+        Column("description", _TEXT, "the feature in words"),
+        Column("method", _TEXT, "how the description was made"),
+        Column("model", _TEXT, "the language model that wrote the description; null if none did", nullable=True),
+        Column("embedding", _FLOATS, "embedding of the description", ("dimensions",), optional=True, nullable=True),
+        Column(
+            "extra",
+            _TEXT,
+            "fields of a public explanation row that no other column has, as a JSON object",
+            optional=True,
+            nullable=True,
+        ),
+    )
 )
+
+TABLES = {
+    "documents": DOCUMENT_TABLE,
+    "vocabulary": VOCABULARY_TABLE,
+    "contexts": CONTEXT_TABLE,
+    "features": FEATURE_TABLE,
+    "explanations": EXPLANATION_TABLE,
+}
+
+DOCUMENTS = DOCUMENT_TABLE.core
+VOCABULARY = VOCABULARY_TABLE.core
+CONTEXTS = CONTEXT_TABLE.core
+FEATURES = FEATURE_TABLE.core
+EXPLANATIONS = EXPLANATION_TABLE.core

@@ -37,6 +37,21 @@ def recompute(
         str, typer.Argument(help="a feature's page, or model/source/index on the server at 127.0.0.1:3000")
     ],
     text: Annotated[str | None, typer.Option(help="compare the values on this text, not on the examples")] = None,
+    messages: Annotated[
+        str | None,
+        typer.Option(
+            help="compare the values on this conversation, in the model's chat template: a JSON list such as "
+            '[{"role": "user", "content": "Hello"}], or a file with one'
+        ),
+    ] = None,
+    prepend_bos: Annotated[
+        bool | None,
+        typer.Option(
+            "--prepend-bos/--no-prepend-bos",
+            help="put BOS before the prompt if it does not begin with it; by default a text as the source was trained, "
+            "a conversation as the chat template writes it",
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="folder or hub id of the model's weights")] = None,
     sae: Annotated[str | None, typer.Option(help="folder of the SAE's weights, or hf:<owner>/<name>/<path>")] = None,
     tolerance: Annotated[
@@ -50,10 +65,19 @@ def recompute(
     """
     from memicos_pipeline.recompute import server_values
     from memicos_pipeline.recompute.errors import RecomputeError
+    from memicos_pipeline.recompute.own_prompt import OwnPrompt, read_messages
 
     try:
         address = server_values.address(feature)
-        server_feature = server_values.examples(address) if text is None else server_values.own_text(address, text)
+        if text is not None and messages is not None:
+            raise RecomputeError("--text and --messages are alternatives: give one of them")
+        if text is None and messages is None:
+            if prepend_bos is not None:
+                raise RecomputeError("--prepend-bos is an option of --text and --messages")
+            server_feature = server_values.examples(address)
+        else:
+            prompt = OwnPrompt(text or "", () if messages is None else read_messages(messages), prepend_bos)
+            server_feature = server_values.own_prompt(address, prompt)
         # imports torch: a wrong address is refused before
         from memicos_pipeline.recompute import report
 

@@ -7,6 +7,7 @@ from memicos_dataset.manifest import WebAddress
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memicos_pipeline.corpus import ShortTexts
+from memicos_pipeline.dashboards.histograms import HISTOGRAM_BINS
 
 
 class ConfigError(ValueError):
@@ -89,7 +90,7 @@ class DashboardConfig(_Strict):
         default=5, ge=1, le=127, description="equal intervals of activation values, each with its own examples"
     )
     examples_per_group: int = Field(default=4, ge=1, description="examples of each interval")
-    histogram_bins: int = Field(default=50, ge=2, description="bins of the activation and logit histograms")
+    histogram_bins: int = Field(default=HISTOGRAM_BINS, ge=2, description="bins of the activation and logit histograms")
     logits: int = Field(default=10, ge=1, description="tokens with the largest logit effect, in each direction")
     neighbours: int = Field(
         default=10, ge=1, description="features with the most similar decoder rows, and as many correlated features"

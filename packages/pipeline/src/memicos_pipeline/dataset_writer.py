@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from memicos_dataset import manifest as m
 from memicos_dataset import schema
-from memicos_dataset.write import write_table
+from memicos_dataset.write import CONTEXTS_PER_FILE, FEATURES_PER_FILE, write_table
 
 from memicos_pipeline.corpus import PADDING, Contexts, Document
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics
@@ -47,7 +47,14 @@ def corpus_files(
     return (
         write_table(folder, "corpus/documents.parquet", document_table),
         write_table(folder, "corpus/vocabulary.parquet", vocabulary_table),
-        [write_table(folder, "corpus/contexts-00000.parquet", context_table)],
+        [
+            write_table(
+                folder,
+                f"corpus/contexts-{first // CONTEXTS_PER_FILE:05d}.parquet",
+                context_table.slice(first, CONTEXTS_PER_FILE),
+            )
+            for first in range(0, context_table.num_rows, CONTEXTS_PER_FILE)
+        ],
     )
 
 
@@ -58,7 +65,7 @@ def feature_files(
     effects: LogitEffects,
     neighbours: tuple[np.ndarray, np.ndarray],
     correlated: tuple[np.ndarray, np.ndarray],
-    shard: int = 16384,
+    shard: int = FEATURES_PER_FILE,
 ) -> list[m.FileEntry]:
     """Write the features of one source, `shard` to a file; return the manifest entries."""
     entries = []

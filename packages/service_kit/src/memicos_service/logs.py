@@ -9,6 +9,8 @@ import structlog
 from asgi_correlation_id import correlation_id
 from structlog.typing import EventDict, WrappedLogger
 
+from memicos_service.repeated_faults import RepeatedFaults
+
 LogFormat = Literal["text", "json"]
 
 MAX_CHARACTERS = 20_000
@@ -16,7 +18,7 @@ MAX_CHARACTERS = 20_000
 
 
 def configure(log_format: LogFormat, level: int, library_levels: Mapping[str, int] | None = None) -> None:
-    """Send every log line to standard error in `log_format`.
+    """Send log lines to standard error in `log_format`; a fault that occurs again and again is one line a minute.
 
     Args:
         log_format: text or json.
@@ -24,7 +26,9 @@ def configure(log_format: LogFormat, level: int, library_levels: Mapping[str, in
         library_levels: lowest level of single loggers, by name, for libraries that log too much.
     """
     root = logging.getLogger()
-    root.handlers[:] = [make_handler(log_format, sys.stderr)]
+    handler = make_handler(log_format, sys.stderr)
+    handler.addFilter(RepeatedFaults())
+    root.handlers[:] = [handler]
     root.setLevel(level)
     logging.captureWarnings(True)
     # asgi_correlation_id warns of every request id that it replaces

@@ -16,6 +16,8 @@ NO_ROUTE = "other"
 """Route of requests that match none, or that were refused before routing."""
 CLIENT_CLOSED = 499
 """Status of a request whose client disconnected before the response was complete (nginx's convention)."""
+CLIENT_DISCONNECTED = "client_disconnected"
+"""Entry of a request's `state`, set by the connection that was closed before the response was complete."""
 VALID_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -109,8 +111,11 @@ class RequestLog:
             raise
         finally:
             seconds = time.perf_counter() - started
+            # a handler that does not watch its client ends with a response that nobody gets
+            disconnected = CLIENT_DISCONNECTED in scope.get("state", {}) and not crashed
             route = self._observer.route(scope)
-            self._finish(FinishedRequest(scope, route, status if complete else CLIENT_CLOSED, seconds, crashed))
+            status = CLIENT_CLOSED if disconnected or not complete else status
+            self._finish(FinishedRequest(scope, route, status, seconds, crashed))
 
     def _finish(self, request: FinishedRequest) -> None:
         self._observer.finished(request)

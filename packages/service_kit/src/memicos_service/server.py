@@ -1,4 +1,4 @@
-"""Binding the address and uvicorn's configuration."""
+"""The listening socket and uvicorn's configuration."""
 
 import errno
 import ipaddress
@@ -7,8 +7,26 @@ import sys
 from collections.abc import Sequence
 
 import psutil
-import uvicorn
 from starlette.types import ASGIApp
+
+from memicos_service.connection_settings import ConnectionLimits
+from memicos_service.connections import LimitedConfig
+from memicos_service.stopped_readers import limit_unsent_bytes
+
+BACKLOG = 128
+"""Connections that wait to be accepted, unless a setting says otherwise."""
+
+
+class Listener(socket.socket):
+    """A socket whose queue of connections has its own length.
+
+    asyncio passes to `listen` the number of connections that it accepts at once, which is smaller.
+    """
+
+    backlog = BACKLOG
+
+    def listen(self, backlog: int = 0, /) -> None:
+        super().listen(self.backlog)
 
 
 def is_loopback(host: str) -> bool:
@@ -21,7 +39,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def bind(host: str, port: int, *, program: str, variables: Sequence[str], listen: bool = False) -> socket.socket:
+def bind(
+    host: str,
+    port: int,
+    *,
+    program: str,
+    variables: Sequence[str],
+    backlog: int = BACKLOG,
+    listen: bool = False,
+) -> socket.socket:
     """A socket bound to the address; ends the program with one line on standard error where that fails.
 
     Args:
@@ -29,12 +55,15 @@ def bind(host: str, port: int, *, program: str, variables: Sequence[str], listen
         port: TCP port.
         program: name of the program, for the message.
         variables: environment variables that set port and host, for the message.
-        listen: accept connections at once, before the server runs.
+        backlog: largest number of connections that wait to be accepted.
+        listen: let connections wait at once, before the server runs.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sets TCP_NODELAY only on sockets that name the protocol; without it each answer may take 40 ms longer
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.backlog = backlog
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    limit_unsent_bytes(listener)
     try:
         listener.bind((host, port))
         if listen:
@@ -64,13 +93,14 @@ def _listening_process(port: int) -> str:
     return "another process"
 
 
-def server_config(app: ASGIApp, graceful_seconds: int) -> uvicorn.Config:
-    """uvicorn's configuration: our own logs instead of its own, and a limit on how long a shutdown waits.
+def server_config(app: ASGIApp, graceful_seconds: int, limits: ConnectionLimits) -> LimitedConfig:
+    """uvicorn's configuration: limits of connections, our own logs, and a limit on how long a shutdown waits.
 
     uvicorn itself reads no forwarding header: by default it would trust every process of this machine.
     """
-    return uvicorn.Config(
+    return LimitedConfig(
         app,
+        limits,
         log_config=None,
         log_level="warning",
         access_log=False,

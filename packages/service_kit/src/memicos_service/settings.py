@@ -25,6 +25,14 @@ def variable(settings: type[BaseSettings], field: str) -> str:
     return field_variables(settings, field)[0] if field in settings.model_fields else field
 
 
+def is_file(path: Path) -> bool:
+    """Whether the path is a file; False where the system cannot look it up, as for a name that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def check_env_file(env_file: Path, settings: type[BaseSettings]) -> None:
     """
     Raises:
@@ -76,7 +84,7 @@ def problems(settings: type[BaseSettings], error: ValidationError) -> str:
 
 def read_or_exit(program: str, settings: type[SettingsType], env_file: Path | None = None) -> SettingsType:
     """`read`, but ends the program with one line on standard error where that fails."""
-    if env_file and not env_file.is_file():
+    if env_file and not is_file(env_file):
         sys.exit(f"{program}: there is no env file {env_file}.")
     try:
         return read(settings, env_file)

@@ -9,6 +9,9 @@ from typing import Literal
 
 import httpx
 import uvicorn
+from memicos_service.connection_settings import ConnectionLimits
+from memicos_service.connections import LimitedConfig
+from memicos_service.stopped_readers import limit_unsent_bytes
 from starlette.types import ASGIApp
 
 Serve = Callable[..., Awaitable[str]]
@@ -25,15 +28,23 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(app: ASGIApp, lifespan: Literal["auto", "off"] = "auto") -> AsyncIterator[str]:
+async def running(
+    app: ASGIApp, lifespan: Literal["auto", "off"] = "auto", limits: ConnectionLimits | None = None
+) -> AsyncIterator[str]:
     """Serve `app` in this event loop; yield its URL when it has started, and stop it afterwards.
 
-    `lifespan` is off for an application that is already started.
+    `lifespan` is off for an application that is already started; `limits` are those of connections.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            app, lifespan=lifespan, log_config=None, proxy_headers=False, timeout_graceful_shutdown=5
+        limit_unsent_bytes(listener)
+        config = LimitedConfig(
+            app,
+            limits or ConnectionLimits(),
+            lifespan=lifespan,
+            log_config=None,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
         )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))

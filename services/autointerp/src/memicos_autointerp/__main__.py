@@ -7,6 +7,7 @@ from pathlib import Path
 
 import uvicorn
 from memicos_service import logs, server
+from memicos_service.connection_settings import limits_or_exit
 from memicos_service.settings import read_or_exit
 from memicos_service.variable_names import warn_of_environment
 
@@ -33,13 +34,20 @@ def main() -> None:
     settings = read_or_exit("autointerp", Settings, parser.parse_args().env_file)
     logs.configure(settings.log_format, logging.INFO, LIBRARY_LEVELS)
     warn_of_environment(log, Settings)
+    limits = limits_or_exit("autointerp", settings)
     listener = server.bind(
-        settings.host, settings.port, program="autointerp", variables=("AUTOINTERP_PORT", "AUTOINTERP_HOST")
+        settings.host,
+        settings.port,
+        program="autointerp",
+        variables=("AUTOINTERP_PORT", "AUTOINTERP_HOST"),
+        backlog=settings.backlog,
     )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
     try:
-        uvicorn.Server(server.server_config(create_app(settings), graceful_seconds=5)).run(sockets=[listener])
+        uvicorn.Server(server.server_config(create_app(settings), graceful_seconds=5, limits=limits)).run(
+            sockets=[listener]
+        )
     except KeyboardInterrupt:
         sys.exit(0)
 

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from memicos_autointerp_core.explainers.interface import ExplainerOptions
 from memicos_autointerp_core.provider import ProviderOptions
 from memicos_service import settings as service_settings
+from memicos_service.connection_settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
-from memicos_service.variable_names import ServiceSettings
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -47,7 +47,7 @@ Key = Annotated[SecretStr | None, AfterValidator(check_key)]
 BaseUrl = Annotated[str, AfterValidator(normalize_base_url)]
 
 
-class Settings(ServiceSettings):
+class Settings(ConnectionSettings):
     """Settings of autointerp. A field `x` is set by `AUTOINTERP_X`, unless it names another variable."""
 
     model_config = SettingsConfigDict(
@@ -124,7 +124,7 @@ class Settings(ServiceSettings):
     max_characters: int = Field(200_000, ge=1, description="Most characters of all texts in a request.")
     body_bytes: int = Field(4_000_000, gt=0, description="Largest request body.")
     log_format: LogFormat = Field("text", description="text, or json: one JSON object per line.")
-    log_requests: bool = Field(True, description="0 logs only requests that failed on our side.")
+    log_requests: bool = Field(True, description="0: log only requests that failed with an internal error.")
 
     @field_validator("openrouter_url", "api_key", "secret", "temperature", mode="before")
     @classmethod

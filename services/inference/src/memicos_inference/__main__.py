@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from memicos_service.connection_settings import limits_or_exit
 from memicos_service.server import bind, is_loopback
 from memicos_service.variable_names import warn_of_environment
 
@@ -34,17 +35,19 @@ def main() -> None:
     settings = env_files.server_settings(arguments.env_file)
     logs.configure(settings.log_format, logging.INFO)
     warn_of_environment(log, Settings)
+    limits = limits_or_exit("inference", settings)
     listener = bind(
         settings.host,
         settings.port,
         program="inference",
         variables=("INFERENCE_PORT", "INFERENCE_HOST"),
+        backlog=settings.backlog,
         listen=True,
     )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
     with suppress(KeyboardInterrupt):
-        server.Server(create_app(settings)).run(sockets=[listener])
+        server.Server(create_app(settings), limits).run(sockets=[listener])
     # torch may crash when the interpreter shuts down while the model's thread runs it
     logging.shutdown()
     sys.stdout.flush()

@@ -27,6 +27,7 @@ from memicos_inference.metrics import Metrics
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_inference.settings import Settings, read
 from memicos_inference.status import api as status_api
+from memicos_inference.status.published import PublishedCapabilities
 from memicos_inference.steering import api as steering_api
 from memicos_inference.steering.schemas import SteerDelta
 from memicos_inference.tokenization import api as tokenization_api
@@ -72,9 +73,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     scheduler.stop()
 
 
-def _load(settings: Settings, verification: Verification, report: ProgressCallback) -> LoadedModel:
+def _load(
+    settings: Settings, verification: Verification, capabilities: PublishedCapabilities, report: ProgressCallback
+) -> LoadedModel:
     loaded = replace(model_loading.load_model(settings, report), verification=verification)
     verification.run_short(loaded, report)
+    capabilities.update(loaded)
     return loaded
 
 
@@ -102,8 +106,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     metrics = app.state.metrics = Metrics()
     verification: Verification = app.state.verification
+    capabilities = app.state.capabilities = PublishedCapabilities(verification)
     app.state.scheduler = Scheduler(
-        partial(_load, settings, verification), settings, metrics, idle_work=verification.run_left_out
+        partial(_load, settings, verification, capabilities), settings, metrics, idle_work=verification.run_left_out
     )
     metrics.registry.register(Gauges(app.state.scheduler, app.state.verification, settings))
     app.add_middleware(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from memicos_service.settings import problems
+from memicos_service.settings import is_file, problems
 from pydantic import ValidationError
 
 from memicos_inference.settings import Settings, json_list, read
@@ -47,7 +47,7 @@ def settings_of(env_file: Path | None) -> Settings:
     Raises:
         SystemExit: with one line, where they are invalid or there is no such file.
     """
-    if env_file and not env_file.is_file():
+    if env_file and not is_file(env_file):
         names = [file.name.removeprefix(PREFIX) for file in config_files(env_file.parent)]
         listed = f" Known there: {', '.join(names)}." if names and env_file.name.startswith(PREFIX) else ""
         sys.exit(f"inference: there is no env file {env_file}.{listed}")

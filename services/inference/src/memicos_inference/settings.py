@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from memicos_engine.errors import LoadError
 from memicos_engine.model.model_names import ModelNames
+from memicos_engine.user_paths import user_path
 from memicos_service import settings as service_settings
+from memicos_service.connection_settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
-from memicos_service.variable_names import ServiceSettings
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
@@ -17,13 +19,14 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Settings(ServiceSettings):
+class Settings(ConnectionSettings):
     """Settings of the server. Names without the prefix `INFERENCE_` are those of the env files known in the field.
 
     Relative paths are relative to the working directory. An empty value is the same as an unset one.
     """
 
     model_config = SettingsConfigDict(
+        env_prefix="INFERENCE_",
         extra="ignore",
         populate_by_name=True,
         frozen=True,
@@ -291,6 +294,16 @@ class Settings(ServiceSettings):
     @classmethod
     def _json_list(cls, value: Any) -> Any:
         return json_list(value) if isinstance(value, str) else value
+
+    @field_validator("sae_roots")
+    @classmethod
+    def _are_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for root in value:
+            try:
+                user_path(root)
+            except LoadError as error:
+                raise ValueError(str(error).rstrip(".")) from None
+        return value
 
     @field_validator("include_sae", "exclude_sae")
     @classmethod

@@ -7,6 +7,7 @@ import sys
 
 import uvicorn
 from memicos_service import logs, server
+from memicos_service.connection_settings import limits_or_exit
 from memicos_service.variable_names import warn_of_environment
 
 from memicos_webapp.app import create_app
@@ -25,7 +26,14 @@ def main() -> None:
     settings = read("webapp")
     logs.configure(settings.log_format, logging.INFO, LIBRARY_LEVELS)
     warn_of_environment(log, Settings)
-    listener = server.bind(settings.host, settings.port, program="webapp", variables=("MEMICOS_PORT", "MEMICOS_HOST"))
+    limits = limits_or_exit("webapp", settings)
+    listener = server.bind(
+        settings.host,
+        settings.port,
+        program="webapp",
+        variables=("MEMICOS_PORT", "MEMICOS_HOST"),
+        backlog=settings.backlog,
+    )
     # uvicorn raises the signal again after its shutdown: exit through the `with` below, which stops PostgreSQL
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -33,7 +41,7 @@ def main() -> None:
         with database_url(settings) as url:
             asyncio.run(prepare(url, settings.read_only))
             settings = settings.model_copy(update={"database_url": url})
-            config = server.server_config(create_app(settings), graceful_seconds=5)
+            config = server.server_config(create_app(settings), graceful_seconds=5, limits=limits)
             log.info("http://%s:%d", settings.host, settings.port)
             uvicorn.Server(config).run(sockets=[listener])
     except DatabaseError as error:

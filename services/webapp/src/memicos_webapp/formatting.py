@@ -11,9 +11,6 @@ from markupsafe import Markup, escape
 
 _CONTROL_CHARACTERS = str.maketrans({"\n": "↵", "\r": "␍", "\t": "⇥", "\0": "␀", "\u2028": "↵", "\u2029": "↵"})
 
-LEVELS = 9
-"""Background levels of an active token."""
-
 _HOOK_LABELS = {
     "hook_embed": "token embedding",
     "hook_resid_pre": "residual stream before the layer",
@@ -85,13 +82,6 @@ def url_segment(text: Any) -> str:
     return quote(str(text), safe="")
 
 
-def activation_level(activation: float, maximum: float) -> int:
-    """Background level 1 (faint) to 9 of an active token: its share of `maximum`, in equal steps; 9 from there on."""
-    if maximum <= 0:
-        return 1
-    return min(LEVELS, max(1, round(LEVELS * activation / maximum)))
-
-
 def hook_label(hook_name: str) -> str:
     """The part of the model that a hook reads; the hook's own name where none is known."""
     for suffix, label in _HOOK_LABELS.items():
@@ -123,7 +113,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
         format_signed,
         format_count,
         url_segment,
-        activation_level,
         hook_label,
         code_spans,
         without_backticks,

@@ -1,7 +1,8 @@
 """Recipes: how the activations on pages and in responses were computed, of a dataset or of a live run."""
 
+import json
 from collections.abc import Mapping
-from shlex import quote
+from shlex import join
 from typing import Any, Protocol
 
 from memicos_dataset import manifest
@@ -9,6 +10,7 @@ from memicos_inference_client.models import Recipe as LiveRecipe
 from pydantic import BaseModel, Field
 
 from memicos_webapp.formatting import url_segment
+from memicos_webapp.inference.prompts import Prompt
 
 
 class SaeRecipe(BaseModel):
@@ -113,7 +115,12 @@ def describe_sources(recipes: Mapping[str, Recipe]) -> list[tuple[str, str]]:
     return [(", ".join(sources), description) for description, sources in names.items()]
 
 
-def recompute_command(base_url: str, model: str, source: str, index: int, text: str | None = None) -> str:
-    """The command, for a shell, that recomputes a feature's examples or its values on `text`."""
+def recompute_command(base_url: str, model: str, source: str, index: int, prompt: Prompt | None = None) -> str:
+    """The command, for a shell, that recomputes a feature's examples or its values on `prompt`."""
     address = f"{base_url.rstrip('/')}/{url_segment(model)}/{url_segment(source)}/{index}"
-    return f"memicos recompute {quote(address)}" + (f" --text {quote(text)}" if text is not None else "")
+    command = ["memicos", "recompute", address]
+    if prompt is not None and prompt.messages:
+        command += ["--messages", json.dumps([turn.model_dump() for turn in prompt.messages], ensure_ascii=False)]
+    elif prompt is not None:
+        command += ["--text", prompt.text]
+    return join(command)

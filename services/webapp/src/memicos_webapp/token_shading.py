@@ -1,20 +1,37 @@
-"""Text with each active token shaded by its activation; `templates/shared/token_shading.html` has the legend."""
+"""Text with each active token shaded by its activation.
 
-from collections.abc import Mapping, Sequence
+`static/token-shading.css` has the colours of the levels, `templates/shared/token_shading.html` the legend.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from markupsafe import Markup
 
-from memicos_webapp.formatting import activation_level, format_value, token_text
+from memicos_webapp.formatting import format_value, token_text
+
+LEVELS = 9
+"""Background levels of an active token."""
 
 Piece = tuple[int, str, str]
-"""(activation level 0..9, title with the activations, text); level 0 is a run of tokens that are not active."""
+"""(activation level 0..9, activations as `join_values` writes them, text); level 0 is a run of tokens that are not
+active."""
+
+_SEPARATOR = ", "
+
+
+def activation_level(activation: float, maximum: float) -> int:
+    """Background level 1 (faint) to 9 of an active token: its share of `maximum`, in equal steps; 9 from there on."""
+    if maximum <= 0:
+        return 1
+    return min(LEVELS, max(1, round(LEVELS * activation / maximum)))
 
 
 def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: float, start: int, end: int) -> list[Piece]:
     """Tokens `start` to `end` (exclusive) as pieces: one for each active group, one for each run of other tokens.
 
-    A group is one token, or all tokens of a character; it is shaded by its largest activation, and its title has each.
+    A group is one token, or all tokens of a character; it is shaded by its largest activation, and has each of them.
     `values` has position -> activation of the active tokens. Levels are shares of `feature_max`.
     """
     result: list[Piece] = []
@@ -28,9 +45,7 @@ def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: floa
             result.append((0, "", token_text("".join(inactive))))
             inactive = []
         level = activation_level(max(activations), feature_max)
-        result.append(
-            (level, group_title([format_value(value) for value in activations]), token_text(tokens[group[-1]]))
-        )
+        result.append((level, join_values(map(format_value, activations)), token_text(tokens[group[-1]])))
     if inactive:
         result.append((0, "", token_text("".join(inactive))))
     return result
@@ -54,21 +69,33 @@ def token_groups(tokens: Sequence[str], start: int, end: int) -> list[range]:
     return groups
 
 
-def group_title(values: Sequence[str]) -> str:
+def join_values(values: Iterable[str]) -> str:
     """The value of a token, or those of all tokens of a character."""
-    return values[0] if len(values) == 1 else f"{len(values)} tokens of one character: {', '.join(values)}"
+    return _SEPARATOR.join(values)
 
 
-def focusable(title: str) -> Markup:
-    """The attribute that lets keyboard and touch reach the title of a group of several tokens."""
-    return Markup(' tabindex="0"' if " " in title else "")
+def is_right_to_left(text: str) -> bool:
+    """Whether the first character of `text` that has a direction is of a script written from right to left."""
+    if text.isascii():
+        return False
+    strong = (kind for kind in map(unicodedata.bidirectional, text) if kind in ("L", "R", "AL"))
+    return next(strong, "L") != "L"
+
+
+def active_token(level: int, values: str, text: str, is_max: bool = False) -> Markup:
+    """An active token, or all tokens of a character, as HTML: shaded by `level`, with `values` as its title.
+
+    The title of several tokens says what the values are; keyboard and touch reach it, and `data-values` has the values
+    alone. The class `rtl` is for text that is written from right to left, `max` for the strongest token of a text.
+    """
+    classes = f"a{level}{' max' if is_max else ''}{' rtl' if is_right_to_left(text) else ''}"
+    count = values.count(_SEPARATOR) + 1
+    if count == 1:
+        return Markup(f'<i class="{classes}" title="{values}">{escape(text)}</i>')
+    title = f"{count} tokens of one character: {values}"
+    return Markup(f'<i class="{classes}" title="{title}" data-values="{values}" tabindex="0">{escape(text)}</i>')
 
 
 def markup(run: Sequence[Piece]) -> Markup:
     """Pieces as HTML; built here because a template takes several times as long."""
-    return Markup(
-        "".join(
-            f'<i class="a{level}" title="{title}"{focusable(title)}>{escape(text)}</i>' if level else escape(text)
-            for level, title, text in run
-        )
-    )
+    return Markup("".join(active_token(*piece) if piece[0] else escape(piece[2]) for piece in run))

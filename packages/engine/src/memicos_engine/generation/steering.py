@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import torch
 
@@ -122,8 +122,10 @@ def _module_changes(steers: Sequence[SteeringVector], device: torch.device) -> l
         unit = _normalize(steer.vector).to(device)
         if steer.method == "ORTHOGONAL_DECOMP":
             changes.append(partial(_scale_component, unit=unit, extra=steer.strength - 1))
-        else:
+        elif steer.method == "PROJECTION_CAP":
             changes.append(partial(_cap_component, unit=unit, limit=steer.strength))
+        else:
+            assert_never(steer.method)
     if total is not None:
         changes.append(partial(_add, step=total.to(device)))
     return changes

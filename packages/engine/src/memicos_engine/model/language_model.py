@@ -18,6 +18,7 @@ from transformers.initialization import no_init_weights
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.hook_modules import HookModules, block_list, find_hook_modules
 from memicos_engine.model.length_dependent_rope import use_text_lengths
+from memicos_engine.model.token_lengths import characters_per_token
 from memicos_engine.model.token_strings import decode_all, sequence_strings, single_strings
 
 DEFAULT_MAX_CONTEXT = 2048
@@ -134,24 +135,37 @@ class LanguageModel:
         added = self.tokenizer.added_tokens_decoder
         return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
+    @cached_property
+    def characters_per_token(self) -> int:
+        """The largest number of characters that a token stands for."""
+        return characters_per_token(self.tokenizer)
+
     def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
-        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepends_bos`.
+        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `lacks_bos`.
+
+        Raises:
+            InvalidRequestError: the text has a token without an embedding row.
+        """
+        return self.with_bos(self.text_ids(text), prepend_bos)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of `text` alone. May be called from several threads at the same time.
 
         Raises:
             InvalidRequestError: the text has a token without an embedding row.
         """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportAssignmentType]
         self.check_embedded(ids)
-        if prepend_bos and self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
-            return [self.bos_token_id, *ids]
         return ids
 
-    def prepends_bos(self, text: str, prepend_bos: bool) -> bool:
-        """Whether `token_ids` prepends BOS: if requested, the model has one, and the text doesn't begin with it."""
-        if not prepend_bos or self.bos_token_id is None:
-            return False
-        # only a text that contains BOS has to be tokenized again
-        return str(self.tokenizer.bos_token) not in text or self.token_ids(text, False)[:1] != [self.bos_token_id]
+    def with_bos(self, ids: list[int], prepend_bos: bool) -> list[int]:
+        """`ids` of a text, after BOS if `lacks_bos`."""
+        bos = self.bos_token_id
+        return [bos, *ids] if bos is not None and self.lacks_bos(ids, prepend_bos) else ids
+
+    def lacks_bos(self, ids: Sequence[int], prepend_bos: bool) -> bool:
+        """Whether BOS is prepended to `ids`: if requested, the model has one, and they don't begin with it."""
+        return prepend_bos and self.bos_token_id is not None and list(ids[:1]) != [self.bos_token_id]
 
     def check_embedded(self, ids: Sequence[int]) -> None:
         """Raises InvalidRequestError where an id has no embedding row: the model cannot run it."""

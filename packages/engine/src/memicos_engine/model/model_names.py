@@ -9,6 +9,7 @@ from pathlib import Path
 
 from memicos_engine.errors import LoadError
 from memicos_engine.sources import saelens_registry
+from memicos_engine.user_paths import is_folder, real_path, shortened, user_path
 
 OLD_HUB_IDS = {
     "distilgpt2": "distilbert/distilgpt2",
@@ -48,7 +49,7 @@ class WeightsLocation:
     @property
     def display_name(self) -> str:
         """The repository, or the folder's name without its path, which must not be published."""
-        return self.repo or (self.folder.resolve().name if self.folder else "")
+        return self.repo or (real_path(self.folder).name if self.folder else "")
 
 
 def locate_weights(names: ModelNames) -> WeightsLocation:
@@ -63,16 +64,16 @@ def locate_weights(names: ModelNames) -> WeightsLocation:
         raise LoadError(
             "No model is named: set MODEL_ID, or start with --env-file (--list-configs lists the known configurations)."
         )
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = user_path(name)
+    if is_folder(folder):
         return WeightsLocation(setting, folder=folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise LoadError(f"There is no folder {name} ({setting}).")
+        raise LoadError(f"There is no folder {shortened(name)} ({setting}).")
     repo = hub_id(name) or hub_id(saelens_registry.hub_models().get(name, ""))
     if repo is None:
         raise LoadError(
-            f"{name} ({setting}) is neither a folder nor a hub id (owner/name) nor a short name that TransformerLens "
-            "or SAELens know. Set CUSTOM_HF_MODEL_ID to the location of its weights."
+            f"{shortened(name)} ({setting}) is neither a folder nor a hub id (owner/name) nor a short name that "
+            "TransformerLens or SAELens know. Set CUSTOM_HF_MODEL_ID to the location of its weights."
         )
     return WeightsLocation(setting, repo=repo)
 
@@ -95,8 +96,8 @@ def accepted_model_names(names: ModelNames, owners: Sequence[str], location: Wei
     """
     accepted = list(owners)
     for name in names.configured:
-        if (folder := Path(name).expanduser()).is_dir():
-            accepted += [folder.resolve().name] if name == names.model else []
+        if is_folder(folder := user_path(name)):
+            accepted += [real_path(folder).name] if name == names.model else []
         else:
             short = _short_names(name)
             accepted += [*short, name] if "/" in name else [name, *short]

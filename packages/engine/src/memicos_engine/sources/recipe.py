@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +53,21 @@ class RecipeOverrides:
     weights: Mapping[str, Any] | None = None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+MAX_COUNT = 2**31 - 1
+"""Largest context size and position."""
+
+
+def is_positive_number(value: Any) -> bool:
+    """Whether the value is a number above 0 that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 _TEXT = (lambda value: isinstance(value, str) and bool(value), "a text")
-_NUMBER = (_is_number, "a number above 0")
+_NUMBER = (is_positive_number, "a number above 0")
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "set": (
         lambda value: isinstance(value, str) and re.fullmatch(r"[\w.-]+", value) is not None,
@@ -70,7 +76,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hook_name": _TEXT,
     "hook_name_out": _TEXT,
     "prepend_bos": (lambda value: isinstance(value, bool), "true or false"),
-    "context_size": (lambda value: _is_count(value) and value > 0, "a whole number above 0"),
+    "context_size": (lambda value: _is_count(value) and value > 0, f"a whole number from 1 to {MAX_COUNT}"),
     "ignored_positions": (
         lambda value: isinstance(value, list) and all(_is_count(position) for position in value),
         "a list of positions",
@@ -92,7 +98,7 @@ def read_overrides(folder: Path) -> RecipeOverrides:
         return RecipeOverrides()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: expected a JSON object ({error})") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: expected a JSON object")
@@ -102,7 +108,7 @@ def read_overrides(folder: Path) -> RecipeOverrides:
             raise RecipeError(f'{path}: expected no "{name}"; there are {", ".join(_FIELDS)}')
         is_valid, expected = _FIELDS[name]
         if value is not None and not is_valid(value):
-            raise RecipeError(f'{path}: expected {expected} as "{name}", not {json.dumps(value)[:80]}')
+            raise RecipeError(f'{path}: expected {expected} as "{name}", not {_shown(value)}')
         fields[name] = tuple(value) if name == "ignored_positions" and value is not None else value
     return RecipeOverrides(**fields)
 
@@ -119,7 +125,8 @@ def resolve_recipe(
     `metadata` is that of the source's own configuration, `defaults` those of its format.
 
     Raises:
-        RecipeError: none of them gives the hook, prepend_bos or the context size, or the hook has two meanings.
+        RecipeError: none of them gives the hook, prepend_bos or the context size, a value of `metadata` that is needed
+            is invalid, or the hook has two meanings.
     """
     fields: dict[str, Any] = {}
     for name in REQUIRED_FIELDS:
@@ -133,9 +140,13 @@ def resolve_recipe(
             f"{location}: missing {' and '.join(missing)}. Write a {FILE_NAME} beside the weights, for example "
             f"{json.dumps(missing)}"
         )
+    for name, value in fields.items():
+        _check_metadata(name, value, location)
     hook_name = overrides.hook_name or _own_hook(fields["hook_name"], metadata.get("hf_hook_name"), location)
     hook_name_out = overrides.hook_name_out or metadata.get("hook_name_out") or metadata.get("hf_hook_name_out")
-    prepend_bos = bool(fields["prepend_bos"])
+    if hook_name_out:
+        _check_metadata("hook_name_out", hook_name_out, location)
+    prepend_bos = fields["prepend_bos"]
     ignored = overrides.ignored_positions
     return SourceRecipe(
         hook_name=canonical_hook_name(hook_name),
@@ -146,6 +157,26 @@ def resolve_recipe(
         norm_cut=overrides.norm_cut,
         hook_name_out=canonical_hook_name(hook_name_out) if hook_name_out else None,
     )
+
+
+def _check_metadata(name: str, value: Any, location: str) -> None:
+    """Raises RecipeError where a source's own configuration has an invalid value."""
+    is_valid, expected = _FIELDS[name]
+    # some libraries write whole numbers with a decimal point
+    if not is_valid(int(value) if isinstance(value, float) and value.is_integer() else value):
+        example = json.dumps({name: REQUIRED_FIELDS.get(name, "blocks.5.hook_mlp_out")})
+        raise RecipeError(
+            f"{location}: expected {expected} as {name}, not {_shown(value)}. Write the right one into a {FILE_NAME} "
+            f"beside the weights, for example {example}"
+        )
+
+
+def _shown(value: Any) -> str:
+    """The beginning of an invalid value, for a message; a value that JSON cannot write is shown as Python does."""
+    try:
+        return json.dumps(value)[:80]
+    except (ValueError, TypeError):
+        return repr(value)[:80]
 
 
 def _own_hook(hook_name: object, module_name: object, location: str) -> str:

@@ -24,6 +24,7 @@ from memicos_engine.sources.source_loading import (
     read_pretrained_info,
 )
 from memicos_engine.sources.source_specs import SourceSelection, SourceSpec
+from memicos_engine.user_paths import check_readable, printable, real_path
 
 MAX_LISTED_NAMES = 30
 MAX_ERROR_CHARACTERS = 1000
@@ -39,7 +40,8 @@ class SourceCandidate:
 
     `location` names where it is, for messages; `read_info` reads its metadata and `load` its weights. `weights`
     identifies the weights without a local path: a folder's name, or `hf:<owner>/<name>/<path>`. `folder` holds local
-    files; `repo` is the hub repository that the others come from. A source that cannot be read has its location as id.
+    files; `repo` is the hub repository that the others come from. `error` says why a source cannot be read; its
+    location is then its id.
     """
 
     id: str
@@ -49,20 +51,22 @@ class SourceCandidate:
     read_info: Callable[[], SourceInfo]
     load: Callable[[], Source]
     weights: str
+    error: Exception | None = None
 
 
 def source_folder(spec: SourceSpec, selection: SourceSelection, on_progress: hub.ProgressCallback) -> Path | None:
     """The folder that an entry names, fetched if it is in the hub; None for a set's name or neurons.
 
     Raises:
-        LoadError: it cannot be fetched.
+        LoadError: it cannot be fetched or looked up.
     """
-    if spec.kind == "path":
-        return Path(spec.name).expanduser()
+    if (folder := spec.folder) is not None:
+        check_readable(folder)
+        return folder
     if spec.kind == "hf":
-        owner, name, *folder = spec.name.split("/")
+        owner, name, *inner = spec.name.split("/")
         on_progress(f"fetching {spec.name}", 0.2)
-        return hub.fetch_sources(f"{owner}/{name}", "/".join(folder), selection.token, on_progress, 0.2)
+        return hub.fetch_sources(f"{owner}/{name}", "/".join(inner), selection.token, on_progress, 0.2)
     return None
 
 
@@ -82,7 +86,7 @@ def find_candidates(
         return _release_candidates(spec, selection)
     if folder is None:
         return [], None
-    name = spec.name.rpartition("/")[2] if spec.kind == "hf" else folder.resolve().name
+    name = spec.name.rpartition("/")[2] if spec.kind == "hf" else real_path(folder).name
     return list(_folder_candidates(spec, folder, name, spec.repo, selection)), None
 
 
@@ -109,7 +113,7 @@ def with_load_errors(candidate: SourceCandidate, read: Callable[[], T], selectio
 
 def one_line(error: BaseException) -> str:
     """The message of an error in one line, at most MAX_ERROR_CHARACTERS."""
-    return " ".join(str(error).split())[:MAX_ERROR_CHARACTERS].rstrip(".") or type(error).__name__
+    return printable(" ".join(str(error).split())[:MAX_ERROR_CHARACTERS].rstrip(".")) or type(error).__name__
 
 
 def _folder_candidates(
@@ -127,7 +131,7 @@ def _folder_candidates(
         return
     if not paths:
         yield unreadable_candidate(spec.text, folder, repo, SourceError(_no_source_message(folder, spec.format)))
-    weights = f"hf:{spec.name}" if repo else folder.resolve().name
+    weights = f"hf:{spec.name}" if repo else real_path(folder).name
     candidates = []
     for path in paths:
         inside = path.relative_to(folder).as_posix()
@@ -142,7 +146,7 @@ def _locations(folder: Path, format_name: str | None) -> list[Path]:
     """Where the sources in a folder are, as `source_locations`; the folder itself if they cannot be read."""
     try:
         return source_locations(folder, read_overrides(folder), format_name) if folder.is_dir() else []
-    except (RecipeError, SourceError):
+    except (RecipeError, SourceError, OSError):
         return [folder]  # reading it will report the error
 
 
@@ -189,6 +193,7 @@ def _source_id(path: Path, info: SourceInfo, set_name: str, spec: SourceSpec) ->
 
 def unreadable_candidate(location: str, folder: Path | None, repo: str | None, error: Exception) -> SourceCandidate:
     """A candidate whose `read_info` and `load` raise `error`."""
+    location = printable(location)
 
     def read_info() -> SourceInfo:
         raise error
@@ -196,7 +201,7 @@ def unreadable_candidate(location: str, folder: Path | None, repo: str | None, e
     def load() -> Source:
         raise error
 
-    return SourceCandidate(location, location, folder, repo, read_info, load, location)
+    return SourceCandidate(location, location, folder, repo, read_info, load, location, error)
 
 
 def _set_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[list[SourceCandidate], str | None]:
@@ -229,7 +234,7 @@ def _release_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[l
         if sae_ids:
             raise LoadError(f"{spec.text}: the release has no {sae_id}, only {abbreviated_list(sae_ids)}.") from error
         raise LoadError(
-            f"{spec.text}: SAELens' directory has no release {release}; like it: {abbreviated_list(releases)}."
+            f"{spec.text}: SAELens' directory has no release {release}; similar: {abbreviated_list(releases)}."
         ) from error
     models = saelens_registry.release_models(release)
     owner = next((model for model in saelens_registry.matching_models(selection.models) if model in models), None)

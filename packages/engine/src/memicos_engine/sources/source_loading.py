@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -22,7 +26,13 @@ from memicos_engine.sources import saelens_registry
 from memicos_engine.sources.config_checks import CROSSCODER, check_config, has_unit_directions
 from memicos_engine.sources.formats import detect_format, saelens
 from memicos_engine.sources.formats.files import read_shapes, read_weights
-from memicos_engine.sources.recipe import RecipeOverrides, SourceRecipe, read_overrides, resolve_recipe
+from memicos_engine.sources.recipe import (
+    RecipeOverrides,
+    SourceRecipe,
+    is_positive_number,
+    read_overrides,
+    resolve_recipe,
+)
 from memicos_engine.sources.saelens_support import read_published_config
 from memicos_engine.sources.source import SaeSource, SourceInfo
 
@@ -153,6 +163,8 @@ def _open_sae(location: Path, format_name: str | None, device: str) -> tuple[SAE
     normalized = config.get("normalize_activations", "none")
     scaled = normalized == "expected_average_only_in"
     factor = overrides.norm_scaling_factor or config.get("norm_scaling_factor")
+    if scaled and factor is not None and not is_positive_number(factor):
+        raise RecipeError(f"{location}: expected a number above 0 as norm_scaling_factor, not {str(factor)[:80]}")
     if scaled and factor is None:
         raise RecipeError(
             f"{location}: it was trained on activations scaled to a norm, and the factor is not given "
@@ -206,7 +218,10 @@ def _sae_info(source_id: str, sae: SAE[Any], recipe: SourceRecipe) -> SourceInfo
 
 
 def _float_or_none(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """The value where it is a finite number: files may record Infinity or NaN, which no answer can have."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
+        return None
+    return None if math.isnan(value) else float(value)
 
 
 def _layer(recipe: SourceRecipe) -> int:
@@ -228,6 +243,11 @@ def _as_source_error(location: object) -> Iterator[None]:
         FileNotFoundError,
         SafetensorError,
         BadZipFile,
+        zlib.error,
+        # numpy, for the header of an array
+        TokenError,
+        ArithmeticError,
+        LookupError,
         RuntimeError,
         ValueError,
         TypeError,

@@ -33,29 +33,29 @@ class SelectedSources:
 def select_sources(selection: SourceSelection, on_progress: hub.ProgressCallback) -> SelectedSources:
     """Find the sources of `selection`, in the order of its sets and by layer. Folders of the hub are fetched.
 
-    The sources of a set have the ids `<layer>-<set>`; variants `<layer>-<set>__<variant>` form a set of their own.
-    `on_progress` is called while files are fetched.
+    The sources of a set have the ids `<layer>-<set>`; variants `<layer>-<set>__<variant>` form a set of their own. An
+    entry that is invalid or unknown, or cannot be fetched, is a candidate that cannot be read. `on_progress` is called
+    while files are fetched.
 
     Raises:
-        LoadError: a set is unknown, the patterns exclude every source, or two sources have the same id.
+        LoadError: the patterns exclude every source, or two sources have the same id.
     """
     candidates: list[SourceCandidate] = []
     owners: list[str] = []
-    specs = [parse_spec(text) for text in selection.sets]
-    for spec in specs:
+    with_neurons = False
+    for text in selection.sets:
         try:
+            spec = parse_spec(text)
             folder = source_folder(spec, selection, on_progress)
+            spec_candidates, owner = find_candidates(spec, selection, folder)
         except LoadError as error:
-            candidates.append(unreadable_candidate(spec.text, None, spec.repo, error))
+            candidates.append(unreadable_candidate(text, None, None, error))
             continue
-        spec_candidates, owner = find_candidates(spec, selection, folder)
         candidates += spec_candidates
         owners += [owner] if owner else []
+        with_neurons = with_neurons or spec.kind == "neurons"
     # an unreadable source is always reported: its id is unknown
-    selected = [
-        candidate for candidate in candidates if candidate.id == candidate.location or selection.includes(candidate.id)
-    ]
-    with_neurons = any(spec.kind == "neurons" for spec in specs)
+    selected = [candidate for candidate in candidates if candidate.error or selection.includes(candidate.id)]
     if candidates and not selected and not with_neurons:
         patterns = f"INCLUDE_SAE={list(selection.include)}, EXCLUDE_SAE={list(selection.exclude)}"
         raise LoadError(
@@ -66,9 +66,11 @@ def select_sources(selection: SourceSelection, on_progress: hub.ProgressCallback
 
 
 def check_unique_ids(candidates: Sequence[SourceCandidate]) -> None:
-    """Raises LoadError where two candidates have the same id."""
+    """Raises LoadError where two candidates that can be read have the same id."""
     locations: dict[str, str] = {}
     for candidate in candidates:
+        if candidate.error:
+            continue
         if candidate.id in locations:
             raise LoadError(
                 f"Two sources have the id {candidate.id}: {locations[candidate.id]} and {candidate.location}. "

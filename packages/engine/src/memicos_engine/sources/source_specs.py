@@ -14,6 +14,7 @@ from typing import Literal
 from memicos_engine.errors import LoadError
 from memicos_engine.sources.formats import FORMATS
 from memicos_engine.sources.source import NEURON_ARCHITECTURE
+from memicos_engine.user_paths import user_path
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -35,6 +36,11 @@ class SourceSpec:
     def repo(self) -> str | None:
         """The hub repository `<owner>/<name>` of an `hf:` entry."""
         return "/".join(self.name.split("/")[:2]) if self.kind == "hf" else None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a `path:` entry, which may be missing."""
+        return user_path(self.name) if self.kind == "path" else None
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def parse_spec(text: str) -> SourceSpec:
     """Parse an entry of SAE_SETS.
 
     Raises:
-        LoadError: the entry has an unknown format, or is not of a known kind.
+        LoadError: the entry has an unknown format, is not of a known kind, or names a folder by what is no path.
     """
     name, at, format_name = text.rpartition("@")
     if not at or "/" in format_name:
@@ -74,6 +80,7 @@ def parse_spec(text: str) -> SourceSpec:
         raise LoadError(f"{text}: there is no format {format_name}, only {', '.join(FORMATS)}.")
     kind, colon, rest = name.partition(":")
     if colon and kind == "path" and rest:
+        user_path(rest)
         return SourceSpec(text, "path", rest, format_name or None)
     if colon and kind == "saelens" and rest:
         return SourceSpec(text, "saelens", rest, format_name or None)

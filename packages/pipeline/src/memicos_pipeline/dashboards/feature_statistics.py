@@ -13,6 +13,7 @@ import numpy as np
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_pipeline.config import DashboardConfig
+from memicos_pipeline.dashboards.histograms import activation_histogram
 from memicos_pipeline.harvest import Activations
 
 SNIPPET_BEFORE, SNIPPET_AFTER = 12, 4
@@ -67,7 +68,7 @@ def feature_statistics(
             density=len(values) / counted,
             active_tokens=len(values),
             max_activation=top,
-            histogram=np.histogram(values, bins=config.histogram_bins, range=(0.0, top))[0].tolist(),
+            histogram=activation_histogram(values, config.histogram_bins).tolist(),
             quantile_shares=shares,
             examples=selector.examples,
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from memicos_pipeline.dashboards.histograms import effect_histograms
 from memicos_pipeline.dashboards.ranking import largest
 
 DESCRIPTION = "decoder row x gain of the final norm x unembedding (W_dec diag(g) W_U), no centring, no bias"
@@ -36,7 +37,7 @@ def logit_effects(
     for start in range(0, len(decoder), chunk):
         effects = decoder[start : start + chunk] @ weights
         low, high = effects.min(axis=1), effects.max(axis=1)
-        counts = np.stack([np.histogram(row, bins=bins, range=(row.min(), row.max()))[0] for row in effects])
+        counts = effect_histograms(effects, bins)
         positive_ids, positive = largest(effects, count)
         negative_ids, negative = largest(-effects, count)
         parts.append((positive_ids, positive, negative_ids, -negative, counts, low, high))

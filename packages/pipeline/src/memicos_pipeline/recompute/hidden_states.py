@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from memicos_pipeline.recompute.errors import RecomputeError, in_a_line
+from memicos_pipeline.recompute.own_prompt import OwnPrompt
 
 _OF_LLAMA = {
     "hook_resid_mid": ("input", "post_attention_layernorm"),
@@ -88,17 +90,27 @@ def load_model(location: str, dtype: str) -> Any:
     return model.eval()
 
 
-def token_ids(location: str, text: str, prepend_bos: bool) -> list[int]:
-    """Token ids of a text, without the tokenizer's own special tokens, after BOS if the recipe prepends one and
-    the text does not begin with it.
+def token_ids(location: str, prompt: OwnPrompt, prepend_bos: bool) -> list[int]:
+    """Token ids of a text, or of a conversation in the model's chat template, without the tokenizer's own special
+    tokens; with `prepend_bos` after BOS, if the prompt does not begin with it.
 
     Raises:
-        RecomputeError: the tokenizer cannot be loaded.
+        RecomputeError: the tokenizer cannot be loaded, or its chat template rejects the conversation.
     """
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         raise RecomputeError(f"the tokenizer of {location} cannot be loaded: {in_a_line(error)}") from error
+    text = prompt.text
+    if prompt.messages:
+        try:
+            text = tokenizer.apply_chat_template(
+                list(prompt.messages), tokenize=False, add_generation_prompt=prompt.add_generation_prompt
+            )
+        except (ValueError, TemplateError) as error:
+            raise RecomputeError(
+                f"the chat template of {location} rejects the conversation: {in_a_line(error)}"
+            ) from error
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token_id
     return [bos, *ids] if prepend_bos and bos is not None and ids[:1] != [bos] else ids

@@ -53,8 +53,8 @@ def recompute(
     for line in _recipe_lines(recipe, weights):
         report(line)
     loaded = hidden_states.load_model(weights.model, recipe.dtype)
-    if server_feature.text is not None:
-        ids = hidden_states.token_ids(weights.model, server_feature.text, recipe.prepend_bos)
+    if server_feature.prompt is not None:
+        ids = hidden_states.token_ids(weights.model, server_feature.prompt, recipe.prepend_bos)
         if server_feature.texts[0].token_ids != ids:
             report(
                 f"does not agree: the server read the tokens {server_feature.texts[0].token_ids}, the model's "
@@ -81,9 +81,9 @@ def _compare_texts(
         values = _neuron(hidden, index) if encoder is None else sae.encode(encoder, hidden, index)
         counts, norm_margin = compare.counted(server_feature.recipe, hidden)
         wrong_positions: list[int] = []
-        if server_feature.text is not None:
+        if server_feature.prompt is not None:
             wrong_positions = compare.counted_differently(text.ignored, counts, norm_margin, tolerance)
-            # an own text has values at every position, including those that do not count
+            # an own prompt has values at every position, including those that do not count
             counts, norm_margin = np.ones_like(counts), np.full_like(norm_margin, np.inf)
         result = compare.difference(text.values, values, counts, norm_margin, tolerance)
         line = _maximum_columns(text, np.where(counts, values.values, 0.0)) + f"  {result.worst:.1e}"

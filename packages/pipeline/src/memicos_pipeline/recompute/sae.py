@@ -68,10 +68,16 @@ def find(location: str) -> Path:
         except (OSError, ValueError) as error:
             raise RecomputeError(f"{location} cannot be fetched: {in_a_line(error)}") from error
         return Path(root) / folder
-    folder = Path(location).expanduser()
-    if not folder.is_dir():
-        raise RecomputeError(f"there is no folder {location} of an SAE; name it with --sae")
-    return folder
+    try:
+        folder = Path(location).expanduser()
+        if folder.is_dir():
+            return folder
+    except (RuntimeError, OSError) as error:
+        # a user without a home folder, a name that is too long
+        raise RecomputeError(
+            f"the folder of the SAE cannot be read ({in_a_line(error)}); name it with --sae"
+        ) from error
+    raise RecomputeError(f"there is no folder {location} of an SAE; name it with --sae")
 
 
 def read(folder: Path, recipe: SaeRecipe) -> Sae:

@@ -1,4 +1,4 @@
-"""A feature's values as a webapp shows them: on the feature's examples, or on a text that the webapp runs."""
+"""A feature's values as a webapp shows them: on the feature's examples, or on a prompt that the webapp runs."""
 
 import re
 from collections.abc import Callable
@@ -12,10 +12,11 @@ import numpy as np
 from memicos_client import Client
 from memicos_client.api.activation import new_activation
 from memicos_client.api.feature import get_feature
-from memicos_client.models import Activation, ErrorBody, FeatureBody, FeatureId, NewActivation, Recipe
+from memicos_client.models import Activation, ChatMessage, ErrorBody, FeatureBody, FeatureId, NewActivation, Recipe
 from memicos_client.types import Response
 
 from memicos_pipeline.recompute.errors import RecomputeError, in_a_line
+from memicos_pipeline.recompute.own_prompt import OwnPrompt
 
 LOCAL_WEBAPP = "http://127.0.0.1:3000"
 READ_SECONDS = 180.0
@@ -53,14 +54,14 @@ class ServerText:
 
 @dataclass(frozen=True)
 class ServerFeature:
-    """A feature's values on its examples, or on the user's own `text`.
+    """A feature's values on its examples, or on the user's own `prompt`.
 
-    Examples have no values at positions that the recipe leaves out; an own text has values at every position.
+    Examples have no values at positions that the recipe leaves out; an own prompt has values at every position.
     """
 
     recipe: Recipe
     texts: list[ServerText]
-    text: str | None = None
+    prompt: OwnPrompt | None = None
 
 
 def address(text: str) -> FeatureAddress:
@@ -107,18 +108,24 @@ def examples(address: FeatureAddress) -> ServerFeature:
     return ServerFeature(body.source.recipe, texts)
 
 
-def own_text(address: FeatureAddress, text: str) -> ServerFeature:
-    """Have the webapp run `text` as the feature's page does: ignored positions take no part in the maximum.
+def own_prompt(address: FeatureAddress, prompt: OwnPrompt) -> ServerFeature:
+    """Have the webapp run `prompt` as the feature's page does: ignored positions take no part in the maximum.
 
     Raises:
-        RecomputeError: the webapp or the feature cannot be reached, or the text was not run.
+        RecomputeError: the webapp or the feature cannot be reached, or the prompt was not run.
     """
     feature = FeatureId(model_id=address.model, layer=address.source, index=address.index)
-    request = NewActivation(feature=feature, custom_text=text, ignore_bos=True)
+    request = NewActivation(feature=feature, prepend_bos=prompt.prepend_bos, ignore_bos=True)
+    if prompt.messages:
+        request.messages = [ChatMessage.from_dict(message) for message in prompt.messages]
+        request.add_generation_prompt = prompt.add_generation_prompt
+    else:
+        request.custom_text = prompt.text
     body = _request(address, Activation, partial(new_activation.sync_detailed, body=request))
     values = np.array(body.values, dtype=np.float64)
-    server_text = ServerText("your text", body.token_ids, body.tokens, values, frozenset(body.ignored_positions))
-    return ServerFeature(body.recipe, [server_text], text)
+    name = "your chat" if prompt.messages else "your text"
+    server_text = ServerText(name, body.token_ids, body.tokens, values, frozenset(body.ignored_positions))
+    return ServerFeature(body.recipe, [server_text], prompt)
 
 
 def _request(address: FeatureAddress, expected: type[T], call: Callable[..., Response[Any]]) -> T:

@@ -43,6 +43,7 @@ class FakeInferenceServer:
     load: int = 0
     """Requests that other clients have waiting."""
     token_limit: int = 50
+    max_text_characters: int | None = None
     chat_template: bool = True
     """Whether conversations are taken as prompts."""
     max_num_results: int = 1000
@@ -157,7 +158,8 @@ class FakeInferenceServer:
         self.checks.append("capabilities")
         if refused := self._refused(request):
             return refused
-        body = capabilities_body(self.model, self.sources, self.token_limit, self.max_num_results)
+        limits = (self.token_limit, self.max_num_results, self.max_text_characters)
+        body = capabilities_body(self.model, self.sources, *limits)
         return JSONResponse({**body, "selftest": {**UNTESTED, "unverified_beyond": self.unverified_beyond}})
 
     def recipe(self, source: str) -> dict[str, Any]:

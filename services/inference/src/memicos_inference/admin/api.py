@@ -11,6 +11,7 @@ from memicos_inference.admin.schemas import AddSourcesRequest, AddSourcesRespons
 from memicos_inference.http.responses import json_response, scheduler_of
 from memicos_inference.scheduler.jobs import DirectJob
 from memicos_inference.settings import Settings
+from memicos_inference.status.published import PublishedCapabilities
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -29,7 +30,8 @@ async def add_sources(body: AddSourcesRequest, request: Request) -> Response:
     scheduler_of(request).check_ready()
     # downloads run in another thread, so that they do not block the model
     prepared = await asyncio.to_thread(service.find_sources, settings, body.spec)
-    return await json_response(request, DirectJob(partial(service.add, prepared=prepared)))
+    capabilities: PublishedCapabilities = request.app.state.capabilities
+    return await json_response(request, DirectJob(partial(service.add, prepared=prepared, capabilities=capabilities)))
 
 
 @router.delete("/sources/{source_id:path}", response_model=RemoveSourceResponse, summary="Remove a source")
@@ -43,4 +45,6 @@ async def remove_source(
     Errors: 403 if no secret is set; 404 for an unknown source.
     """
     roots.check_secret(request.app.state.settings)
-    return await json_response(request, DirectJob(partial(service.remove, source_id=source_id)))
+    capabilities: PublishedCapabilities = request.app.state.capabilities
+    job = DirectJob(partial(service.remove, source_id=source_id, capabilities=capabilities))
+    return await json_response(request, job)

@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memicos_engine.user_paths import check_readable, real_path, shortened, user_path
+
 from memicos_inference.http.errors import Forbidden
 from memicos_inference.settings import Settings
 
@@ -23,9 +25,14 @@ def check_secret(settings: Settings) -> None:
 
 
 def check_entry(settings: Settings, spec: SourceSpec) -> None:
-    """Raises Forbidden where the entry names a folder or repository that is not in INFERENCE_SAE_ROOTS."""
-    if spec.kind == "path":
-        _check_folder(settings, Path(spec.name).expanduser())
+    """Check the folder or repository of an entry.
+
+    Raises:
+        Forbidden: it is not in INFERENCE_SAE_ROOTS.
+        LoadError: the folder is in there, but cannot be looked up.
+    """
+    if (folder := spec.folder) is not None:
+        _check_folder(settings, folder)
     if spec.kind == "hf":
         _check_repository(settings, spec.name)
 
@@ -40,12 +47,20 @@ def check_candidate(settings: Settings, candidate: SourceCandidate) -> None:
 
 def _check_folder(settings: Settings, folder: Path) -> None:
     """Check the folder and its contents to a depth of three, because links in it may lead elsewhere."""
-    roots = [Path(root).expanduser().resolve() for root in settings.sae_roots if not root.startswith(HUB)]
-    # lazily: a folder that is not allowed may be large
-    for path in chain((folder,), folder.glob("*"), folder.glob("*/*"), folder.glob("*/*/*")):
-        target = path.resolve()
+    roots = [real_path(user_path(root)) for root in settings.sae_roots if not root.startswith(HUB)]
+
+    def check(path: Path) -> None:
+        target = real_path(path)
         if not any(target.is_relative_to(root) for root in roots):
-            raise Forbidden(f"{path} is in no folder that sources may be added from (INFERENCE_SAE_ROOTS).")
+            name = shortened(str(path))
+            raise Forbidden(f"{name} is in no folder that sources may be added from (INFERENCE_SAE_ROOTS).")
+
+    check(folder)
+    # after it: whether other folders exist is not revealed
+    check_readable(folder)
+    # lazily: the folder may be large
+    for path in chain(folder.glob("*"), folder.glob("*/*"), folder.glob("*/*/*")):
+        check(path)
 
 
 def _check_repository(settings: Settings, name: str) -> None:

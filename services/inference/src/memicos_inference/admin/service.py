@@ -16,6 +16,7 @@ from memicos_inference.admin.schemas import AddSourcesResponse, RemoveSourceResp
 from memicos_inference.http.errors import BadInput, Fault
 from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.settings import Settings
+from memicos_inference.status.published import PublishedCapabilities
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.sources.source_cache import CacheEntry
@@ -61,7 +62,7 @@ def find_sources(settings: Settings, text: str) -> FoundSources:
     return FoundSources(entries, spec.kind == "neurons", selection)
 
 
-def add(loaded: LoadedModel, prepared: FoundSources) -> bytes:
+def add(loaded: LoadedModel, prepared: FoundSources, capabilities: PublishedCapabilities) -> bytes:
     """Add all sources of an entry, or none. Raises BadInput where one does not fit or has an id that is in use."""
     try:
         new = model_loading.neurons(loaded.model, prepared.selection) if prepared.neurons else prepared.entries
@@ -76,10 +77,11 @@ def add(loaded: LoadedModel, prepared: FoundSources) -> bytes:
             raise BadInput(f"Source {source_id} is served already, from {loaded.source_cache.location(source_id)}.")
     for entry in new:
         loaded.source_cache.add(entry)
+    capabilities.update(loaded)
     return AddSourcesResponse(added=[entry.info.id for entry in new]).model_dump_json().encode()
 
 
-def remove(loaded: LoadedModel, source_id: str) -> bytes:
+def remove(loaded: LoadedModel, source_id: str, capabilities: PublishedCapabilities) -> bytes:
     """Remove a source and its verification. Raises a 404 Fault where there is none of that id."""
     try:
         loaded.source_cache.remove(source_id)
@@ -87,6 +89,7 @@ def remove(loaded: LoadedModel, source_id: str) -> bytes:
             loaded.verification.forget_source(source_id)
     except KeyError:
         raise Fault(404, "not_found", f"There is no source {source_id}.") from None
+    capabilities.update(loaded)
     return RemoveSourceResponse(removed=source_id).model_dump_json().encode()
 
 

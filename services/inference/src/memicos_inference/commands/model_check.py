@@ -112,9 +112,9 @@ def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
         }
         not_steered = hook_points.unsteerable_hooks(model)
     except RuntimeError:
-        yield "hooks", "which can be steered shows when the weights are loaded: without them this model does not run"
+        yield "hooks", "those that can be steered are known after the weights are loaded: this model needs them to run"
         return
-    yield "steered, captured", "in every layer N, by width; that parts add up is checked when the weights are loaded"
+    yield "steered, captured", "in every layer N, by width; sums of parts are checked when the weights are loaded"
     for name, width in steered.items():
         yield "", f"  {name:<26}{width:,}"
     for name, reason in not_steered.items():
@@ -153,7 +153,7 @@ def _json(path: Path) -> dict[str, Any]:
 def _bos(model: LanguageModel) -> str:
     if model.bos_token_id is None:
         return "none: nothing is prepended, and position 0 is a token of the text"
-    tokenizer = "puts it in front by itself" if model.tokenizer_prepends_bos else "does not put it in front by itself"
+    tokenizer = "prepends it by default" if model.tokenizer_prepends_bos else "does not prepend it by default"
     return f"{model.tokenizer.bos_token} ({model.bos_token_id}); the tokenizer {tokenizer}, a source's recipe decides"
 
 

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from memicos_engine.atomic_write import write_text_atomically
 from memicos_engine.errors import LoadError
+from memicos_engine.user_paths import is_folder, real_path, user_path
 
 from memicos_inference import env_files, logs, model_loading
 from memicos_inference.loaded_model import LoadedModel, source_set_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # imports torch
     from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
     from memicos_engine.selftest.source_checks import MetricCheck
     from memicos_engine.sources.source import SourceInfo
+    from memicos_engine.sources.source_specs import SourceSpec
 
 
 def sae_add(
@@ -107,13 +109,13 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
     """Raises LoadError where the entry could not be served together with those of the file."""
     settings = env_files.settings_of(env_file)
     # imports torch, which takes long; a wrong env file is reported before
-    from memicos_engine.sources import source_selection, source_specs
+    from memicos_engine.sources import source_candidates, source_selection, source_specs
 
     entry = _entry(source_specs.parse_spec(text))
     try:
         content = env_files.text_of(env_file) if env_file else ""
         before = env_files.sets_of(content)
-        listed = next((spec for spec in before if _entry(source_specs.parse_spec(spec)) == entry), None)
+        listed = next((other for other in before if _is_entry(other, entry)), None)
         if env_file is None:
             assert model is not None
             settings = _of_model(settings, model)
@@ -125,7 +127,9 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
         choice = source_selection.select_sources(replace(selection, sets=sets), _progress)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
-            named = [candidate.id for candidate in choice.candidates if candidate.id != candidate.location]
+            named = [candidate.id for candidate in choice.candidates if candidate.error is None]
+            if not named and not choice.include_neurons:
+                source_candidates.with_load_errors(choice.candidates[0], choice.candidates[0].read_info, selection)
             env_file = Path(env_files.file_name(settings.model_id, source_set_of(named[0]) if named else "neurons"))
             if env_file.exists():
                 raise LoadError(f"{env_file} is there already: add to it by --env-file {env_file}.")
@@ -136,20 +140,30 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
         raise LoadError(f"{env_file or entry}: {error}.") from error
 
 
-def _entry(spec: Any) -> str:
+def _entry(spec: SourceSpec) -> str:
     """The entry for SAE_SETS, with an absolute path: a server may be started in another folder."""
-    if spec.kind != "path":
+    if spec.folder is None:
         return spec.text
-    return f"path:{Path(spec.name).expanduser().absolute()}{f'@{spec.format}' if spec.format else ''}"
+    return f"path:{spec.folder.absolute()}{f'@{spec.format}' if spec.format else ''}"
+
+
+def _is_entry(text: str, entry: str) -> bool:
+    """Whether the listed entry `text` is `entry`; one that is invalid, which the server reports, is another."""
+    from memicos_engine.sources.source_specs import parse_spec
+
+    try:
+        return _entry(parse_spec(text)) == entry
+    except LoadError:
+        return text == entry
 
 
 def _of_model(settings: Settings, model: str) -> Settings:
     """Settings for the model; the id of a local model is the name of its folder."""
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
+    folder = user_path(model)
+    if not is_folder(folder):
         names = {"model_id": model, "custom_hf_model_id": None}
     else:
-        names = {"model_id": folder.resolve().name, "custom_hf_model_id": str(folder.absolute())}
+        names = {"model_id": real_path(folder).name, "custom_hf_model_id": str(folder.absolute())}
     return settings.model_copy(update={**names, "override_model_id": None})
 
 
@@ -180,7 +194,7 @@ def _refuse_mismatches(checked: list[CheckedSource], force: bool) -> None:
         if problems:
             mismatches.append(f"Source {source.info.id}: {'; '.join(problems)}")
     if mismatches and not force:
-        raise LoadError(f"{_and_others(mismatches)}. Right weights, hook_name and model? --force adds it all the same.")
+        raise LoadError(f"{_and_others(mismatches)}. Check weights, hook_name and model; --force adds it anyway.")
     if mismatches:
         _print_error(f"forced, though {_and_others(mismatches)}")
 

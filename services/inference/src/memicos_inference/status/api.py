@@ -1,16 +1,15 @@
 """Routes for the server's state, metrics and capabilities."""
 
 import asyncio
-from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client.exposition import choose_encoder
 
-from memicos_inference.http.responses import json_response, scheduler_of
+from memicos_inference.http.responses import json_body, scheduler_of
 from memicos_inference.metrics import Metrics
-from memicos_inference.scheduler.jobs import DirectJob
 from memicos_inference.status import service
+from memicos_inference.status.published import PublishedCapabilities
 from memicos_inference.status.schemas import CapabilitiesResponse, HealthResponse
 
 health_router = APIRouter(tags=["health"])
@@ -41,8 +40,9 @@ async def metrics(request: Request) -> Response:
 async def capabilities(request: Request) -> Response:
     """Return the model, its sources with their recipes, the endpoints, their limitations and the limits of requests.
 
+    Responds at once, also while the model is busy.
+
     Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
     """
-    return await json_response(
-        request, DirectJob(partial(service.capabilities, verification=request.app.state.verification))
-    )
+    published: PublishedCapabilities = request.app.state.capabilities
+    return json_body(await run_in_threadpool(published.body, scheduler_of(request).check_ready()))

@@ -104,6 +104,11 @@ class Limits(ApiModel):
     """Limits of a request, from the server's settings and the model. A request beyond them is refused."""
 
     token_limit: int = Field(description="Tokens per prompt, a prepended BOS included.")
+    max_text_characters: int | None = Field(
+        None,
+        description="Characters per prompt: more are refused before they are tokenised, as they exceed `token_limit` "
+        "tokens of the longest token's length; null: an earlier version, which tokenises texts of any length.",
+    )
     context: int = Field(description="Tokens of prompt and completion together.")
     max_completion_tokens: int = Field(description="Generated tokens per type in a steering request.")
     max_prompts: int = Field(description="Prompts per request.")

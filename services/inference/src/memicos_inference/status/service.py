@@ -1,5 +1,6 @@
 """Bodies of /health and /v1/capabilities."""
 
+from collections.abc import Collection
 from math import isfinite
 
 from memicos_inference import recipes
@@ -71,7 +72,8 @@ def selftest(verification: Verification) -> Selftest:
     )
 
 
-def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
+def describe(loaded: LoadedModel, verification: Verification) -> CapabilitiesResponse:
+    """The capabilities of the model and its sources. In the model's thread: it reads the source cache."""
     from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
     from memicos_engine.generation import steering
     from memicos_engine.model import hook_points
@@ -98,6 +100,7 @@ def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
     ]
     limits = Limits(
         token_limit=loaded.max_prompt_tokens,
+        max_text_characters=loaded.max_text_characters,
         context=model.max_context,
         max_completion_tokens=settings.max_completion_tokens,
         max_prompts=settings.max_prompts,
@@ -114,7 +117,7 @@ def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
         max_waiting=settings.max_waiting,
         body_bytes=settings.body_bytes,
     )
-    body = CapabilitiesResponse(
+    return CapabilitiesResponse(
         model=loaded.accepted_names[0],
         accepted_models=list(loaded.accepted_names),
         weights=loaded.weights,
@@ -142,4 +145,11 @@ def capabilities(loaded: LoadedModel, verification: Verification) -> bytes:
         limits=limits,
         selftest=selftest(verification),
     )
-    return body.model_dump_json().encode()
+
+
+def capabilities(
+    described: CapabilitiesResponse, loaded_ids: Collection[str], verification: Verification
+) -> CapabilitiesResponse:
+    """Earlier capabilities with the present results of the self-test and the ids of the sources in memory."""
+    sources = [source.model_copy(update={"loaded": source.id in loaded_ids}) for source in described.sources]
+    return described.model_copy(update={"sources": sources, "selftest": selftest(verification)})

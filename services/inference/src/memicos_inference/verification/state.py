@@ -66,7 +66,7 @@ class Verification:
             log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
             self._find_unverified_lengths(loaded)
             return
-        report("checking the numbers", PROGRESS_FRACTION)
+        report("running the self-test", PROGRESS_FRACTION)
         limits = self._short_limits(loaded)
         results = self._results = ResultCache(
             self._settings.selftest_results,
@@ -163,8 +163,8 @@ class Verification:
         if failed:
             raise Unavailable(
                 "unverified",
-                f"The self-test found wrong numbers, so this is not answered: {'; '.join(map(describe_check, failed))}."
-                " Set ALLOW_UNVERIFIED=1 to answer all the same.",
+                f"A self-test check failed, so this request is refused: {'; '.join(map(describe_check, failed))}."
+                " Set ALLOW_UNVERIFIED=1 to answer it anyway.",
                 60,
             )
 
@@ -177,7 +177,7 @@ class Verification:
             return {}
         doubtful = [check for check in runner.check_model_quickly(loaded.model, limits) if check.passed is False]
         if doubtful:
-            log.warning("the remembered self-test is not used: %s", "; ".join(map(describe_check, doubtful)))
+            log.warning("the stored self-test results are not used: %s", "; ".join(map(describe_check, doubtful)))
             self._forget(results)
             return {}
         return remembered
@@ -202,7 +202,7 @@ class Verification:
             try:
                 results.store(checks)
             except OSError as error:
-                log.warning("the self-test is not remembered: %s", error)
+                log.warning("the self-test results cannot be stored: %s", error)
 
         self.storing = threading.Thread(target=store, name="selftest results", daemon=True)
         self.storing.start()

@@ -167,11 +167,9 @@ async def _checked(request: Request, database: Database, viewer: Viewer, by_toke
     return choice
 
 
-def _recompute_command(request: Request, query: PageQuery, source: str, index: int) -> str | None:
-    """The command that recomputes the feature's activations on the text; it takes no conversations."""
-    if query.prompt.chat:
-        return None
-    return recipes.recompute_command(str(request.base_url), query.model, source, index, query.prompt.text)
+def _recompute_command(request: Request, query: PageQuery, source: str, index: int) -> str:
+    """The command that recomputes the feature's activations on the text or conversation."""
+    return recipes.recompute_command(str(request.base_url), query.model, source, index, query.prompt.prompt())
 
 
 def _request_address(request: Request) -> str:
@@ -204,6 +202,7 @@ async def search_results(
         query=page,
         token_links=view.token_links(results, page, FEATURES),
         results=view.result_views(results, query),
+        direction=view.direction(results),
         at_first_token=view.count_at_first_token(results, query),
         recipes=recipes.describe_sources(results.recipes),
         recompute=_recompute_command(request, page, strongest.source, strongest.index) if strongest else None,

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from memicos_webapp.activation_search.query import PageQuery
 from memicos_webapp.activation_search.service import FeatureResult, TextSearchQuery, TextSearchResults
 from memicos_webapp.activation_search.token_search import TokenFeatures
 from memicos_webapp.features.rows import FeatureCard
-from memicos_webapp.formatting import activation_level
-from memicos_webapp.token_shading import Piece, pieces, token_groups
+from memicos_webapp.formatting import lone_token_text
+from memicos_webapp.token_shading import Piece, activation_level, is_right_to_left, pieces, token_groups
 
 NO_TEXT = "·"
 """Shown for a token at the end of a text that adds nothing to it."""
@@ -56,7 +57,7 @@ def label_of(card: FeatureCard | None, index: int) -> str:
     """A feature's label; without one, its index and the tokens that it promotes."""
     if card and card.label:
         return card.label
-    promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3]) if card else ""
+    promotes = ", ".join(lone_token_text(token.strip()) or "space" for token, _ in card.positive[:3]) if card else ""
     return f"feature {index}" + (f", promotes {promotes}" if promotes else "")
 
 
@@ -81,6 +82,12 @@ def token_links(results: TextSearchResults, query: PageQuery, path: str) -> list
         )
         for group in token_groups(results.tokens, 0, len(results.tokens))
     ]
+
+
+def direction(results: TextSearchResults) -> Literal["ltr", "rtl"]:
+    """The direction of the text, that of its first character that has one."""
+    text = "".join(token for position, token in enumerate(results.tokens) if position not in results.ignored)
+    return "rtl" if is_right_to_left(text) else "ltr"
 
 
 def _positions_title(group: range) -> str:

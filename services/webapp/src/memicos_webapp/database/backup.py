@@ -74,15 +74,18 @@ def backup(url: str, file: Path) -> None:
     Raises:
         DatabaseError: the file exists or cannot be written, or the database cannot be read.
     """
-    if file.exists():
-        raise DatabaseError(f"{file} exists already: choose another name, or delete it")
-    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
-        raise DatabaseError(f"the folder {file.parent} does not exist or is not writable")
     parse_url(url)
     unfinished = file.with_name(f"{file.name}.part")
-    unfinished.unlink(missing_ok=True)
-    # the backup has private data: no other user reads it
-    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        if file.exists():
+            raise DatabaseError(f"{file} exists already: choose another name, or delete it")
+        if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+            raise DatabaseError(f"the folder {file.parent} does not exist or is not writable")
+        unfinished.unlink(missing_ok=True)
+        # the backup has private data: no other user reads it
+        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise DatabaseError(f"{file} cannot be written ({error.strerror or error})") from error
     try:
         options = ("--format=custom", "--no-owner", "--no-privileges")
         _run("pg_dump", url, *options, "--file", str(unfinished))
@@ -97,8 +100,11 @@ def restore(url: str, file: Path) -> None:
     Raises:
         DatabaseError: the file is no backup or one of a newer memicos, or the database is not empty.
     """
-    if not file.is_file():
-        raise DatabaseError(f"there is no file {file}")
+    try:
+        if not file.is_file():
+            raise DatabaseError(f"there is no file {file}")
+    except OSError as error:
+        raise DatabaseError(f"{file} cannot be read ({error.strerror or error})") from error
     check_revision_known(_revision(file), f"the backup {file}")
     if tables := asyncio.run(_tables(url)):
         raise DatabaseError(

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FILE_NAME, Manifest
 
 
@@ -47,7 +47,7 @@ class ImportPlan:
 
 
 def plan_import(
-    folder: Path, manifest: Manifest, state: CatalogueState, missing: MissingSources, move_sources: bool
+    folder: Folder, manifest: Manifest, state: CatalogueState, missing: MissingSources, move_sources: bool
 ) -> ImportPlan:
     """Decide about sources of other sets and sources that the dataset lacks.
 
@@ -56,7 +56,7 @@ def plan_import(
             its set and `missing` does not say what to do with them; or the model that other sets belong to has another
             shape.
     """
-    path, plan = folder / FILE_NAME, ImportPlan()
+    path, plan = folder.locate(FILE_NAME), ImportPlan()
     model, set_id = manifest.model, manifest.source_set.id
     names = {source.id for source in manifest.source_set.sources}
     other_sets = sorted({source.set_name for source in state.sources if source.set_name != set_id})
@@ -64,8 +64,8 @@ def plan_import(
     if other_sets and state.model_shape not in (None, shape):
         raise DatasetError(
             path,
-            f"model {model.id!r} has layers, width and vocabulary size {shape}, and {state.model_shape} in the "
-            f"database, where the sets {', '.join(other_sets)} belong to it; give another model another id",
+            f"model {model.id!r} has layers, width and vocabulary size {shape}; the database has "
+            f"{state.model_shape} for this id, with the sets {', '.join(other_sets)}; give another model its own id",
         )
     moved = [source for source in state.sources if source.name in names and source.set_name != set_id]
     for source in moved:

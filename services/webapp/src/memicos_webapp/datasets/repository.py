@@ -9,6 +9,9 @@ from memicos_dataset.manifest import Corpus, Manifest
 
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 
+_RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
+_MODEL_COLUMNS = {"id", "name", "layers", "d_model", "vocabulary_size", "chat", "origin", "license", "url"}
+
 
 async def _integer(connection: Connection, sql: str, *values: object) -> int:
     """The value of a statement that always returns one integer."""
@@ -79,8 +82,9 @@ async def _write_entries(connection: Connection, manifest: Manifest, update: boo
             *row.values(),
         )
 
-    await write("release", ("id",), release.model_dump())
-    await write("model", ("id",), model.model_dump())
+    # other keys are of newer minor versions of the format
+    await write("release", ("id",), release.model_dump(include=_RELEASE_COLUMNS))
+    await write("model", ("id",), model.model_dump(include=_MODEL_COLUMNS))
     name = ("model_id", "name")
     await write(
         "source_set",

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from memicos_dataset import read
 from memicos_dataset.checks import ContextCheck, DocumentCheck, FeatureCheck, VocabularyCheck, check_explanations
+from memicos_dataset.folder import Location
 from memicos_dataset.manifest import Manifest, Source
+from memicos_dataset.schema import CONTEXTS
 from memicos_dataset.token_text import context_strings
 
 Record = tuple[Any, ...]
@@ -56,7 +57,7 @@ class DatasetRows:
         "values",
     )
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Location, manifest: Manifest) -> None:
         self._folder, self._manifest = folder, manifest
         self._documents = DocumentCheck(manifest)
         self._tokens = self._read_vocabulary()
@@ -86,12 +87,14 @@ class DatasetRows:
             self._contexts.check(batch)
 
     def contexts(self, corpus_id: int) -> Iterator[Record]:
+        known_ids = self._manifest.corpus.token_ids == "tokenizer"
         for batch in read.context_batches(self._folder, self._manifest):
             self._contexts.check(batch)
-            columns = (_values(batch.rows.column(name)) for name in batch.rows.schema.names)
+            columns = (_values(batch.rows.column(name)) for name in CONTEXTS.names)
             for number, document, token_ids in zip(*columns, strict=True):
                 tokens = context_strings([self._tokens[i] for i in token_ids])
-                yield corpus_id, number, document, token_ids, tokens
+                # numbers that the dataset gave to strings are no ids of the model's tokenizer
+                yield corpus_id, number, document, token_ids if known_ids else [], tokens
 
     def features(self, source: Source, load_id: int) -> Iterator[Record]:
         check = FeatureCheck(source, self._contexts.lengths, self._tokens)

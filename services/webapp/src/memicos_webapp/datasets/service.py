@@ -16,12 +16,12 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncpg
 from memicos_dataset import read
 from memicos_dataset.checks import check_manifest
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest
 
 from memicos_webapp.catalog.names import check_name
@@ -63,7 +63,7 @@ class ImportReport:
 class _Import:
     """A running import: its dataset, number, options and connection."""
 
-    folder: Path
+    folder: Folder
     manifest: Manifest
     sha256: str
     import_id: int
@@ -75,18 +75,20 @@ class _Import:
         return plan_import(self.folder, self.manifest, state, self.options.missing, self.options.move_sources)
 
 
-async def load(folder: Path, url: str, options: ImportOptions | None = None) -> ImportReport:
-    """Import the dataset in `folder` into the migrated database at `url` (`postgresql://…`).
+async def load(location: Location, url: str, options: ImportOptions | None = None) -> ImportReport:
+    """Import the dataset in the folder or at the URL `location` into the migrated database at `url` (`postgresql://…`).
 
     Raises:
         DatasetError: a file is missing or damaged, a row cannot be shown, or `options` do not allow what the import
             would change; pages do not change.
     """
     started = time.perf_counter()
+    folder = Folder.of(location)
     manifest = read.read_manifest(folder)
     _check_names(folder, manifest)
+    _check_known(folder, manifest)
     check_manifest(folder, manifest)
-    sha256 = hashlib.sha256((folder / FILE_NAME).read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(folder.read(FILE_NAME)).hexdigest()
     options = options or ImportOptions()
     connection = await connect(url, "memicos-import")
     try:
@@ -105,12 +107,25 @@ async def load(folder: Path, url: str, options: ImportOptions | None = None) -> 
     return ImportReport(manifest, loaded, features, manifest.corpus.contexts, seconds, notes)
 
 
-def _check_names(folder: Path, manifest: Manifest) -> None:
+def _check_names(folder: Folder, manifest: Manifest) -> None:
     names = [manifest.model.id, manifest.release.id, manifest.source_set.id]
     for name in [*names, *(source.id for source in manifest.source_set.sources)]:
         problem = check_name(name)
         if problem:
-            raise DatasetError(folder / FILE_NAME, problem)
+            raise DatasetError(folder.locate(FILE_NAME), problem)
+
+
+def _check_known(folder: Folder, manifest: Manifest) -> None:
+    """Refuse a converted dataset without figures of its model that pages need."""
+    model = manifest.model
+    shape = {"layers": model.layers, "d_model": model.d_model, "vocabulary_size": model.vocabulary_size}
+    unknown = [name for name, value in shape.items() if value is None]
+    if unknown:
+        options = " ".join(f"--{name.replace('_', '-')} N" for name in unknown)
+        raise DatasetError(
+            folder.locate(FILE_NAME),
+            f"model: the dataset does not say {', '.join(unknown)}; convert it again with {options}",
+        )
 
 
 async def _retire_missing(run: _Import) -> list[str]:
@@ -162,7 +177,7 @@ async def _copy(run: _Import, source_ids: dict[str, int], load_ids: dict[str, in
 async def _corpus(run: _Import, rows: DatasetRows) -> int:
     """The id of the dataset's corpus; it is copied unless another load has brought the same one."""
     connection, corpus = run.connection, run.manifest.corpus
-    digest = hashlib.sha256(corpus.model_dump_json().encode()).hexdigest()
+    digest = hashlib.sha256(corpus.model_dump_json(exclude_defaults=True).encode()).hexdigest()
     corpus_id = await repository.add_corpus(connection, corpus, digest)
     if corpus_id is None:
         # examples are checked against the contexts

@@ -11,7 +11,7 @@ from memicos_webapp.explanation_search.schemas import PageQuery
 from memicos_webapp.explanation_search.service import Choices, SearchHit
 from memicos_webapp.features.rows import CardExample
 from memicos_webapp.features.view import METHODS
-from memicos_webapp.formatting import token_text, url_segment
+from memicos_webapp.formatting import lone_token_text, url_segment
 from memicos_webapp.token_shading import markup, pieces
 
 TOKENS_EACH_SIDE = 10
@@ -72,7 +72,7 @@ def _top_token(hit: SearchHit) -> str | None:
     example = hit.card.examples[0]
     tokens = hit.contexts[example.context].tokens
     text = next((token for token in tokens[example.position :] if token), None)
-    return None if text is None else token_text(text)
+    return None if text is None else lone_token_text(text)
 
 
 def result(hit: SearchHit) -> Result:

@@ -50,9 +50,6 @@ async def run_own_text(
         run=run,
         tokens=view.text_pieces(run, row.max_activation),
         recipe=recipes.describe(run.recipe),
-        # the command takes no conversations
-        recompute=None
-        if form.chat
-        else recipes.recompute_command(str(request.base_url), info.model_id, info.name, row.index, text),
+        recompute=recipes.recompute_command(str(request.base_url), info.model_id, info.name, row.index, prompt),
         share=f"{info.path}/{row.index}?{urlencode(form.pairs('defaulttesttext'))}",
     )

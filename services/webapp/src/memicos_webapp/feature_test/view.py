@@ -5,19 +5,17 @@ from itertools import groupby
 from typing import Literal
 
 from memicos_webapp.feature_test.service import TextActivations
-from memicos_webapp.formatting import activation_level, format_value, token_text
-from memicos_webapp.token_shading import group_title, token_groups
+from memicos_webapp.formatting import format_value, token_text
+from memicos_webapp.token_shading import activation_level, active_token, join_values, token_groups
 
 
 @dataclass(frozen=True)
 class TextPiece:
-    """An active token, an ignored token, or a run of inactive ones; `level` is 0 for all but active ones."""
+    """An active token, as HTML, an ignored token with its `title`, or a run of inactive ones."""
 
     kind: Literal["active", "ignored", "inactive"]
     text: str
     title: str = ""
-    level: int = 0
-    is_max: bool = False
 
 
 def text_pieces(run: TextActivations, feature_max: float) -> list[TextPiece]:
@@ -43,6 +41,6 @@ def text_pieces(run: TextActivations, feature_max: float) -> list[TextPiece]:
                 pieces.append(TextPiece(name, text, title))
             else:
                 level = activation_level(value, feature_max)
-                title = group_title([f"{number:.4g}" for number in values])
-                pieces.append(TextPiece(name, text, title, level, run.max_index in group))
+                joined = join_values(f"{number:.4g}" for number in values)
+                pieces.append(TextPiece(name, active_token(level, joined, text, run.max_index in group)))
     return pieces

@@ -8,8 +8,16 @@ from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import FeatureDetail, StoredExample
-from memicos_webapp.formatting import activation_level, format_count, format_value, token_text
-from memicos_webapp.token_shading import Piece, group_title, markup, pieces, token_groups
+from memicos_webapp.formatting import format_count, format_value, token_text
+from memicos_webapp.token_shading import (
+    Piece,
+    activation_level,
+    active_token,
+    join_values,
+    markup,
+    pieces,
+    token_groups,
+)
 
 NEAR = 5
 """Tokens on each side of the peak in the stacked view."""
@@ -22,7 +30,7 @@ class Example:
     """A text around its peak, in zones left and right of it that the three views show or hide."""
 
     value: float
-    peak: Piece
+    peak: Markup
     left: tuple[Markup, ...]
     """Far, middle and near, in reading order. Far is empty unless whole texts are requested."""
     right: tuple[Markup, ...]
@@ -75,12 +83,12 @@ def _example(detail: FeatureDetail, stored: StoredExample, full_text: bool) -> E
         cut(first - NEAR, first),
     ]
     value = values.get(position, 0.0)
-    title = group_title([format_value(values.get(i, 0.0)) for i in range(first, last + 1)])
+    peak_values = join_values(format_value(values.get(i, 0.0)) for i in range(first, last + 1))
     licences = {collection["name"]: collection["license"] for collection in detail.source.collections}
     collection = stored.context.collection or ""
     return Example(
         value=value,
-        peak=(activation_level(value, feature_max), title, token_text(tokens[last])),
+        peak=active_token(activation_level(value, feature_max), peak_values, token_text(tokens[last]), is_max=True),
         left=tuple(markup(zone) for zone in _without_leading_blank(zones_left)),
         right=tuple(
             markup(cut(last + 1 + low, last + 1 + high))

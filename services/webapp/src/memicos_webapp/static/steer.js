@@ -1,5 +1,6 @@
 // The steer page: reads the form, streams both columns from the public API, keeps the URL shareable.
 import { errorMessage, events, StreamError } from "./sse.js";
+import { Conversation } from "./steer-conversation.js";
 import * as features from "./steer-features.js";
 
 const form = document.getElementById("steer");
@@ -11,11 +12,11 @@ const results = document.getElementById("results");
 const runButton = document.getElementById("run");
 const stopButton = document.getElementById("stop");
 const prompt = form.elements.prompt;
+const answer = form.elements.answer; // the beginning of the model's message, or words to add to it
 const columns = { DEFAULT: column("default"), STEERED: column("steered") };
 
 let abortController = null; // aborts the current run
-// The conversation so far, one list for each column: they differ from the first answer on.
-let conversation = JSON.parse(form.dataset.history);
+const conversation = new Conversation(JSON.parse(form.dataset.history));
 
 function column(name) {
   const card = document.getElementById(`${name}-card`);
@@ -23,6 +24,10 @@ function column(name) {
 }
 
 const mode = () => form.dataset.mode;
+const continued = () => mode() === "chat" && form.elements.continue_final_message.checked;
+// Whether the last message is continued; if there is none, the user writes the beginning of the answer.
+const continuesLast = () => continued() && conversation.endsWithModel;
+const messageBox = () => (continuesLast() ? answer : prompt);
 const method = () => form.elements.steer_method.value;
 const number = (name) => Number(form.elements[name].value);
 const element = (tag, className, text) => {
@@ -45,20 +50,15 @@ function settings() {
 
 // ---- the URL holds all settings, and the conversation unless it is too long
 
-// The conversation before the message in the box, which during a run is in `conversation` too.
-function earlierMessages() {
-  const before = (list) => (list.at(-1)?.role === "user" ? list.slice(0, -1) : list);
-  return JSON.stringify({ DEFAULT: before(conversation.DEFAULT), STEERED: before(conversation.STEERED) });
-}
-const tooLong = () => earlierMessages().length > Number(form.dataset.longestChat);
+const tooLong = () => conversation.link.length > Number(form.dataset.longestChat);
 
 function shareUrl() {
   const query = new URLSearchParams();
   for (const f of features.selectedFeatures(model)) query.append("feature", `${f.layer}/${f.index}@${f.strength}`);
   if (mode() === "chat") query.set("mode", "chat");
-  const last = conversation.STEERED.filter((m) => m.role === "user").at(-1)?.content;
-  query.set("prompt", prompt.value || (tooLong() && last) || "");
-  if (mode() === "chat" && conversation.STEERED.length > 1 && !tooLong()) query.set("chat", earlierMessages());
+  query.set("prompt", prompt.value || (tooLong() && conversation.lastUserMessage) || "");
+  if (continued() && answer.value) query.set("answer", answer.value);
+  if (mode() === "chat" && conversation.link && !tooLong()) query.set("chat", conversation.link);
   for (const input of form.querySelectorAll("[data-setting]")) {
     const value = input.type === "checkbox" ? String(input.checked) : input.value;
     if (value !== input.dataset.setting) query.set(input.name, value);
@@ -70,7 +70,7 @@ const updateUrl = () => history.replaceState(null, "", shareUrl());
 
 document.getElementById("share").addEventListener("click", async (event) => {
   updateUrl();
-  if (tooLong()) showNote("The conversation is too long for a link, which has your last message and the settings.");
+  if (tooLong()) showNote("The conversation is too long for a link: the link has only your last message and the settings.");
   const button = event.currentTarget;
   try {
     await navigator.clipboard.writeText(location.href);
@@ -98,9 +98,18 @@ for (const button of document.querySelectorAll("[data-mode-tab]")) {
     placeComposer();
     reset();
     updateUrl();
-    prompt.focus();
+    messageBox().focus();
   });
 }
+
+// The boxes of a continued message; nothing is hidden during a run, so that the page keeps its height.
+function showContinuation() {
+  form.dataset.continued = continuesLast() ? "last" : continued() ? "beginning" : "no";
+  answer.placeholder = answer.dataset[form.dataset.continued] ?? "";
+  answer.setAttribute("aria-label", answer.placeholder);
+}
+form.elements.continue_final_message.addEventListener("change", showContinuation);
+
 for (const chip of document.querySelectorAll("[data-example]")) {
   chip.addEventListener("click", () => {
     prompt.value = chip.textContent;
@@ -113,20 +122,22 @@ function reset() {
   abortController?.abort();
   abortController = null; // so that the aborted run no longer changes the page
   setRunning(false);
-  conversation = { DEFAULT: [], STEERED: [] };
+  conversation.clear();
+  answer.value = "";
+  showContinuation();
   clear();
   showNote("");
 }
 document.getElementById("reset").addEventListener("click", () => {
   reset();
   updateUrl();
-  prompt.focus();
+  messageBox().focus();
 });
 
 // Empty columns; a chat shows the conversation so far.
 function clear() {
   for (const [name, { text, tokens }] of Object.entries(columns)) {
-    text.replaceChildren(...(mode() === "chat" ? conversation[name].map((m) => message(m.role, m.content)) : []));
+    text.replaceChildren(...(mode() === "chat" ? conversation.of(name).map((m) => message(m.role, m.content)) : []));
     tokens.textContent = "";
   }
 }
@@ -163,7 +174,7 @@ function describeRun(body) {
   const label = form.elements.steer_method.querySelector(`[value="${body.steer_method}"]`).textContent;
   caption.textContent = [
     `Steered, ${label.toLowerCase()}: ${parts.join(" and ")}${additive ? " added" : ""} ${positions}.`,
-    `Default: the same ${sameConversation ? "prompt, " : ""}seed and settings without it` +
+    `Default: the same ${sameConversation ? "prompt, " : ""}seed and settings without steering` +
       (sameConversation ? ", as two rows of one batch." : ", each column with its own conversation."),
     caption.dataset.origin,
   ].join(" ");
@@ -174,23 +185,25 @@ function describeRun(body) {
 function message(role, content) {
   const node = element("div", `turn ${role === "user" ? "user" : "model"}`);
   const label = role === "user" ? "You" : role === "system" ? "System" : "Model";
-  node.append(element("span", "role", label), element("div", "content", content));
+  const text = element("div", "content", content);
+  text.dir = "auto";
+  node.append(element("span", "role", label), text);
   return node;
 }
 
-function startColumn({ text, tokens }, promptText, messages) {
+function startColumn({ text, tokens }, promptText, messages, isContinued) {
   tokens.textContent = "";
-  const answer = element("span", "answer");
+  const output = element("span", "answer");
   const cursor = element("span", "cursor");
   if (mode() === "chat") {
-    text.replaceChildren(...messages.map((m) => message(m.role, m.content)));
-    const turn = message("assistant", "");
-    turn.querySelector(".content").append(answer, cursor);
-    text.append(turn);
+    const turns = messages.map((m) => message(m.role, m.content));
+    if (!isContinued) turns.push(message("assistant", ""));
+    turns.at(-1).querySelector(".content").append(output, cursor);
+    text.replaceChildren(...turns);
   } else {
-    text.replaceChildren(element("span", "prompt", promptText), answer, cursor);
+    text.replaceChildren(element("span", "prompt", promptText), output, cursor);
   }
-  return { answer, cursor, tokens: 0 };
+  return { answer: output, cursor, tokens: 0 };
 }
 
 function request(promptText) {
@@ -204,8 +217,9 @@ function request(promptText) {
   };
   if (mode() !== "chat") return ["/api/steer", { ...body, prompt: promptText }];
   const chat = {
-    defaultChatMessages: conversation.DEFAULT,
-    steeredChatMessages: conversation.STEERED,
+    defaultChatMessages: conversation.of("DEFAULT"),
+    steeredChatMessages: conversation.of("STEERED"),
+    continue_final_message: continued(),
     steer_special_tokens: form.elements.steer_special_tokens.checked,
   };
   return ["/api/steer-chat", { ...body, ...chat }];
@@ -227,19 +241,24 @@ async function run() {
     showNote("Add a feature to steer with first.", true);
     return features.showFinder(true);
   }
-  if (!promptText.trim()) {
+  const isContinued = continued();
+  const isLast = continuesLast();
+  if (!isLast && !promptText.trim()) {
     showNote("Enter a prompt first.", true);
     return prompt.focus();
+  }
+  if (isContinued && !isLast && !answer.value.trim()) {
+    showNote("Enter the beginning of the answer first.", true);
+    return answer.focus();
   }
   if (!form.reportValidity()) return;
   abortController?.abort();
   const current = (abortController = new AbortController());
-  const before = structuredClone(conversation);
-  if (mode() === "chat") for (const list of Object.values(conversation)) list.push({ role: "user", content: promptText });
+  if (mode() === "chat") conversation.begin(isLast ? null : promptText, isContinued ? answer.value : "");
   updateUrl();
   const outputs = {
-    DEFAULT: startColumn(columns.DEFAULT, promptText, conversation.DEFAULT),
-    STEERED: startColumn(columns.STEERED, promptText, conversation.STEERED),
+    DEFAULT: startColumn(columns.DEFAULT, promptText, conversation.of("DEFAULT"), isContinued),
+    STEERED: startColumn(columns.STEERED, promptText, conversation.of("STEERED"), isContinued),
   };
   setRunning(true);
   showNote("Waiting for the model…");
@@ -276,22 +295,19 @@ async function run() {
   abortController = null;
   setRunning(false);
   for (const output of Object.values(outputs)) output.cursor.remove();
-  if (mode() === "chat") finishTurn(begun ? outputs : null, before);
+  if (mode() === "chat") finishTurn(begun ? outputs : null, isContinued);
   if (!begun) clear();
   if (failed) showNote(failed, true);
   else showNote(current.signal.aborted ? "Stopped." : "");
 }
 
-// A turn without an answer is removed, so that the next request is well-formed.
-function finishTurn(outputs, before) {
-  if (!outputs) {
-    conversation = before;
-    return;
-  }
-  for (const [name, { answer }] of Object.entries(outputs)) {
-    conversation[name].push({ role: "assistant", content: answer.textContent });
-  }
-  prompt.value = "";
+function finishTurn(outputs, isContinued) {
+  if (!outputs) return conversation.end(null, isContinued);
+  const texts = Object.entries(outputs).map(([name, output]) => [name, output.answer.textContent]);
+  conversation.end(Object.fromEntries(texts), isContinued);
+  if (!isContinued || form.dataset.continued === "beginning") prompt.value = "";
+  answer.value = "";
+  showContinuation();
   updateUrl();
 }
 
@@ -299,7 +315,7 @@ function setRunning(running) {
   stopButton.hidden = !running;
   runButton.hidden = running;
   for (const { card } of Object.values(columns)) card.setAttribute("aria-busy", String(running));
-  if (!running && document.activeElement === document.body) prompt.focus();
+  if (!running && document.activeElement === document.body) messageBox().focus();
 }
 
 form.addEventListener("submit", (event) => {
@@ -310,7 +326,8 @@ form.elements.steer_method.addEventListener("change", () => features.setMethod(m
 form.addEventListener("change", updateUrl);
 stopButton.addEventListener("click", () => abortController?.abort());
 // Ctrl+Enter submits every text area's form (memicos.js); in a chat Enter alone does it as well.
-prompt.addEventListener("keydown", (event) => {
+composer.addEventListener("keydown", (event) => {
+  if (event.target !== prompt && event.target !== answer) return;
   const modified = event.shiftKey || event.ctrlKey || event.metaKey || event.altKey;
   if (event.key === "Enter" && mode() === "chat" && !modified && !event.isComposing) {
     event.preventDefault();
@@ -326,4 +343,5 @@ document.getElementById("random-seed").addEventListener("click", () => {
 });
 
 features.start({ changed: updateUrl, showNote, method });
+showContinuation();
 clear();

@@ -15,6 +15,7 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository as features
 from memicos_webapp.features import service as feature_service
 from memicos_webapp.features.rows import FeatureCard
+from memicos_webapp.formatting import lone_token_text
 from memicos_webapp.settings import Settings, variable
 from memicos_webapp.steering import repository
 from memicos_webapp.steering.page_link import LinkedFeature
@@ -54,7 +55,7 @@ def label_of(card: FeatureCard) -> str:
     """The feature's explanation; without one its index and the tokens that it promotes."""
     if card.label:
         return card.label
-    promotes = ", ".join(token.strip() or "space" for token, _ in card.positive[:3])
+    promotes = ", ".join(lone_token_text(token.strip()) or "space" for token, _ in card.positive[:3])
     return f"feature {card.index}" + (f", promotes {promotes}" if promotes else "")
 
 
@@ -105,9 +106,7 @@ async def controls(
         for feature in dict.fromkeys(linked[: settings.steer_features]):
             strength = feature.strength
             if strength is not None and abs(strength) > limit:
-                problems.append(
-                    f"A strength may go from {-limit:g} to {limit:g}: that of {feature.name} was {strength:g}."
-                )
+                problems.append(f"The strength of {feature.name} was {strength:g}; allowed is {-limit:g} to {limit:g}.")
                 strength = math.copysign(limit, strength)
             try:
                 controls.append(

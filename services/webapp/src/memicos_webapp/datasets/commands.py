@@ -1,9 +1,8 @@
-"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.load FOLDER`: import a dataset into the database."""
+"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.commands FOLDER`: import a dataset."""
 
 import asyncio
 import logging
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import asyncpg
@@ -18,13 +17,13 @@ from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
 from memicos_webapp.settings import read_for_writing
 
 
-async def _load(folder: Path, url: str, options: ImportOptions) -> ImportReport:
+async def _load(folder: str, url: str, options: ImportOptions) -> ImportReport:
     await migrate(url)
     return await load(folder, url, options)
 
 
 def import_dataset(
-    folder: Annotated[Path, typer.Argument(help="folder with a manifest.json")],
+    folder: Annotated[str, typer.Argument(help="folder with a manifest.json, or its URL")],
     keep_missing: Annotated[
         bool, typer.Option("--keep-missing", help="keep showing sources of the set that the dataset lacks")
     ] = False,

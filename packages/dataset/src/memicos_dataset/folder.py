@@ -1,0 +1,197 @@
+"""Folders that hold datasets: a local path, or a URL of any file system that fsspec has (http, s3, gs, memory).
+
+Files of remote folders are streamed; a file that has to be read at several places, as Parquet has, is copied to a
+temporary file first, so that servers without range requests can be read too.
+"""
+
+import importlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import fsspec
+
+from memicos_dataset.errors import DatasetError
+
+COPY_BYTES = 1 << 20
+"""Bytes that are read at once where a file is copied, hashed or decompressed."""
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+"""The extra of the distribution `memicos-dataset` that installs the file system of a scheme."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A local folder or one at a URL. Paths of files are relative to it, with `/`."""
+
+    root: Path | str
+    """A Path where local, otherwise a URL without a slash at its end."""
+
+    @classmethod
+    def of(cls, location: "Location") -> "Folder":
+        """The folder at a path or URL; `file://` URLs are local."""
+        if isinstance(location, Folder):
+            return location
+        if isinstance(location, Path):
+            return cls(location)
+        scheme = _SCHEME.match(location)
+        if scheme is None or scheme[1] == "file":
+            return cls(Path(location.removeprefix("file://")))
+        return cls(location.rstrip("/"))
+
+    def __truediv__(self, path: str) -> "Folder":
+        return Folder(self.locate(path))
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.root.resolve().name if isinstance(self.root, Path) else self.root.rpartition("/")[2]
+
+    @property
+    def parent(self) -> "Folder":
+        return Folder(self.root.resolve().parent if isinstance(self.root, Path) else self.root.rpartition("/")[0])
+
+    def locate(self, path: str) -> Path | str:
+        """Where the file `path` is, as errors name it."""
+        return self.root / path if isinstance(self.root, Path) else f"{self.root}/{path}"
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Read a file from its beginning to its end.
+
+        Raises:
+            FileNotFoundError: there is none.
+            OSError: it cannot be read.
+        """
+        place = self.locate(path)
+        if isinstance(place, Path):
+            with place.open("rb") as file:
+                yield file
+            return
+        with _as_os_errors(place):
+            options: dict[str, Any] = {"block_size": 0} if place.startswith(("http://", "https://")) else {}
+            with self._file_system().open(place, "rb", **options) as file:
+                yield cast(BinaryIO, file)
+
+    @contextmanager
+    def open_seekable(self, path: str) -> Iterator[BinaryIO]:
+        """Read a file at any place; a remote one is copied to a temporary file. Raises like `open`."""
+        if isinstance(self.root, Path):
+            with self.open(path) as file:
+                yield file
+            return
+        with tempfile.TemporaryFile() as copy:
+            with self.open(path) as file:
+                shutil.copyfileobj(file, copy, COPY_BYTES)
+            copy.seek(0)
+            yield cast(BinaryIO, copy)
+
+    def read(self, path: str) -> bytes:
+        """The content of a small file. Raises like `open`."""
+        with self.open(path) as file:
+            return file.read()
+
+    def size(self, path: str) -> int | None:
+        """Bytes of a file; None if there is none, or if the server does not say.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        place = self.locate(path)
+        if isinstance(place, Path):
+            return place.stat().st_size if place.is_file() else None
+        try:
+            with _as_os_errors(place):
+                return self._file_system().info(place)["size"]
+        except FileNotFoundError:
+            return None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file. Raises like `size`."""
+        place = self.locate(path)
+        if isinstance(place, Path):
+            return place.is_file()
+        try:
+            with _as_os_errors(place):
+                return self._file_system().info(place)["type"] == "file"
+        except FileNotFoundError:
+            return False
+
+    def names(self) -> list[str]:
+        """Names of all files and folders directly in this folder, however many; empty where there is no such folder.
+
+        Raises:
+            OSError: the folder cannot be listed.
+        """
+        if isinstance(self.root, Path):
+            return sorted(entry.name for entry in self.root.iterdir()) if self.root.is_dir() else []
+        system = self._file_system()
+        try:
+            with _as_os_errors(self.root):
+                system.invalidate_cache()
+                entries = system.ls(self.root + "/", detail=False)
+        except FileNotFoundError:
+            return []
+        own = self.root.rpartition("://")[2].strip("/")
+        paths = {str(entry).partition("?")[0].rstrip("/") for entry in entries}
+        return sorted({path.rpartition("/")[2] for path in paths if path.rpartition("://")[2].strip("/") != own})
+
+    def write(self, path: str, content: Path) -> None:
+        """Copy a local file to `path` in this folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        place = self.locate(path)
+        if isinstance(place, Path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(content, place)
+            return
+        with _as_os_errors(place):
+            system = self._file_system()
+            system.makedirs(place.rpartition("/")[0], exist_ok=True)
+            system.put_file(str(content), place)
+
+    def _file_system(self) -> Any:
+        url = str(self.root)
+        try:
+            return fsspec.core.url_to_fs(url)[0]
+        except ImportError as error:
+            scheme = url.partition("://")[0]
+            extra = f"memicos-dataset[{EXTRAS[scheme]}]" if scheme in EXTRAS else None
+            remedy = f"; install it: pip install '{extra}'" if extra else ""
+            raise DatasetError(url, f"URLs of this scheme need another package ({error}){remedy}") from error
+        except ValueError as error:
+            raise DatasetError(url, f"is no URL that can be read ({error})") from error
+
+
+Location = Folder | Path | str
+"""A folder, its path or its URL."""
+
+
+@contextmanager
+def _as_os_errors(place: str) -> Iterator[None]:
+    """Report the errors of remote file systems as OSError with the URL."""
+    client_errors: tuple[type[Exception], ...] = ()
+    if place.startswith(("http://", "https://")):
+        # imported by fsspec's HTTP file system only
+        client_errors = (importlib.import_module("aiohttp").ClientError, TimeoutError)
+    try:
+        yield
+    except FileNotFoundError as error:
+        # fsspec reports every failed request for a file's size so
+        cause = error.__cause__
+        if isinstance(cause, client_errors) and getattr(cause, "status", None) != 404:
+            raise OSError(f"{place}: {str(cause) or type(cause).__name__}") from error
+        raise
+    except client_errors as error:
+        raise OSError(f"{place}: {str(error) or type(error).__name__}") from error

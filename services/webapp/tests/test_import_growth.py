@@ -1,0 +1,48 @@
+"""Imports of datasets with columns and keys of newer minor versions, and of converted datasets without some figures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.manifest import FILE_NAME, MAJOR, MINOR, Manifest
+from memicos_dataset.write import write_table
+from memicos_testing.webapp.database import fetch, shown_rows
+from memicos_webapp.datasets.service import load
+
+
+async def test_a_dataset_of_a_newer_minor_version_is_imported(
+    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]
+) -> None:
+    manifest = write_dataset(tmp_path, layers=(1,), features=32)
+    source = manifest.source_set.sources[0]
+    assert source.explanations is not None
+    for entry in [*source.features, *manifest.corpus.context_files, manifest.corpus.documents]:
+        table = pq.read_table(tmp_path / entry.path)
+        # before the other columns, whose order has no meaning
+        table = table.add_column(0, "novel", pa.nulls(len(table)))
+        new = write_table(tmp_path, entry.path, table)
+        entry.bytes, entry.sha256 = new.bytes, new.sha256
+    manifest.corpus.token_ids = "dataset"
+    content = json.loads(manifest.model_dump_json()) | {"version": f"{MAJOR}.{MINOR + 1}", "novel": {}}
+    for part in (content["release"], content["model"], content["corpus"], content["source_set"]["sources"][0]):
+        part["novel"] = "kept"
+    (tmp_path / FILE_NAME).write_text(json.dumps(content))
+    report = await load(tmp_path, fresh_url)
+    assert report.features == 32 and len(await shown_rows(fresh_url)) > 0
+    # numbers of the dataset are not shown as ids of the tokenizer
+    assert {len(row["token_ids"]) for row in await fetch(fresh_url, "SELECT token_ids FROM context")} == {0}
+    assert {len(row["tokens"]) for row in await fetch(fresh_url, "SELECT tokens FROM context")} == {32}
+
+
+async def test_a_dataset_that_does_not_say_the_shape_of_its_model_is_refused(
+    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]
+) -> None:
+    manifest = write_dataset(tmp_path, layers=(1,))
+    manifest.model.layers = manifest.model.vocabulary_size = None
+    manifest.write(tmp_path)
+    with pytest.raises(DatasetError, match=r"does not say layers, vocabulary_size; .* --layers N --vocabulary-size N"):
+        await load(tmp_path, fresh_url)

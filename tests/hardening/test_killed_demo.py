@@ -1,0 +1,85 @@
+"""The demo after SIGKILL of its supervisor: what is left, and whether it starts again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from memicos_testing.demo_program import ROOT, data_folder, environment, running_processes
+
+pytestmark = pytest.mark.slow
+
+END_SECONDS = 20
+"""How long all programs and PostgreSQL may take to end after their supervisor was killed."""
+
+
+def started(variables: dict[str, str]) -> tuple["subprocess.Popen[str]", list[str]]:
+    """The demo once inference is ready, and its lines, which grow."""
+    process = subprocess.Popen(
+        [sys.executable, "demo/run.py"],
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    stream, lines = process.stdout, list[str]()
+    assert stream is not None
+    threading.Thread(target=lambda: lines.extend(stream), daemon=True).start()
+    end = time.monotonic() + 240
+    while not any("inference is ready" in line for line in lines):
+        assert process.poll() is None and time.monotonic() < end, "".join(lines)
+        time.sleep(0.1)
+    return process, lines
+
+
+def listens(port: str) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", int(port))) == 0
+
+
+def test_nothing_is_left_of_a_killed_demo_and_it_starts_again() -> None:
+    with data_folder() as data:
+        models = data / "models"
+        models.symlink_to(ROOT / ".data" / "models", target_is_directory=True)
+        variables = environment(data)
+        ports = [variables[f"{prefix}_PORT"] for prefix in ("MEMICOS", "INFERENCE", "AUTOINTERP")]
+        process, _ = started(variables)
+        server = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
+        family = [*psutil.Process(process.pid).children(recursive=True), *server.children(), server]
+        names = {word for p in family for word in p.cmdline() if word.startswith("memicos_")}
+        assert names == {"memicos_webapp", "memicos_inference", "memicos_autointerp"}
+        assert all(listens(port) for port in ports)
+        process.kill()
+        begin = time.monotonic()
+        assert running_processes(family, seconds=60) == []
+        assert time.monotonic() - begin < END_SECONDS
+        assert not any(listens(port) for port in ports)
+        log = data / "postgres" / "log"
+        assert "database system is shut down" in log.read_text()
+        process, lines = started(variables)
+        # the data is there, and PostgreSQL had nothing to recover
+        assert "was not properly shut down" not in log.read_text()
+        assert any("pages are served" in line for line in lines)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_the_embedded_postgresql_of_a_killed_webapp_stops() -> None:
+    with data_folder() as data:
+        variables = environment(data)
+        process = subprocess.Popen([sys.executable, "-m", "memicos_webapp"], cwd=data, env=variables)
+        end = time.monotonic() + 120
+        while not listens(variables["MEMICOS_PORT"]):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        server = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+        assert running_processes([server]) == []
+        assert "database system is shut down" in (data / "postgres" / "log").read_text()
