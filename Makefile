@@ -207,12 +207,15 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-models: setup ## compare every supported class of language model with transformers
-	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
+		services/inference/tests/test_model_check_classes.py
 
 # Tests of the services that are part of the suites above too.
 HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
-	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py) \
-	services/autointerp/tests/test_keys.py services/inference/tests/test_fairness.py
+	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
+	load_limits.py) services/autointerp/tests/test_keys.py \
+	$(addprefix services/inference/tests/test_,fairness.py long_texts.py) \
+	packages/service_kit/tests/test_stopped_readers.py
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)

@@ -43,7 +43,7 @@ def main() -> None:
 
     loaded = model_loading.load_model(settings, report)
     clock.step(phase)
-    limits = runner.short_limits(settings.selftest_seconds, settings.selftest_bytes)
+    limits = runner.short_limits(settings.selftest_seconds, settings.selftest_bytes, loaded.longest_text)
     hook_names = [info.hook_name for info in loaded.source_cache.infos()]
     for check in runner.check_model(loaded.model, hook_names, limits):
         clock.step(f"self-test: {check.name}, {check.detail[:20]}")

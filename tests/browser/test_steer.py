@@ -138,7 +138,8 @@ def test_the_caption_says_what_was_done(page: Page, webapp_url: str, inference: 
     page.get_by_label("prompt").press("Enter")
     expect(page.locator("#caption")).to_contain_text(
         "Steered, simple additive: 30 (20 × 1.5) × the decoder direction of 1-res/5 added at every position but the "
-        "special tokens of the conversation so far. Default: the same prompt, seed and settings without it, as two rows"
+        "special tokens of the conversation so far. Default: the same prompt, seed and settings without steering, "
+        "as two rows"
     )
 
 
@@ -290,6 +291,7 @@ def test_the_models_message_is_continued(page: Page, webapp_url: str, inference:
     prompt.fill("Louder")
     prompt.press("Enter")
     expect(page.get_by_role("region", name="Steered").locator(".turn")).to_have_count(4)
+    expect(last["Steered"]).to_have_text(numbered_words("steered", 2))
     assert inference.bodies("/v1/steer/completion-chat")[-1]["continue_final_message"] is False
 
 

@@ -80,6 +80,15 @@ async def test_state_ready(client: httpx.AsyncClient, inference: FakeInferenceSe
     assert page.text() == "inference ready" and "hx-get" not in page.elements[0][1]
 
 
+async def test_state_ready_with_lengths_that_are_not_verified(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
+    inference.unverified_beyond = 4096
+    words = "inference ready; values beyond 4,096 tokens are not verified"
+    assert Page((await client.get("/small/1-res/inference")).text).text() == words
+    assert words in Page((await client.get("/small/inference/hosts")).text).text()
+
+
 async def test_a_model_that_could_not_be_loaded(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:

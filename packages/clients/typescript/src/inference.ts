@@ -1773,6 +1773,11 @@ export interface components {
              * @description Checks so far: of the model, and of sources that were used.
              */
             checks: components["schemas"]["SelftestCheck"][];
+            /**
+             * Unverified Beyond
+             * @description Tokens of the longest text whose values are verified: beyond it a part of the model (a sliding window, for example) computes differently, and no check of that length has passed. null: no text that the server accepts is longer than what is verified, or the model is loading.
+             */
+            unverified_beyond?: number | null;
         };
         /**
          * SelftestCheck

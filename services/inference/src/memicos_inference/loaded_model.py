@@ -133,6 +133,11 @@ class LoadedModel:
         return min(self.settings.token_limit, self.model.max_context)
 
     @property
+    def longest_text(self) -> int:
+        """Largest number of tokens of a prompt and its completion."""
+        return min(self.settings.token_limit + self.settings.max_completion_tokens, self.model.max_context)
+
+    @property
     def max_text_characters(self) -> int:
         """Largest number of characters of a prompt: more cannot be as few tokens as a prompt may have."""
         return self.max_prompt_tokens * self.model.characters_per_token

@@ -49,6 +49,8 @@ class FakeInferenceServer:
     max_num_results: int = 1000
     refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
     """(status, body, headers) of every response under /v1 except capabilities."""
+    unverified_beyond: int | None = None
+    """Tokens beyond which the self-test has verified no values."""
     delay: float = 0.0
     """Seconds before a response, and between frames."""
     health_delay: float = 0.0
@@ -157,7 +159,8 @@ class FakeInferenceServer:
         if refused := self._refused(request):
             return refused
         limits = (self.token_limit, self.max_num_results, self.max_text_characters)
-        return JSONResponse(capabilities_body(self.model, self.sources, *limits))
+        body = capabilities_body(self.model, self.sources, *limits)
+        return JSONResponse({**body, "selftest": {**UNTESTED, "unverified_beyond": self.unverified_beyond}})
 
     def recipe(self, source: str) -> dict[str, Any]:
         return recipe_body(self.model, source)

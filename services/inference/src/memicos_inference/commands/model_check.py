@@ -73,6 +73,7 @@ def _lines(
     n_tokens = settings.kv_bytes // (4 * numbers)
     yield "keys and values", f"{4 * numbers:,} bytes a token in float32, {2 * numbers:,} in 16 bit"
     yield "", f"INFERENCE_KV_BYTES={settings.kv_bytes} holds {n_tokens:,} tokens of float32, {2 * n_tokens:,} of 16 bit"
+    yield from _lengths(model)
     yield "BOS", _bos(model)
     template = "the model's own template" if model.has_chat_template else "no template: conversations are ChatML"
     yield "chat", template
@@ -81,6 +82,22 @@ def _lines(
         more = f" and {len(tokens) - 4} more" if len(tokens) > 4 else ""
         yield "warning", f"no embedding row for {named}{more}: texts with such a token are refused"
     yield from _hooks(model)
+
+
+def _lengths(model: LanguageModel) -> Iterator[tuple[str, str]]:
+    """The lengths beyond which parts of the model compute differently."""
+    from memicos_engine.selftest.length_check import checked_boundaries
+
+    boundaries = checked_boundaries(model, None)
+    if not boundaries:
+        yield "lengths", "texts of all lengths are computed alike"
+        return
+    yield "lengths", "longer texts are computed differently beyond, in tokens:"
+    for boundary, kinds in boundaries.items():
+        yield "", f"  {boundary:<26,}{', '.join(kinds)}"
+    first = next(iter(boundaries))
+    yield "", f"unverified beyond {first:,} tokens until the server's self-test has passed on both sides, which it runs"
+    yield "", "where TOKEN_LIMIT and INFERENCE_MAX_COMPLETION_TOKENS together reach past a boundary"
 
 
 def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,12 @@ class Selftest(ApiModel):
     allowed: bool = Field(description="Whether endpoints respond in spite of failed checks (setting ALLOW_UNVERIFIED).")
     seconds: float = Field(description="Duration of the checks at the start, in seconds.")
     checks: list[SelftestCheck] = Field(description="Checks so far: of the model, and of sources that were used.")
+    unverified_beyond: int | None = Field(
+        None,
+        description="Tokens of the longest text whose values are verified: beyond it a part of the model (a sliding "
+        "window, for example) computes differently, and no check of that length has passed. null: no text that the "
+        "server accepts is longer than what is verified, or the model is loading.",
+    )
 
 
 class HealthResponse(ApiModel):

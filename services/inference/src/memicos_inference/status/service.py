@@ -68,6 +68,7 @@ def selftest(verification: Verification) -> Selftest:
             )
             for check in verification.checks
         ],
+        unverified_beyond=verification.unverified_beyond,
     )
 
 

@@ -223,7 +223,8 @@ class Host:
         # its load includes this webapp's calls, which are counted as they begin and end
         load = response.parsed.load
         self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0
-        return Status("ready", status_messages.READY, None, await self._current_capabilities())
+        capabilities = await self._current_capabilities()
+        return Status("ready", status_messages.ready(capabilities), None, capabilities)
 
     async def _current_capabilities(self) -> CapabilitiesResponse:
         """The known capabilities where they are recent, or where a busy server does not answer with new ones."""
