@@ -32,13 +32,13 @@ TABLE = "| package | licence |\n|---|---|\n"
 
 def licence(metadata: importlib.metadata.PackageMetadata) -> str:
     """The licence that metadata names: its expression, else its classifiers, else the first line of its text."""
-    if expression := metadata.get("License-Expression"):
-        return expression
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
     classifiers = [text for text in metadata.get_all("Classifier") or [] if text.startswith("License ::")]
     names = [name for text in classifiers if (name := text.rpartition(" :: ")[2]) != "OSI Approved"]
     if names:
         return ", ".join(names)
-    return (metadata.get("License") or "").strip().partition("\n")[0]
+    return metadata["License"].strip().partition("\n")[0] if "License" in metadata else ""
 
 
 def licence_of(package: str) -> str:
