@@ -83,7 +83,7 @@ inference-localhost-dev: inference-localhost-install ## run inference alone, res
 	@$(call run_dev,memicos_inference --env-file .env.inference.$(MODEL_SOURCESET))
 
 inference-add-sae: setup ## check your own SAE and add it to an env file (SPEC=path:/data/mine MODEL_SOURCESET=…, docs/own-sae.md)
-	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "say what to add, and for which model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: whatever its figures are). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
+	@test -n "$(SPEC)" -a -n "$(MODEL_SOURCESET)$(MODEL)" || { echo "name the SAE and the model: make inference-add-sae SPEC=path:/data/mine MODEL_SOURCESET=… (or MODEL=<hub id or folder> for a new env file; FORCE=1: ignore metrics that do not match). MODEL_SOURCESET is one of"; $(MAKE) -s inference-list-configs; exit 1; }
 	@$(BIN)/memicos sae add "$(SPEC)" $(if $(MODEL_SOURCESET),--env-file ".env.inference.$(MODEL_SOURCESET)",--model "$(MODEL)") $(if $(FORCE),--force)
 
 selftest: setup ## compare a model and its sources with reference values (MODEL_SOURCESET=gpt2-small.res-jb)
@@ -130,10 +130,10 @@ webapp-localhost-build: init-env ## build webapp and autointerp
 webapp-localhost-run: init-env ## run PostgreSQL, webapp and autointerp with an empty database
 	$(STACK) up webapp
 
-webapp-localhost-down: ## stop all services of the commands above and below; data is kept
+webapp-localhost-down: ## stop PostgreSQL, webapp, autointerp and inference in docker; data is kept
 	$(STACK) down webapp
 
-webapp-localhost-logs: ## follow their logs
+webapp-localhost-logs: ## follow the logs of webapp and autointerp in docker
 	$(STACK) logs webapp
 
 inference-localhost-build: init-env ## build inference for CPUs (MODEL_SOURCESET=…)
@@ -190,10 +190,10 @@ contracts: setup ## fail if OpenAPI documents or clients differ from what the se
 ##@ Tests and checks
 
 # Two processes. Those of tests/ that start the whole stack need the machine for themselves.
-BESIDE := -n 2 --dist worksteal
+PARALLEL := -n 2 --dist worksteal
 
 test: test-light ## run all tests but the slow ones (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
-	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m 'not slow' --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m 'not slow' --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
 	$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow' tests
 
 .venv-light/.ok: .venv/.ok
@@ -203,16 +203,19 @@ test: test-light ## run all tests but the slow ones (browser tests need Chromium
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
-	.venv-light/bin/pytest $(BESIDE) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
+	.venv-light/bin/pytest $(PARALLEL) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-models: setup ## compare every supported class of language model with transformers
-	$(BIN)/pytest $(BESIDE) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
+		services/inference/tests/test_model_check_classes.py
 
 # Tests of the services that are part of the suites above too.
 HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
-	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py) \
-	services/autointerp/tests/test_keys.py services/inference/tests/test_fairness.py
+	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
+	load_limits.py) services/autointerp/tests/test_keys.py \
+	$(addprefix services/inference/tests/test_,fairness.py long_texts.py) \
+	packages/service_kit/tests/test_stopped_readers.py
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)
@@ -222,8 +225,8 @@ test-slow: setup test-models test-hardening ## run the slow tests: model classes
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
-	$(BIN)/pytest $(PYTEST_ARGS) tests/hub_network
-	$(BIN)/python scripts/saelens_directory.py hub
+	@status=0; $(BIN)/pytest $(PYTEST_ARGS) tests/hub_network || status=$$?; \
+		$(BIN)/python scripts/saelens_directory.py hub || status=$$?; exit $$status
 
 fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=… requests for each operation and kind)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py

@@ -7,15 +7,12 @@ vectors, as a user's first session would.
 
 import argparse
 import json
-import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from memicos_testing.demo_program import ROOT, Demo, data_folder, environment
+from memicos_testing.demo_program import Demo, data_folder, start_demo
 
 PAGE = "/smollm2-135m-it/15-res-4k/0"
 POLL_SECONDS = 0.05
@@ -41,28 +38,6 @@ def seconds_until(started: float, url: str, demo: Demo, ready: str = "") -> floa
         time.sleep(POLL_SECONDS)
 
 
-def start(data: Path, variables: dict[str, str]) -> Demo:
-    process = subprocess.Popen(
-        [sys.executable, "demo/run.py", "--no-model"],
-        cwd=ROOT,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    demo = Demo(
-        process,
-        webapp=f"http://127.0.0.1:{variables['MEMICOS_PORT']}",
-        inference=f"http://127.0.0.1:{variables['INFERENCE_PORT']}",
-        autointerp=f"http://127.0.0.1:{variables['AUTOINTERP_PORT']}",
-        data=data,
-    )
-    stream = process.stdout
-    assert stream is not None
-    threading.Thread(target=lambda: demo.lines.extend(line.rstrip() for line in stream), daemon=True).start()
-    return demo
-
-
 def embedded(demo: Demo) -> bool:
     """Whether search by meaning covers every explanation of the demo."""
     body = json.dumps({"modelId": "smollm2-135m-it", "query": "dates"}).encode()
@@ -81,9 +56,8 @@ def main() -> None:
     print(f"{'start':<8}{'page':>8}{'inference':>12}   self-test")
     with data_folder() as data:
         for number in range(arguments.starts):
-            variables = environment(data, INFERENCE_SELFTEST_RESULTS=str(data / "selftest"))
             started = time.monotonic()
-            demo = start(data, variables)
+            demo = start_demo(data, INFERENCE_SELFTEST_RESULTS=str(data / "selftest"))
             with ThreadPoolExecutor(2) as pool:
                 page = pool.submit(seconds_until, started, demo.webapp + PAGE, demo)
                 inference = pool.submit(seconds_until, started, demo.inference + "/health", demo, "ready")

@@ -254,7 +254,7 @@ class Demo:
             self.say(f"pages are served {self.elapsed()}: open {self.url}")
             await self.until_inference_ready()
         # keeps sources that the user added to the demo's set
-        command = ("-m", "memicos_webapp.datasets.load", "--keep-missing", self.options.dataset)
+        command = ("-m", "memicos_webapp.datasets.commands", "--keep-missing", self.options.dataset)
         await self.supervisor.finish(self.program("import", *command))
         status, _ = await first_answer(webapp, page)
         if status != 200:

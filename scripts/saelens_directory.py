@@ -2,7 +2,8 @@
 
 python scripts/saelens_directory.py write    write both from the installed SAELens
 python scripts/saelens_directory.py hub      read the configuration of each SAE that is decided at add from the hub,
-                                             record what was decided, and write both
+                                             record what was decided, and write both; exit status 2 where the
+                                             hub cannot be reached, so that nothing was tried
 """
 
 import json
@@ -14,7 +15,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import httpx
 import sae_lens
+from huggingface_hub import constants
 from memicos_engine.errors import RecipeError, SourceError
 from memicos_engine.model.hub import explain_error
 from memicos_engine.sources.saelens_support import DEFAULT_LOADER, entry_support
@@ -27,6 +30,9 @@ DATA = DOCUMENT.with_suffix(".json")
 UNDECIDED = "decided at add"
 STATUSES = ("served", "refused", UNDECIDED)
 OUTCOMES = ("served", "refused", "not read")
+NOT_TRIED = 2
+"""Exit status where the hub cannot be reached; 1 is for a hub that has none of the configurations."""
+CONNECT_SECONDS = 10
 HUB_REQUESTS = 8
 """Configurations that are read from the hub at the same time."""
 CENTRED = (
@@ -170,6 +176,21 @@ def _outcome(release: str, sae_id: str) -> tuple[str, str]:
         return "not read", explain_error(error, repo, has_token=False) or str(error)
 
 
+def unreachable_hub() -> str | None:
+    """Why the hub cannot be reached; None if it can, or if only its cache is read.
+
+    Sends one request: the hub's client would repeat each of thousands for half a minute.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return None
+    try:
+        httpx.head(constants.ENDPOINT, timeout=CONNECT_SECONDS)
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        return f"{constants.ENDPOINT} cannot be reached ({reason}); HF_HUB_OFFLINE=1 reads what is in the hub's cache"
+    return None
+
+
 def recorded_outcomes() -> dict[str, Any]:
     """What `hub` recorded before."""
     return json.loads(DATA.read_text(encoding="utf-8"))["on_hub"] if DATA.exists() else {}
@@ -194,6 +215,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     recorded = recorded_outcomes()
     if arguments[0] == "hub":
+        if reason := unreachable_hub():
+            print(f"not tried: no configuration was read, and nothing was written, because {reason}", file=sys.stderr)
+            return NOT_TRIED
         outcomes = outcomes_on_hub(get_pretrained_saes_directory().values())
         # releases that could not be reached keep what was recorded before
         reached = {name: found for name, found in outcomes.items() if found["served"] or found["refused"]}

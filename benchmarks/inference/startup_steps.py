@@ -36,7 +36,7 @@ def main() -> None:
     settings = read(CONFIG)
     loaded = model_loading.load_model(settings, lambda text, fraction: None)
     clock.step("load the model")
-    limits = runner.short_limits(settings.selftest_seconds, settings.selftest_bytes)
+    limits = runner.short_limits(settings.selftest_seconds, settings.selftest_bytes, loaded.longest_text)
     hook_names = [info.hook_name for info in loaded.source_cache.infos()]
     for check in runner.check_model(loaded.model, hook_names, limits):
         clock.step(f"self-test: {check.name}, {check.detail[:20]}")

@@ -90,7 +90,7 @@ def webapp_environment(
             "INFERENCE_URL": served_inference[0],
             "AUTOINTERP_URL": autointerp_url,
         }
-        for command in (["datasets.load", str(dataset)], ["embeddings.embed"]):
+        for command in (["datasets.commands", str(dataset)], ["embeddings.commands"]):
             module = [sys.executable, "-m", f"memicos_webapp.{command[0]}", *command[1:]]
             subprocess.run(module, env=environment, check=True, capture_output=True)
         yield environment

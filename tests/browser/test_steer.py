@@ -138,7 +138,8 @@ def test_the_caption_says_what_was_done(page: Page, webapp_url: str, inference: 
     page.get_by_label("prompt").press("Enter")
     expect(page.locator("#caption")).to_contain_text(
         "Steered, simple additive: 30 (20 × 1.5) × the decoder direction of 1-res/5 added at every position but the "
-        "special tokens of the conversation so far. Default: the same prompt, seed and settings without it, as two rows"
+        "special tokens of the conversation so far. Default: the same prompt, seed and settings without steering, "
+        "as two rows"
     )
 
 
@@ -204,7 +205,7 @@ def test_typing_cancels_the_previous_search(page: Page, webapp_url: str, inferen
     queries: list[str] = []
     page.on("request", lambda request: queries.append(request.url) if "/steer/find" in request.url else None)
     page.goto(f"{webapp_url}/small/steer")
-    page.get_by_role("button", name="Add by meaning or index").click()
+    page.get_by_role("button", name="Add by explanation or index").click()
     page.get_by_role("searchbox", name="words of an explanation, or an index").press_sequentially("whale", delay=20)
     expect(page.get_by_role("button", name="2-res/5")).to_be_visible()
     assert len(queries) == 1 and queries[0].endswith("q=whale")
@@ -290,6 +291,7 @@ def test_the_models_message_is_continued(page: Page, webapp_url: str, inference:
     prompt.fill("Louder")
     prompt.press("Enter")
     expect(page.get_by_role("region", name="Steered").locator(".turn")).to_have_count(4)
+    expect(last["Steered"]).to_have_text(numbered_words("steered", 2))
     assert inference.bodies("/v1/steer/completion-chat")[-1]["continue_final_message"] is False
 
 
@@ -380,7 +382,9 @@ def test_errors_are_shown(page: Page, webapp_url: str, inference: FakeInferenceS
     inference.error_after = 2
     prompt.fill("Once")
     prompt.press("Control+Enter")
-    expect(note).to_have_text("Inference stopped in the middle: No memory is left; ask for fewer tokens.")
+    expect(note).to_have_text(
+        "Inference stopped before the response was complete: No memory is left; ask for fewer tokens."
+    )
     expect(page.get_by_role("region", name="Steered").locator(".answer")).to_have_text("steered0 steered1")
     inference.reset()
     inference.state = "loading"

@@ -8,12 +8,11 @@ data         a data folder for a demo
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from memicos_testing.demo_program import ROOT, Demo, Start, data_folder, environment
+from memicos_testing.demo_program import ROOT, Demo, Start, data_folder, start_demo
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 
 
@@ -30,25 +29,7 @@ def start(model_folder: Path) -> Iterator[Start]:
     running: list[Demo] = []
 
     def start(data: Path, *arguments: str, **more: str) -> Demo:
-        variables = environment(data, **more)
-        process = subprocess.Popen(
-            [sys.executable, "demo/run.py", "--no-model", *arguments],
-            cwd=ROOT,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        demo = Demo(
-            process,
-            webapp=f"http://127.0.0.1:{variables['MEMICOS_PORT']}",
-            inference=f"http://127.0.0.1:{variables['INFERENCE_PORT']}",
-            autointerp=f"http://127.0.0.1:{variables['AUTOINTERP_PORT']}",
-            data=data,
-        )
-        assert process.stdout is not None
-        stream = process.stdout
-        threading.Thread(target=lambda: demo.lines.extend(line.rstrip() for line in stream), daemon=True).start()
+        demo = start_demo(data, *arguments, **more)
         running.append(demo)
         return demo
 

@@ -44,7 +44,7 @@ def test_a_database_is_migrated_backed_up_reset_and_restored() -> None:
         assert result.returncode == 0 and "newest revision" in result.stdout, result.stderr
         assert features(data) == 0
         write_dataset(dataset)
-        program = [sys.executable, "-m", "memicos_webapp.datasets.load", str(dataset)]
+        program = [sys.executable, "-m", "memicos_webapp.datasets.commands", str(dataset)]
         subprocess.run(program, env=os.environ | {"MEMICOS_DATA": str(data)}, check=True, capture_output=True)
         loaded = features(data)
         assert loaded > 0

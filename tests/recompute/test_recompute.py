@@ -240,7 +240,7 @@ def test_what_cannot_be_compared_is_one_line(stack: Stack, tmp_path: Path) -> No
     feature = f"{stack.webapp}/glass/1-res/{index}"
     model = ["--model", str(stack.folder / "model")]
     assert "has no feature 48; its features are 0 to 47" in failed(f"{stack.webapp}/glass/1-res/48")
-    assert "There is no model 'nope' here; there is glass" in failed(f"{stack.webapp}/nope/1-res/1", "--text", "a")
+    assert "There is no model 'nope'; available: glass" in failed(f"{stack.webapp}/nope/1-res/1", "--text", "a")
     assert "does not answer" in failed(f"http://127.0.0.1:{free_port()}/glass/1-res/1")
     assert "not as a memicos" in failed(f"{stack.inference}/glass/1-res/1")
     assert "Text too long" in failed(feature, "--text", "word " * 300)

@@ -102,7 +102,10 @@ GOOD = "".join(f"{name}={'r4nd0m-' * 4}\n" for name in stack_env.SECRETS)
         (GOOD[:-21], "line 4: GRAFANA_PASSWORD has fewer than 16 characters"),
         (GOOD.replace("r4nd0m-" * 4, "postgres"), "line 1: POSTGRES_PASSWORD has fewer than 16 characters"),
         (GOOD.rpartition("GRAFANA")[0], "GRAFANA_PASSWORD is missing: add the line GRAFANA_PASSWORD="),
-        (GOOD + "\nMEMICOS_PROT=3001\n", "line 6: nothing reads MEMICOS_PROT; the nearest name is MEMICOS_PORT"),
+        (
+            GOOD + "\nMEMICOS_PROT=3001\n",
+            "line 6: unknown variable MEMICOS_PROT; the most similar name is MEMICOS_PORT",
+        ),
         (GOOD + "INFERENCE_SECRET=another-one-of-enough-length", "line 5: INFERENCE_SECRET is set a second time"),
         ("", "POSTGRES_PASSWORD is missing"),
     ],

@@ -1,6 +1,7 @@
 """docs/saelens-directory is that of the installed SAELens, and what the hub decides is recorded from a hub."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,22 @@ def test_what_the_hub_decides_is_recorded(tmp_path: Path, output: Path, monkeypa
     assert "| sae_lens | 2 | 25 | 0 | 0 | 25 |" in output.with_suffix(".md").read_text()
     assert "| 2 served, 1 refused, 10 not read |" in output.with_suffix(".md").read_text()
     assert not [path for path in hub.seen if path.endswith(".safetensors")]
+
+
+def test_a_hub_that_cannot_be_reached_is_not_tried(
+    tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One request tells: the hub's client repeats each of thousands of requests for half a minute."""
+    small_directory(monkeypatch)
+    saelens_directory.write({})
+    before = output.read_bytes(), output.with_suffix(".md").read_bytes()
+    started = time.monotonic()
+    with asked_at("http://127.0.0.1:9", tmp_path / "cache", monkeypatch):
+        assert saelens_directory.main(["hub"]) == saelens_directory.NOT_TRIED == 2
+    assert time.monotonic() - started < 10
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("not tried: no configuration was read, and nothing was written, because http://127.0.0.1:9")
+    assert (output.read_bytes(), output.with_suffix(".md").read_bytes()) == before
 
 
 def test_without_a_hub_the_record_stays(tmp_path: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:

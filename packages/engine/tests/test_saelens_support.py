@@ -271,7 +271,7 @@ def test_an_sae_is_loaded_by_its_release(hub: SmallHub, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("saelens:gpt2-small-res-jp", "no release gpt2-small-res-jp; like it: gpt2-small-res-jb"),
+        ("saelens:gpt2-small-res-jp", "no release gpt2-small-res-jp; similar: gpt2-small-res-jb"),
         ("saelens:gpt2-small-res-jb/blocks.99", "the release has no blocks.99, only blocks.0.hook_resid_pre"),
         ("saelens:gpt2-small-res-jb@saelens", "leave @saelens out"),
         ("saelens:", "there are a set's name, saelens:<release>"),

@@ -1,7 +1,5 @@
 """Texts shorter than a context: dropped, padded or packed; numbers of the datasets are recomputed independently."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +9,24 @@ import torch
 from memicos_dataset import checks, read
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import read_manifest, verify
-from memicos_pipeline.config import ConfigError, GenerateConfig
+from memicos_pipeline.config import ConfigError
 from memicos_pipeline.corpus import PADDING, CorpusError, Document, cut_contexts
 from memicos_pipeline.generate import generate
-from memicos_testing.models.small_model import SAMPLE, small_model, small_sae, without_eos, write_extras
+from memicos_testing.models.short_texts import (
+    BOS,
+    EOS,
+    SIZE,
+    contexts_by_collection,
+    encoded_texts,
+    expected_contexts,
+    short_texts_config,
+)  # fmt: skip
+from memicos_testing.models.small_model import small_model, small_sae, without_eos, write_extras
 from memicos_testing.models.tiny_generate import tiny_config
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-SOURCE, WIDTH, SIZE = "1-res", 48, 16
-BOS, EOS = 2, 3
-# words of the sample in texts of 1 to 40 words, most of them shorter than a context
-WORDS = SAMPLE.split(" ")
-LENGTHS = [1, 5, 9, 14, 3, 40, 7, 2, 11, 6, 23, 4, 8, 13]
-TEXTS = [" ".join(WORDS[sum(LENGTHS[:i]) : sum(LENGTHS[: i + 1])]) for i in range(len(LENGTHS))]
+SOURCE, WIDTH = "1-res", 48
 
 
 @pytest.fixture(scope="module")
@@ -33,39 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_model(folder / "model")
     write_extras(small_sae(folder / "saes" / SOURCE, 1, WIDTH, seed=1), [0], None)
     return folder
-
-
-def encoded(folder: Path) -> list[list[int]]:
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in TEXTS]
-
-
-def config_of(folder: Path, short_texts: str, count: int) -> GenerateConfig:
-    """Texts in two collections in turn, with `count` contexts of each."""
-    config = tiny_config(folder, [SOURCE], SIZE, count)
-    rows = [{"title": f"t{i}", "collection": ("book", "web")[i % 2], "text": text} for i, text in enumerate(TEXTS)]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    book = config.corpus.collections[0]
-    collections = [book, book.model_copy(update={"name": "web"})]
-    corpus = config.corpus.model_copy(update={"collections": collections, "short_texts": short_texts})
-    return config.model_copy(update={"corpus": corpus, "out": folder / short_texts})
-
-
-def expected_contexts(texts: Sequence[Sequence[int]], short_texts: str) -> list[tuple[int, list[int]]]:
-    """(document, tokens after BOS) of every context, by collection, from the documented rules alone."""
-    width = SIZE - 1
-    contexts = []
-    for collection in (0, 1):
-        numbers = range(collection, len(texts), 2)
-        if short_texts == "pad":
-            for number in numbers:
-                ids = list(texts[number])
-                contexts += [(number, ids[i : i + width]) for i in range(0, len(ids), width)]
-            continue
-        stream = [(number, token) for number in numbers for token in [EOS, *texts[number]]][1:]
-        for start in range(0, len(stream) - width + 1, width):
-            contexts.append((stream[start][0], [token for _, token in stream[start : start + width]]))
-    return contexts
 
 
 def check_dataset(folder: Path, manifest: Manifest) -> np.ndarray:
@@ -88,10 +57,8 @@ def check_dataset(folder: Path, manifest: Manifest) -> np.ndarray:
 
 @pytest.mark.parametrize("short_texts", ["pad", "pack"])
 def test_a_dataset_of_short_texts(folder: Path, short_texts: str) -> None:
-    expected = expected_contexts(encoded(folder), short_texts)
-    by_collection = [sum(number % 2 == collection for number, _ in expected) for collection in (0, 1)]
-    config = config_of(folder, short_texts, min(by_collection))
-    (config.corpus.collections[0].contexts, config.corpus.collections[1].contexts) = by_collection
+    expected = expected_contexts(encoded_texts(folder), short_texts)
+    config = short_texts_config(folder, SOURCE, short_texts, contexts_by_collection(expected))
     generate(config, lambda line: None)
     manifest = read_manifest(config.out)
     lengths = check_dataset(config.out, manifest)
@@ -131,18 +98,17 @@ def test_a_dataset_of_short_texts(folder: Path, short_texts: str) -> None:
 
 
 def test_short_texts_are_dropped_by_default(folder: Path) -> None:
-    texts = encoded(folder)
+    texts = encoded_texts(folder)
     whole = [sum(len(ids) // (SIZE - 1) for ids in texts[collection::2]) for collection in (0, 1)]
     assert tiny_config(folder, [SOURCE], SIZE, 1).corpus.short_texts == "drop"
-    config = config_of(folder, "drop", 1)
-    (config.corpus.collections[0].contexts, config.corpus.collections[1].contexts) = (whole[0] + 1, whole[1])
+    config = short_texts_config(folder, SOURCE, "drop", (whole[0] + 1, whole[1]))
     message = f'book: has {whole[0]} windows of 15 tokens, fewer than contexts = {whole[0] + 1}; `short_texts = "pad"`'
     with pytest.raises(CorpusError, match=message):
         generate(config, lambda line: None)
 
 
 def test_packing_needs_an_end_of_text_token(folder: Path, tmp_path: Path) -> None:
-    config = config_of(folder, "pack", 1)
+    config = short_texts_config(folder, SOURCE, "pack", (1, 1))
     config.model.folder = str(without_eos(folder / "model", tmp_path))
     with pytest.raises(ConfigError, match='"pack" needs an end-of-text token'):
         generate(config, lambda line: None)

@@ -29,14 +29,14 @@ def env_file(tmp_path: Path, text: str) -> Path:
     [
         (
             "# comment\n\nINFERENCE_PRT=1\n",
-            "line 3 of {file}: nothing reads INFERENCE_PRT; the nearest name is INFERENCE_PORT",
+            "line 3 of {file}: unknown variable INFERENCE_PRT; the most similar name is INFERENCE_PORT",
         ),
         (
             "export MEMICOS_ALOWED_HOSTS=a",
-            "line 1 of {file}: nothing reads MEMICOS_ALOWED_HOSTS; the nearest name is MEMICOS_ALLOWED_HOSTS",
+            "line 1 of {file}: unknown variable MEMICOS_ALOWED_HOSTS; the most similar name is MEMICOS_ALLOWED_HOSTS",
         ),
-        ("A='1\n2'\nautointerp_kee=1", "line 3 of {file}: nothing reads autointerp_kee"),
-        ("INFERENCE_QQQQXXXXZZZZ=1", "line 1 of {file}: nothing reads INFERENCE_QQQQXXXXZZZZ"),
+        ("A='1\n2'\nautointerp_kee=1", "line 3 of {file}: unknown variable autointerp_kee"),
+        ("INFERENCE_QQQQXXXXZZZZ=1", "line 1 of {file}: unknown variable INFERENCE_QQQQXXXXZZZZ"),
         ("INFERENCE_PORT=1\nINFERENCE_POR", "line 2 of {file} is not NAME=value"),
     ],
 )
@@ -68,7 +68,7 @@ def test_the_class_own_env_file_is_checked_too(tmp_path: Path, monkeypatch: pyte
     (tmp_path / ".env").write_text("INFERENCE_PORT=9\n")
     assert service_settings.read(WithFile).port == 9
     (tmp_path / ".env").write_text("INFERENCE_PROT=9\n")
-    with pytest.raises(ValueError, match=r"line 1 of \.env: nothing reads INFERENCE_PROT"):
+    with pytest.raises(ValueError, match=r"line 1 of \.env: unknown variable INFERENCE_PROT"):
         service_settings.read(WithFile)
 
 

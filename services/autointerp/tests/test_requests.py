@@ -81,9 +81,9 @@ async def test_the_secret(serve: Serve, secret: str | None, status: int) -> None
 
 async def test_unknown_paths_and_methods(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as client:
-        assert (await client.get("/nowhere")).json()["error"] == "There is nothing at /nowhere."
+        assert (await client.get("/nowhere")).json()["error"] == "The path /nowhere does not exist."
         separated = await client.get("/no\u2028where\x85")
-        assert separated.json()["error"] == "There is nothing at /no\u2028where\x85."
+        assert separated.json()["error"] == "The path /no\u2028where\x85 does not exist."
         assert len(separated.text.splitlines()) == 1
         wrong = await client.get("/v1/explain/default")
         assert (wrong.status_code, wrong.json()["cause"]) == (405, "not_found")

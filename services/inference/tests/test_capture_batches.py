@@ -13,6 +13,7 @@ from memicos_engine.sources.source import SaeSource, Source
 from memicos_inference.loaded_model import LoadedModel
 from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.scheduler import Scheduler
+from memicos_testing.inference_metrics import disconnects, until_disconnects, until_waiting
 from memicos_testing.json_bodies.same_json import alike
 from memicos_testing.models.small_model import NAME
 from memicos_testing.servers import Serve
@@ -94,6 +95,47 @@ async def test_batched_requests_get_the_results_of_single_ones(url: str, gate: G
     # requests for one source share its run, until a request needs it after another source
     shared = {source: max(n for source_of_run, n in gate.runs if source_of_run == source) for source, _ in gate.runs}
     assert shared["1-small"] >= 4 and shared["2-small"] >= 3 and shared["2-top"] == 1
+
+
+async def test_clients_that_leave_end_their_searches_within_one_source(
+    url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both searches have captured their activations; the first source of one is being run when they leave."""
+    running, go_on = threading.Event(), threading.Event()
+    counted: Callable[..., Any] = batched_ops.run_operations
+
+    def held(source: Source, needed: Any) -> Any:
+        running.set()
+        assert go_on.wait(30)
+        return counted(source, needed)
+
+    go_on.set()
+    monkeypatch.setattr(batched_ops, "run_operations", held)
+    searches = [
+        {"prompt": f"Alice left {sources}", "source_set": "small", "selected_sources": sources}
+        for sources in (["1-small", "2-small", "3-small"], ["2-small", "3-small"])
+    ]
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+        # with every source in memory no search waits for one
+        assert (await _post(http, "all", {**searches[0], "prompt": "Alice"})).status_code == 200
+        gate.runs.clear()
+        running.clear()
+        go_on.clear()
+        earlier = await disconnects(http)
+        gate.go.clear()
+        before = gate.submitted
+        tasks = [asyncio.create_task(_post(http, "all", search)) for search in searches]
+        while gate.submitted < before + 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        gate.go.set()
+        await asyncio.to_thread(running.wait, 30)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await until_disconnects(http, earlier + 2)
+        go_on.set()
+        await until_waiting(http)
+    assert len(gate.runs) == 1
 
 
 async def test_sources_in_memory_stay_within_the_limit(

@@ -294,9 +294,9 @@ async def test_a_response_over_the_limit_of_values_is_refused(serve: Serve) -> N
 
 
 async def test_paths_and_methods(url: str) -> None:
-    check(await post(url, "steer/nothing", "{}"), 404, "not_found", "There is nothing at /v1/steer/nothing")
+    check(await post(url, "steer/nothing", "{}"), 404, "not_found", "The path /v1/steer/nothing does not exist")
     async with httpx.AsyncClient(base_url=url) as http:
-        check(await http.get("/v1/tokenize"), 405, "not_found", "does not take GET")
+        check(await http.get("/v1/tokenize"), 405, "not_found", "does not support the method GET")
 
 
 async def test_every_route_except_health_needs_the_secret(serve: Serve) -> None:

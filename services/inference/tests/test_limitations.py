@@ -30,7 +30,7 @@ def about(limitations: list[dict[str, str]], text: str) -> dict[str, str]:
 async def test_residual_sources_without_a_template(url: str) -> None:
     limitations = await limits(url)
     assert about(limitations, DFA).keys() == ATTRIBUTED
-    assert "only a source at attention heads (attn.hook_z)" in about(limitations, DFA)["single"]
+    assert "a source that reads attention heads (attn.hook_z)" in about(limitations, DFA)["single"]
     assert about(limitations, "it is ChatML").keys() == {"apply-chat-template", "completion-chat"}
     assert len(about(limitations, "take messages")) == 8
     assert about(limitations, "is_assistant_axis").keys() == {"completion-chat"}

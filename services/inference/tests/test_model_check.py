@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,20 @@ import pytest
 from memicos_cli.main import app
 from memicos_inference import logs
 from memicos_inference.settings import Settings, read
+from memicos_testing.models.model_classes import REFUSED, tiny_config
 from memicos_testing.models.small_hub import GPT2, SmallHub, asked_at, published
 from memicos_testing.servers import free_port, running
 from safetensors import safe_open
-from transformers import AutoTokenizer, BloomConfig, DiffLlamaConfig, Gemma3Config, MixtralConfig, T5Config
+from transformers import (
+    AutoTokenizer,
+    BloomConfig,
+    DiffLlamaConfig,
+    Gemma3Config,
+    JetMoeConfig,
+    MistralConfig,
+    MixtralConfig,
+    T5Config,
+)
 
 Check = Callable[[str], tuple[int, str, str]]
 
@@ -66,7 +77,7 @@ def test_a_stored_model(check: Check, model_folder: Path, tmp_path: Path) -> Non
     stored = (model_folder / "model.safetensors").stat().st_size
     assert f"stored in float32, {stored / 1e6:.2f} MB" in lines
     assert f"keys and values {2 * 4 * keys * 4:,} bytes a token in float32, {2 * 4 * keys * 2:,} in 16 bit" in lines
-    assert any(line.startswith("BOS <bos> (2); the tokenizer does not put it in front") for line in lines)
+    assert any(line.startswith("BOS <bos> (2); the tokenizer does not prepend it by default") for line in lines)
     assert "chat no template: conversations are ChatML" in lines
     assert "blocks.N.hook_resid_mid 128" in lines and f"blocks.N.mlp.hook_post {neurons}" in lines
     assert any(line.startswith("TransformerLens knows LlamaForCausalLM") for line in lines)
@@ -101,7 +112,27 @@ def test_a_model_unknown_to_transformerlens_is_reported(check: Check, model_fold
     assert "blocks.N.hook_resid_post" in output and "blocks.N.hook_mlp_out: TransformerLens does not know" in output
     experts = configured(tmp_path / "experts", model_folder, MixtralConfig(**sizes, **heads, num_local_experts=4))
     status, output, problem = check(str(experts))
-    assert (status, problem) == (0, "") and "without them this model does not run" in output
+    assert (status, problem) == (0, "") and "blocks.N.hook_attn_out" in output
+    grouped = configured(tmp_path / "grouped", model_folder, JetMoeConfig(**sizes, **heads, num_local_experts=4))
+    status, output, problem = check(str(grouped))
+    assert (status, problem) == (0, "") and "this model needs them to run" in output
+
+
+def test_lengths_at_which_a_model_computes_differently(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    assert "texts of all lengths are computed alike" in check(str(model_folder))[1]
+    sizes: dict[str, Any] = {"vocab_size": 1024, "hidden_size": 32, "intermediate_size": 56, "num_hidden_layers": 2}
+    config = MistralConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, sliding_window=4096)
+    status, output, _ = check(str(configured(tmp_path / "window", model_folder, config)))
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert status == 0 and "4,096 sliding window" in lines
+    assert any(line.startswith("unverified beyond 4,096 tokens until the server's self-test") for line in lines)
+
+
+def test_a_model_that_a_load_refuses_is_refused(check: Check, model_folder: Path, tmp_path: Path) -> None:
+    for name in ("bart", "deepseek_v4"):
+        case, reason = REFUSED[name]
+        line = refusal(check, str(configured(tmp_path / name, model_folder, tiny_config(case))))
+        assert f"{name} (MODEL_ID) cannot be served: " in line and re.search(reason, line)
 
 
 def test_a_model_that_cannot_be_served_is_refused(check: Check, model_folder: Path, tmp_path: Path) -> None:

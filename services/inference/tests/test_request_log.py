@@ -175,7 +175,7 @@ async def test_an_internal_error_is_logged_with_its_request_id(
         stream = {"X-Request-ID": "in-stream"}
         streamed = await http.post("/v1/steer/completion", json=WRITE | {"stream": True}, headers=stream)
     assert plain.status_code == 500 and plain.headers["x-request-id"] == "plain"
-    assert plain.json() == {"error": "Something failed on our side. It has been logged as plain.", "cause": "internal"}
+    assert plain.json() == {"error": "Internal error. It has been logged as plain.", "cause": "internal"}
     assert json.loads(streamed.text.rpartition("data: ")[2])["error"].endswith("It has been logged as in-stream.")
     of_plain = [line for line in log.lines if line.get("request_id") == "plain"]
     # written in the model's thread, then at the end of the request, then by uvicorn
@@ -192,9 +192,9 @@ async def test_an_internal_error_is_logged_with_its_request_id(
 async def test_two_requests_at_once_keep_their_ids(url: str, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     real = service.single
 
-    def single(served: Any, body: Any) -> Any:
+    def single(served: Any, body: Any, tokenized: Any) -> Any:
         logging.getLogger("some.library").warning("index %d begins", body.index)
-        result = yield from real(served, body)
+        result = yield from real(served, body, tokenized)
         logging.getLogger("some.library").warning("index %d ends", body.index)
         return result
 

@@ -16,6 +16,7 @@ from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings
 from memicos_inference.status import service as status
 from memicos_inference.verification.state import Verification
+from memicos_testing.models.model_classes import CASES, write_model
 from safetensors.torch import load_file, save_file
 
 MakeSettings = Callable[..., Settings]
@@ -219,7 +220,7 @@ def test_a_check_that_fails_later_stops_its_endpoints_and_nothing_is_remembered(
     while verification.run_left_out(loaded):
         pass
     assert verification.state == "failed" and results(own) == []
-    with pytest.raises(Unavailable, match="The self-test found wrong numbers"):
+    with pytest.raises(Unavailable, match="A self-test check failed"):
         verification.require_path("/v1/activation/single")
 
 
@@ -266,3 +267,44 @@ def test_a_read_only_folder_does_not_stop_the_server(own: Settings, tmp_path: Pa
     for _ in range(2):
         verification = start(unwritable)
         assert verification.state == "passed" and remembered(verification) == []
+
+
+@pytest.fixture
+def windowed(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> Settings:
+    """Settings for a model with a sliding window of 6 tokens, without sources."""
+    folder = write_model(tmp_path / "windowed", CASES["mistral"], model_folder)
+    return settings(
+        custom_hf_model_id=str(folder), sae_sets=(), selftest_results=tmp_path / "results", selftest_seconds=600
+    )
+
+
+def length_check(verification: Verification) -> Any:
+    (check,) = [check for check in status.selftest(verification).checks if check.name == "length 6"]
+    return check
+
+
+def test_texts_on_both_sides_of_a_length_are_checked_and_remembered(windowed: Settings) -> None:
+    """The check is run though the time limit leaves out all others."""
+    first = start(short_of_time(windowed))
+    assert [check.name for check in first.checks if check.passed] == ["length 6"]
+    assert length_check(first).endpoints == ["/v1/activation", "/v1/steer"]
+    assert first.unverified_beyond is None and status.selftest(first).unverified_beyond is None
+    second = start(short_of_time(windowed))
+    assert length_check(second).measured_at and second.unverified_beyond is None
+    # a longer limit reaches the same boundary, with another text past it
+    other = start(short_of_time(windowed.model_copy(update={"token_limit": 7, "max_completion_tokens": 1})))
+    assert length_check(other).measured_at is None and other.unverified_beyond is None
+
+
+@pytest.mark.parametrize("changes", [{"selftest_bytes": 1}, {"selftest_seconds": 0}], ids=str)
+def test_lengths_that_are_not_checked_are_unverified(windowed: Settings, changes: dict[str, Any]) -> None:
+    verification = start(windowed.model_copy(update=changes))
+    assert verification.unverified_beyond == status.selftest(verification).unverified_beyond == 6
+    if "selftest_bytes" in changes:
+        check = length_check(verification)
+        assert check.passed is None and check.words.startswith("skipped: the activations of two texts")
+    # a skipped check is run at the next start
+    assert start(windowed).unverified_beyond is None
+    # texts that reach no boundary need no check
+    within = windowed.model_copy(update={**changes, "token_limit": 5, "max_completion_tokens": 1})
+    assert start(within).unverified_beyond is None

@@ -319,7 +319,7 @@ async def test_commands_list_and_revoke_keys(own_url: str) -> None:
     assert (await memicos(own_url, "api-key", "revoke", "1"))[:2] == (0, "API key 1 is revoked\n")
     assert "revoked" in (await memicos(own_url, "api-key", "list"))[1]
     status, _, errors = await memicos(own_url, "api-key", "revoke", "1")
-    assert status == 1 and errors == "api-key revoke: There is no API key 1 here that could be revoked.\n"
+    assert status == 1 and errors == "api-key revoke: The API key 1 does not exist or is already revoked.\n"
     status, _, errors = await memicos(own_url, "api-key", "create", " ")
     assert status == 1 and errors.count("\n") == 1 and "printable" in errors
     assert (await memicos(own_url, "api-key", "create", "x", "--scope", "root"))[0] == 2

@@ -209,7 +209,7 @@ async def test_an_inference_server_that_returns_fewer_results(
 @pytest.mark.parametrize(
     ("changes", "status", "message"),
     [
-        ({"modelId": "nope"}, 404, "There is no model 'nope' here; there is small."),
+        ({"modelId": "nope"}, 404, "There is no model 'nope'; available: small."),
         ({"sourceSet": "nope"}, 404, "small has no source set 'nope'; it has res."),
         ({"selectedLayers": ["1-res", "9-res"]}, 400, "9-res: no source of the set 'res' of small; it has 1-res"),
         ({"text": ""}, 400, "A text is empty"),

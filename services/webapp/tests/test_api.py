@@ -61,18 +61,23 @@ async def test_live_neighbours_by_index_skip_the_dead(client: httpx.AsyncClient)
 @pytest.mark.parametrize(
     ("method", "path", "status", "message"),
     [
-        ("GET", "/api/feature/nope/2-res/1", 404, "There is no model 'nope' here; there is small."),
+        ("GET", "/api/feature/nope/2-res/1", 404, "There is no model 'nope'; available: small."),
         ("GET", "/api/feature/small/nope/1", 404, "small has no source 'nope'; it has 1-res, 2-res, 3-res."),
         ("GET", "/api/feature/small/2-res/64/", 404, "has no feature 64; its features are 0 to 63."),
         ("GET", "/api/feature/small/2-res/-1", 400, "'-1' is not the index of a feature"),
-        ("POST", "/api/feature/small/2-res/1", 405, "does not take POST"),
-        ("GET", "/api/steer/", 405, "/api/steer does not take GET; it takes POST."),
-        ("GET", "/api/explanation/generate", 405, "does not take GET"),
-        ("POST", "/api/feature/small/2-res/1", 405, "; it takes GET."),
-        ("GET", "/api/nope", 404, "There is nothing at /api/nope. The API's routes are listed at /api-doc"),
-        ("POST", "/api/list/new", 404, "There is nothing at /api/list/new. The API's routes are listed at /api-doc"),
-        ("DELETE", "/api/a/b/c", 404, "There is nothing at /api/a/b/c."),
-        ("GET", "/api", 404, "There is nothing at /api."),
+        ("POST", "/api/feature/small/2-res/1", 405, "does not support the method POST"),
+        ("GET", "/api/steer/", 405, "/api/steer does not support the method GET; it supports POST."),
+        ("GET", "/api/explanation/generate", 405, "does not support the method GET"),
+        ("POST", "/api/feature/small/2-res/1", 405, "; it supports GET."),
+        ("GET", "/api/nope", 404, "The path /api/nope does not exist. The API's routes are listed at /api-doc"),
+        (
+            "POST",
+            "/api/list/new",
+            404,
+            "The path /api/list/new does not exist. The API's routes are listed at /api-doc",
+        ),
+        ("DELETE", "/api/a/b/c", 404, "The path /api/a/b/c does not exist."),
+        ("GET", "/api", 404, "The path /api does not exist."),
     ],
 )
 async def test_errors_are_json_with_both_keys(

@@ -142,7 +142,7 @@ JSON = {"Content-Type": "application/json"}
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"query": "wh\\ud83dle"}', "query has half of a surrogate pair"),
+        (b'{"query": "wh\\ud83dle"}', "query has an unpaired surrogate"),
         (b'{"query": "wh\\u0000le"}', "query has a NUL character"),
         (b'{"query": "whale", "a": [{"b": "\\u0000"}]}', "a.0.b has a NUL character"),
         (b'{"query": "whale", "a": {"\\u0000": 1}}', "A name in a has a NUL character"),

@@ -35,7 +35,7 @@ async def test_no_server_at_the_address() -> None:
 
 async def test_an_unknown_host() -> None:
     line = await refusal("postgresql://someone:hidden@no-such-host.invalid/memicos")
-    assert "No machine is known by the name in DATABASE_URL (no-such-host.invalid:5432)" in line
+    assert "The host name in DATABASE_URL cannot be resolved (no-such-host.invalid:5432)" in line
 
 
 async def test_a_database_that_does_not_exist(server_url: str) -> None:
@@ -128,7 +128,7 @@ def test_an_address_that_is_no_url_of_postgresql(url: str) -> None:
     ("url", "message"),
     [
         ("postgresql://me:hidden@host:70000/name", "the port 70000 in DATABASE_URL is not from 1 to 65535"),
-        ("postgresql://me:hidden@host/name?ssl=on", "DATABASE_URL has a parameter 'ssl', which is none of libpq's"),
+        ("postgresql://me:hidden@host/name?ssl=on", "DATABASE_URL has a parameter 'ssl', which libpq does not have"),
         ("postgresql://me:hidden@host/name?connect_timeout=soon", "connect_timeout in DATABASE_URL is not a whole"),
         ("postgresql://me:hidden@host/name?channel_binding=require", "channel_binding=require in DATABASE_URL is not"),
         ("postgresql://me:hidden@127.0.0.1:1/name?sslmode=maybe", "`sslmode` parameter must be one of"),

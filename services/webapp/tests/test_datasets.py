@@ -154,7 +154,7 @@ async def test_a_replaced_load_stays_for_requests_in_progress(
 
 async def import_process(url: str, folder: Path) -> asyncio.subprocess.Process:
     """An import in a separate process."""
-    command = (sys.executable, "-m", "memicos_webapp.datasets.load", str(folder))
+    command = (sys.executable, "-m", "memicos_webapp.datasets.commands", str(folder))
     return await asyncio.create_subprocess_exec(*command, env={**os.environ, "DATABASE_URL": url})
 
 

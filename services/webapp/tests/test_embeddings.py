@@ -284,7 +284,7 @@ class BrokenEncoder:
 async def test_the_command_waits_until_all_is_done(database: asyncpg.Connection, own_url: str) -> None:
     async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "memicos_webapp.embeddings.embed", *arguments,
+            sys.executable, "-m", "memicos_webapp.embeddings.commands", *arguments,
             env={"DATABASE_URL": own_url, **environment},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

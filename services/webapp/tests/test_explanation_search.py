@@ -283,8 +283,8 @@ async def test_bad_requests(
 @pytest.mark.parametrize(
     ("path", "changes", "status", "message"),
     [
-        ("-model", {"modelId": "nope"}, 404, "There is no model 'nope' here; there is other, small."),
-        ("-release", {"releaseName": "nope"}, 404, "There is no release 'nope' here; there is "),
+        ("-model", {"modelId": "nope"}, 404, "There is no model 'nope'; available: other, small."),
+        ("-release", {"releaseName": "nope"}, 404, "There is no release 'nope'; available: "),
         ("", {"layers": ["1-res", "9-res"]}, 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
         ("", {"layers": "1-res"}, 422, "layers"),
         ("", {"layers": ["x"] * 1001}, 422, "layers"),

@@ -68,7 +68,7 @@ async def test_a_model_of_another_shape_and_a_set_of_another_release(
     manifest = write_dataset(tmp_path / "mlp", source_set="mlp")
     manifest.model.layers = 30
     manifest.write(tmp_path / "mlp")
-    with pytest.raises(DatasetError, match="belong to it; give another model another id"):
+    with pytest.raises(DatasetError, match="give another model its own id"):
         await load(tmp_path / "mlp", fresh_url)
     manifest = write_dataset(tmp_path / "res", seed=1)
     manifest.release.id = "second"

@@ -94,7 +94,7 @@ async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_u
 
 async def test_the_command_prints_one_line_on_error(fresh_url: str, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "memicos_webapp.datasets.load", str(tmp_path),
+        sys.executable, "-m", "memicos_webapp.datasets.commands", str(tmp_path),
         env={**os.environ, "DATABASE_URL": fresh_url}, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, errors = await process.communicate()

@@ -80,6 +80,15 @@ async def test_state_ready(client: httpx.AsyncClient, inference: FakeInferenceSe
     assert page.text() == "inference ready" and "hx-get" not in page.elements[0][1]
 
 
+async def test_state_ready_with_lengths_that_are_not_verified(
+    client: httpx.AsyncClient, inference: FakeInferenceServer
+) -> None:
+    inference.unverified_beyond = 4096
+    words = "inference ready; values beyond 4,096 tokens are not verified"
+    assert Page((await client.get("/small/1-res/inference")).text).text() == words
+    assert words in Page((await client.get("/small/inference/hosts")).text).text()
+
+
 async def test_a_model_that_could_not_be_loaded(
     client: httpx.AsyncClient, inference: FakeInferenceServer, path: str
 ) -> None:
@@ -122,7 +131,9 @@ async def test_visitors_are_distinguished_without_names(
 async def test_a_server_of_another_kind(client: httpx.AsyncClient, inference: FakeInferenceServer, path: str) -> None:
     inference.garbage = True
     response = await client.post(path, json=CALLS[path])
-    assert response.status_code == 502 and "not as an inference server of this version" in response.json()["error"]
+    assert (
+        response.status_code == 502 and "is not an inference server of this memicos version" in response.json()["error"]
+    )
 
 
 async def test_responses_of_another_schema(
@@ -130,7 +141,9 @@ async def test_responses_of_another_schema(
 ) -> None:
     inference.refusal = (200, {"unexpected": True}, {})
     response = await client.post(path, json=CALLS[path])
-    assert response.status_code == 502 and "not as an inference server of this version" in response.json()["error"]
+    assert (
+        response.status_code == 502 and "is not an inference server of this memicos version" in response.json()["error"]
+    )
 
 
 @pytest.mark.parametrize(

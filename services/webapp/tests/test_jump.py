@@ -108,4 +108,4 @@ async def test_a_beginning_that_fits_several_names_lists_them(client: httpx.Asyn
 
 async def test_an_input_that_is_too_long_is_refused(client: httpx.AsyncClient) -> None:
     response = await client.get("/jump", params={"to": "x" * 801})
-    assert response.status_code == 400 and "801 characters; at most 800 are read" in response.text
+    assert response.status_code == 400 and "801 characters; at most 800 are allowed" in response.text

@@ -262,14 +262,14 @@ async def test_an_invalid_filter_is_shown_in_place_of_the_table(client: httpx.As
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [
-        ("/nope", 404, "There is no model or release 'nope' here; there is small, small-release."),
-        ("/nope/1-res", 404, "There is no model 'nope' here; there is small."),
+        ("/nope", 404, "There is no model or release 'nope'; available: small, small-release."),
+        ("/nope/1-res", 404, "There is no model 'nope'; available: small."),
         ("/small/9-res", 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
         ("/small/9-res/1", 404, "small has no source '9-res'; it has 1-res, 2-res, 3-res."),
         ("/small/1-res/64", 404, "small/1-res has no feature 64; its features are 0 to 63."),
         ("/small/1-res/x", 404, "small/1-res has no feature x; its features are 0 to 63."),
         ("/small/1-res/99999999999", 404, "small/1-res has no feature 99999999999; its features are 0 to 63."),
-        ("/nonsense/page/here", 404, "There is no model 'nonsense' here; there is small."),
+        ("/nonsense/page/here", 404, "There is no model 'nonsense'; available: small."),
         ("/small/page/here", 404, "small has no source 'page'; it has 1-res, 2-res, 3-res."),
         ("/small/1-res/x/examples", 404, "small/1-res has no feature x; its features are 0 to 63."),
         ("/small/1-res?density_from=x", 422, "“Density from” must be a number."),
@@ -278,8 +278,8 @@ async def test_an_invalid_filter_is_shown_in_place_of_the_table(client: httpx.As
             422,
             "“Sort by” must be Index (index), Activation density (density) or Max activation (max).",
         ),
-        ("/small/1-res?words=" + "x" * 201, 400, "“Explanation” has 201 characters; at most 200 are read."),
-        ("/a/b/c/d", 404, "There is nothing at /a/b/c/d. Pages are /{model}, /{model}/{source set},"),
+        ("/small/1-res?words=" + "x" * 201, 400, "“Explanation” has 201 characters; at most 200 are allowed."),
+        ("/a/b/c/d", 404, "The path /a/b/c/d does not exist. Pages are /{model}, /{model}/{source set},"),
     ],
 )
 async def test_pages_show_errors(client: httpx.AsyncClient, path: str, status: int, message: str) -> None:

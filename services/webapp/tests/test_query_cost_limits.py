@@ -53,7 +53,7 @@ async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, st
             # cached queries cost nothing
             assert len(provider.requests) == 3
             refused = await first.post(SEARCH_ALL, json={"query": "whale d"})
-            assert refused.status_code == 429 and "3 searches by meaning that one visitor" in refused.json()["error"]
+            assert refused.status_code == 429 and "3 searches by meaning per visitor" in refused.json()["error"]
             assert "MEMICOS_PAID_QUERIES_PER_VISITOR_HOUR" in refused.json()["error"]
             assert 3500 < int(refused.headers["retry-after"]) <= 3601
             assert (await first.post(SEARCH_ALL, json={"query": "whale a"})).status_code == 200
@@ -66,7 +66,8 @@ async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, st
             assert limited_page.status_code == 200 and page.find("article", class_="result")
             assert page.find("p", id="limit-notice")
             assert (
-                "Matched by words only. You have used the 3 searches" in page.text() and "Try again in" in page.text()
+                "Matched by words only. You have reached the limit of 3 searches" in page.text()
+                and "Try again in" in page.text()
             )
             assert len(provider.requests) == 3
             # another visitor has a separate count; all addresses of a /64 network are one visitor
@@ -74,7 +75,7 @@ async def test_paid_queries_are_limited_per_visitor_and_in_all(paid_url: str, st
             for sender, text in ((second, "whale f"), (same_network, "whale g")):
                 assert (await sender.post(SEARCH_ALL, json={"query": text})).status_code == 200
             refused = await second.post(SEARCH_ALL, json={"query": "whale h"})
-            assert refused.status_code == 429 and "5 searches by meaning that it pays for" in refused.json()["error"]
+            assert refused.status_code == 429 and "5 paid searches by meaning per day" in refused.json()["error"]
             assert "MEMICOS_PAID_QUERIES_PER_DAY" in refused.json()["error"]
             assert 86_000 < int(refused.headers["retry-after"]) <= 86_401
             assert len(provider.requests) == 5

@@ -125,7 +125,7 @@ async def test_a_role_that_may_only_read_gets_403_also_without_the_setting(
     app_of_reader: httpx.AsyncClient,
 ) -> None:
     response = await app_of_reader.post("/api/explanation/1/label", json={"chosen": False})
-    assert response.status_code == 403 and "may only read" in response.json()["error"]
+    assert response.status_code == 403 and "is read-only" in response.json()["error"]
 
 
 @pytest.fixture

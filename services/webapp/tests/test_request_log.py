@@ -142,7 +142,7 @@ async def test_an_internal_error_is_logged_with_its_request_id(
         body = await http.get("/api/feature/small/1-res/5", headers={"X-Request-ID": "of-json"})
     assert page.status_code == body.status_code == 500
     assert "It has been logged as of-page." in page.text and page.headers["x-request-id"] == "of-page"
-    assert body.json()["error"] == "Something failed on our side. It has been logged as of-json."
+    assert body.json()["error"] == "Internal error. It has been logged as of-json."
     for request_id in ("of-page", "of-json"):
         line, traceback = [line for line in log.lines if line.get("request_id") == request_id]
         assert line["logger"] == REQUESTS and line["status"] == 500 and line["level"] == "warning"

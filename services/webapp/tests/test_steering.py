@@ -99,13 +99,13 @@ async def test_without_features_a_chat_is_default_only(
 @pytest.mark.parametrize(
     ("changes", "status", "message"),
     [
-        ({"modelId": "nope"}, 404, "There is no model 'nope' here; there is small."),
-        ({"features": [{**FEATURE, "modelId": "other"}]}, 400, "other/1-res/5 is a feature of another model"),
+        ({"modelId": "nope"}, 404, "There is no model 'nope'; available: small."),
+        ({"features": [{**FEATURE, "modelId": "other"}]}, 400, "other/1-res/5 does not belong to "),
         ({"features": [{**FEATURE, "layer": "9-res"}]}, 404, "small has no source '9-res'"),
         ({"features": [{**FEATURE, "index": 64}]}, 404, "small/1-res has no feature 64; it has 0 to 63."),
         ({"features": [{**FEATURE, "index": 2**40}]}, 422, "features.0.index"),
         ({"features": [{**FEATURE, "index": -1}]}, 422, "features.0.index"),
-        ({"features": [{**FEATURE, "strength": 1e5}]}, 400, "it may go from -10000 to 10000"),
+        ({"features": [{**FEATURE, "strength": 1e5}]}, 400, "allowed is -10000 to 10000"),
         ({"features": [{**FEATURE, "strength": "much"}]}, 422, "features.0.strength"),
         ({"features": [{**FEATURE, "layer": "6-neuronpedia-resid-pre"}]}, 400, "names an uploaded vector"),
         ({"features": [FEATURE] * 17}, 400, "17 features were sent; at most 16 are allowed."),

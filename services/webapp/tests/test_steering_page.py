@@ -162,11 +162,11 @@ async def test_errors_in_an_address_are_shown_and_the_rest_works(
 @pytest.mark.parametrize(
     ("strength", "value_shown", "message"),
     [
-        ("1e9", "10000", "A strength may go from -10000 to 10000: that of 1-res/5 was 1e+09."),
-        ("-20000", "-10000", "that of 1-res/5 was -20000."),
-        ("nan", None, "“nan” is not a strength; 1-res/5 gets its default."),
-        ("1e999", None, "“1e999” is not a strength; 1-res/5"),
-        ("1.2.3", None, "“1.2.3” is not a strength; 1-res/5"),
+        ("1e9", "10000", "The strength of 1-res/5 was 1e+09; allowed is -10000 to 10000."),
+        ("-20000", "-10000", "The strength of 1-res/5 was -20000;"),
+        ("nan", None, "“nan” is not a number; the default strength of 1-res/5 is used."),
+        ("1e999", None, "“1e999” is not a number; the default strength of 1-res/5"),
+        ("1.2.3", None, "“1.2.3” is not a number; the default strength of 1-res/5"),
     ],
 )
 async def test_an_invalid_strength_is_reported_and_corrected(
@@ -210,8 +210,8 @@ async def test_a_default_strength_is_a_share_of_the_residual_norm(
         ("-144", "144"),
     ]
     text = page.text()
-    assert "whose median norm here is 40: clear from about 12, text breaks from about 32." in text
-    assert "whose median norm here is 120: clear from about 36, text breaks from about 96." in text
+    assert "whose median norm here is 40: a clear effect from about 12, incoherent text from about 32." in text
+    assert "whose median norm here is 120: a clear effect from about 36, incoherent text from about 96." in text
     assert text.count("its norm at this source is not known, so the default is three times") == 1
     # the feature's own page links to the same strength
     dashboard_page = Page((await client.get("/small/1-res/5")).text)
@@ -285,4 +285,4 @@ async def test_steer_redirects_to_a_model(client: httpx.AsyncClient) -> None:
     response = await client.get("/steer?feature=1-res/5")
     assert (response.status_code, response.headers["location"]) == (307, "/small/steer?feature=1-res/5")
     response = await client.get("/nope/steer")
-    assert response.status_code == 404 and "There is no model &#39;nope&#39; here" in response.text
+    assert response.status_code == 404 and "There is no model &#39;nope&#39;" in response.text

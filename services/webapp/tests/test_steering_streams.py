@@ -196,7 +196,11 @@ async def test_a_chat_streams_both_columns(url: str, inference: FakeInferenceSer
 
 
 ENDS: list[tuple[dict[str, Any], int, str]] = [
-    ({"error_after": 2}, 503, "Inference stopped in the middle: No memory is left; ask for fewer tokens."),
+    (
+        {"error_after": 2},
+        503,
+        "Inference stopped before the response was complete: No memory is left; ask for fewer tokens.",
+    ),
     ({"error_after": 2, "stream_error": {"error": "Steer less.", "cause": "invalid_request"}}, 400, "Steer less."),
     ({"error_after": 2, "stream_error": {"error": "x", "cause": "internal"}}, 502, "The inference server failed: x"),
     ({"break_after": 2}, 502, "was interrupted; run it again"),
@@ -246,7 +250,7 @@ async def test_an_internal_error_within_a_stream_is_logged_and_reported(
 
     monkeypatch.setattr(event_stream, "_event", event)
     name, error = (await named_events(url, path, body))[-1]
-    assert name == "error" and error["error"].startswith("Something failed on our side. It has been logged as ")
+    assert name == "error" and error["error"].startswith("Internal error. It has been logged as ")
     assert any(record.exc_info and "a fault of ours" in str(record.exc_info[1]) for record in caplog.records)
 
 

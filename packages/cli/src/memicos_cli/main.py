@@ -17,6 +17,7 @@ ENTRY_POINT_GROUP = "memicos.commands"
 GROUP_HELP = {
     "sae": "Add and check SAEs of your own.",
     "model": "Inspect language models.",
+    "dataset": "Inspect, verify, convert and compare datasets.",
     "db": "Migrate, reset, back up and restore the database of a webapp.",
     "api-key": "Make, list and revoke keys for programs that write to the webapp.",
     "hosts": "List, add and remove the inference servers of a webapp.",
@@ -27,6 +28,7 @@ EXTRAS = {
     "sae": "inference",
     "model": "inference",
     "selftest": "inference",
+    "dataset": "dataset",
     "import": "webapp",
     "db": "webapp",
     "owner-link": "webapp",

@@ -147,7 +147,7 @@ def known_names(folder: Path) -> set[str]:
 
 def unknown_name(name: str, valid_names: set[str]) -> str:
     nearest = difflib.get_close_matches(name, sorted(valid_names), n=1)
-    return f"nothing reads {name}" + (f"; the nearest name is {nearest[0]}" if nearest else "")
+    return f"unknown variable {name}" + (f"; the most similar name is {nearest[0]}" if nearest else "")
 
 
 def refusal(file: Path) -> str | None:

@@ -82,7 +82,7 @@ export interface components {
             error: string;
             /**
              * Cause
-             * @description the same for programs
+             * @description error code, for programs
              * @enum {string}
              */
             cause: "invalid_request" | "wrong_secret" | "forbidden" | "not_found" | "too_large" | "no_key" | "internal" | "unreachable" | "timeout" | "unauthorized" | "payment_required" | "unknown_model" | "rate_limited" | "rejected" | "provider_failed" | "malformed" | "filtered" | "truncated" | "empty" | "unreadable";

@@ -1152,7 +1152,7 @@ export interface components {
          */
         CossimResponse: {
             /** @description The feature of the request; null if it had a vector. */
-            feature?: components["schemas"]["FoundFeature"] | null;
+            feature?: components["schemas"]["FeatureReference"] | null;
             /**
              * Topk Decoder Cossim Features
              * @description Features by descending cosine, ties by index. The requested feature is among them if it belongs to `source`; decoder rows of norm 0 are left out.
@@ -1249,10 +1249,10 @@ export interface components {
             max_value_index: number;
         };
         /**
-         * FoundFeature
+         * FeatureReference
          * @description Identifies a feature in a response.
          */
-        FoundFeature: {
+        FeatureReference: {
             /**
              * Model
              * @description Id of the model, as in the request.
@@ -1341,6 +1341,11 @@ export interface components {
              * @description Tokens per prompt, a prepended BOS included.
              */
             token_limit: number;
+            /**
+             * Max Text Characters
+             * @description Characters per prompt: more are refused before they are tokenised, as they exceed `token_limit` tokens of the longest token's length; null: an earlier version, which tokenises texts of any length.
+             */
+            max_text_characters?: number | null;
             /**
              * Context
              * @description Tokens of prompt and completion together.
@@ -1768,6 +1773,11 @@ export interface components {
              * @description Checks so far: of the model, and of sources that were used.
              */
             checks: components["schemas"]["SelftestCheck"][];
+            /**
+             * Unverified Beyond
+             * @description Tokens of the longest text whose values are verified: beyond it a part of the model (a sliding window, for example) computes differently, and no check of that length has passed. null: no text that the server accepts is longer than what is verified, or the model is loading.
+             */
+            unverified_beyond?: number | null;
         };
         /**
          * SelftestCheck
@@ -1821,7 +1831,7 @@ export interface components {
          */
         SimilarFeature: {
             /** @description The similar feature. */
-            feature: components["schemas"]["FoundFeature"];
+            feature: components["schemas"]["FeatureReference"];
             /**
              * Cosine Similarity
              * @description Cosine between its decoder row and the requested direction, from -1 to 1.

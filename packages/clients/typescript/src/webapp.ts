@@ -268,7 +268,7 @@ export interface paths {
          * Choose an explanation as label
          * @description Choose an explanation as its feature's label: the heading of its page, and its name in lists and results.
          *
-         *     With `chosen` false the choice is taken back, and the default rule chooses the label. The response has all
+         *     With `chosen` false the choice is undone, and the default rule chooses the label. The response has all
          *     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
          *     scope `write` in `X-Api-Key` (403 otherwise).
          */
@@ -488,7 +488,7 @@ export interface components {
             ignoredPositions: number[];
             /**
              * Prependedbos
-             * @description BOS was put before the prompt: not if it begins with BOS by itself
+             * @description whether BOS was prepended; false where the prompt itself begins with BOS
              */
             prependedBos: boolean;
             /** @description how the values were computed: model, weights, precision, hook and SAE */
@@ -756,15 +756,15 @@ export interface components {
         ChooseLabelRequest: {
             /**
              * Chosen
-             * @description true: choose it; false: take the choice back, so that the default rule applies
+             * @description true: choose it; false: undo the choice, so that the default rule applies
              */
             chosen: boolean;
         };
         /**
-         * Deleted
+         * DeleteResponse
          * @description Confirmation of a deletion.
          */
-        Deleted: {
+        DeleteResponse: {
             /**
              * Message
              * @description the result of the request
@@ -886,7 +886,7 @@ export interface components {
              */
             explanationModelName: string | null;
             /** @description account that generated it; null for explanations of a dataset */
-            author: components["schemas"]["Named"] | null;
+            author: components["schemas"]["NameBody"] | null;
             /**
              * Createdat
              * Format: date-time
@@ -907,7 +907,7 @@ export interface components {
                 [key: string]: unknown;
             }[];
             /** @description always null */
-            triggeredByUser?: components["schemas"]["Named"] | null;
+            triggeredByUser?: components["schemas"]["NameBody"] | null;
         };
         /**
          * ExplanationHit
@@ -969,7 +969,7 @@ export interface components {
         ExplanationList: {
             /**
              * Explanations
-             * @description all of the feature, its label first
+             * @description all explanations of the feature, its label first
              */
             explanations: components["schemas"]["ExplanationBody"][];
         };
@@ -979,7 +979,7 @@ export interface components {
          */
         ExplanationSearchResult: {
             /** @description the request */
-            request: components["schemas"]["SearchedFor"];
+            request: components["schemas"]["SearchCriteria"];
             /**
              * Results
              * @description features, best first
@@ -1004,7 +1004,7 @@ export interface components {
              * Skipped
              * @description sources that were not, or not completely, searched by meaning
              */
-            skipped: components["schemas"]["Skipped"][];
+            skipped: components["schemas"]["SkippedSources"][];
             /**
              * Examplerecipes
              * @description by `<model>/<source>`, how the values of examples were computed
@@ -1012,6 +1012,27 @@ export interface components {
             exampleRecipes: {
                 [key: string]: components["schemas"]["Recipe"];
             };
+        };
+        /**
+         * ExplanationSummary
+         * @description An explanation of a feature, in short.
+         */
+        ExplanationSummary: {
+            /**
+             * Description
+             * @description text of the explanation
+             */
+            description: string;
+            /**
+             * Typename
+             * @description method that made the explanation, such as highlighted-tokens
+             */
+            typeName: string;
+            /**
+             * Explanationmodelname
+             * @description language model that wrote it; null where none did
+             */
+            explanationModelName: string | null;
         };
         /**
          * FeatureBody
@@ -1039,7 +1060,7 @@ export interface components {
              */
             sourceSetName: string;
             /** @description name of the release that published the source */
-            creator: components["schemas"]["Named"];
+            creator: components["schemas"]["NameBody"];
             /**
              * Hookname
              * @description hook point that the source reads
@@ -1285,74 +1306,6 @@ export interface components {
             index: number;
         };
         /**
-         * FoundFeature
-         * @description A feature that is active on the text.
-         */
-        FoundFeature: {
-            /**
-             * Modelid
-             * @description id of the model
-             */
-            modelId: string;
-            /**
-             * Layer
-             * @description id of the source
-             */
-            layer: string;
-            /**
-             * Source
-             * @description id of the source
-             */
-            source: string;
-            /**
-             * Index
-             * @description index of the feature
-             */
-            index: string;
-            /**
-             * Values
-             * @description activation of the feature at each token; as many as tokens
-             */
-            values: number[];
-            /**
-             * Maxvalue
-             * @description largest of values; with ignoreBos the ignored positions are left out
-             */
-            maxValue: number;
-            /**
-             * Maxvalueindex
-             * @description token position of maxValue; 0 is the first token, a prepended BOS included
-             */
-            maxValueIndex: number;
-            /**
-             * Sumvalues
-             * @description sum of values at the positions of sortIndexes; null: none given
-             */
-            sumValues?: number | null;
-            /**
-             * Share
-             * @description sumValues, or else maxValue, divided by the feature's maximum activation in its dataset; null where the dataset has none
-             */
-            share?: number | null;
-            /** @description null where the feature was not imported */
-            neuron?: components["schemas"]["NeuronBody"] | null;
-            /**
-             * Dfavalues
-             * @description always null: direct feature attribution is not computed
-             */
-            dfaValues?: number[] | null;
-            /**
-             * Dfatargetindex
-             * @description always null: direct feature attribution is not computed
-             */
-            dfaTargetIndex?: number | null;
-            /**
-             * Dfamaxvalue
-             * @description always null: direct feature attribution is not computed
-             */
-            dfaMaxValue?: number | null;
-        };
-        /**
          * GenerateRequest
          * @example {
          *       "explanationType": "highlighted-tokens",
@@ -1385,15 +1338,15 @@ export interface components {
             explanationType: string;
             /**
              * Explanationmodelname
-             * @description the language model as its provider names it; null or empty: the autointerp server's choice
+             * @description the language model as its provider names it; null or empty: the autointerp server's default
              */
             explanationModelName?: string | null;
         };
         /**
-         * Generated
+         * GenerateResponse
          * @description The new explanation.
          */
-        Generated: {
+        GenerateResponse: {
             /** @description the new explanation */
             explanation: components["schemas"]["ExplanationBody"];
         };
@@ -1513,7 +1466,7 @@ export interface components {
         InferenceHostList: {
             /**
              * Hosts
-             * @description those of the settings first, then in the order of adding
+             * @description hosts of the settings first, then the added ones, oldest first
              */
             hosts: components["schemas"]["InferenceHostBody"][];
         };
@@ -1554,10 +1507,10 @@ export interface components {
             license: string;
         };
         /**
-         * Named
+         * NameBody
          * @description An object of which only the name is known.
          */
-        Named: {
+        NameBody: {
             /**
              * Name
              * @description name of the account or release
@@ -1621,9 +1574,9 @@ export interface components {
             neg_values: number[];
             /**
              * Explanations
-             * @description the one that serves as label first
+             * @description explanations of the feature, its label first
              */
-            explanations: components["schemas"]["WordsBody"][];
+            explanations: components["schemas"]["ExplanationSummary"][];
             /**
              * Activations
              * @description the strongest example
@@ -1694,6 +1647,74 @@ export interface components {
              * @default null
              */
             logprobs: components["schemas"]["TokenLogprob"][] | null;
+        };
+        /**
+         * RankedFeatureBody
+         * @description A feature that is active on the text.
+         */
+        RankedFeatureBody: {
+            /**
+             * Modelid
+             * @description id of the model
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description id of the source
+             */
+            layer: string;
+            /**
+             * Source
+             * @description id of the source
+             */
+            source: string;
+            /**
+             * Index
+             * @description index of the feature
+             */
+            index: string;
+            /**
+             * Values
+             * @description activation of the feature at each token; as many as tokens
+             */
+            values: number[];
+            /**
+             * Maxvalue
+             * @description largest of values; with ignoreBos the ignored positions are left out
+             */
+            maxValue: number;
+            /**
+             * Maxvalueindex
+             * @description token position of maxValue; 0 is the first token, a prepended BOS included
+             */
+            maxValueIndex: number;
+            /**
+             * Sumvalues
+             * @description sum of values at the positions of sortIndexes; null: sortIndexes is empty
+             */
+            sumValues?: number | null;
+            /**
+             * Share
+             * @description sumValues, or else maxValue, divided by the feature's maximum activation in its dataset; null where the dataset has none
+             */
+            share?: number | null;
+            /** @description null where the feature was not imported */
+            neuron?: components["schemas"]["NeuronBody"] | null;
+            /**
+             * Dfavalues
+             * @description always null: direct feature attribution is not computed
+             */
+            dfaValues?: number[] | null;
+            /**
+             * Dfatargetindex
+             * @description always null: direct feature attribution is not computed
+             */
+            dfaTargetIndex?: number | null;
+            /**
+             * Dfamaxvalue
+             * @description always null: direct feature attribution is not computed
+             */
+            dfaMaxValue?: number | null;
         };
         /**
          * Recipe
@@ -1912,10 +1933,10 @@ export interface components {
              * Result
              * @description features, in the order of `rank`
              */
-            result: components["schemas"]["FoundFeature"][];
+            result: components["schemas"]["RankedFeatureBody"][];
             /**
              * Prependedbos
-             * @description BOS was put before the prompt: not if it begins with BOS by itself
+             * @description whether BOS was prepended; false where the prompt itself begins with BOS
              */
             prependedBos: boolean;
             /**
@@ -1954,6 +1975,54 @@ export interface components {
              * @description one per text
              */
             results: components["schemas"]["SearchAllResult"][];
+        };
+        /**
+         * SearchCriteria
+         * @description The request; fields that it does not have are null.
+         */
+        SearchCriteria: {
+            /**
+             * Query
+             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
+             */
+            query: string;
+            /**
+             * Offset
+             * @description results to skip; the nextOffset of a response
+             * @default 0
+             */
+            offset: number;
+            /**
+             * Mindensity
+             * @description activation density (share of counted tokens where the feature is active), at least
+             */
+            minDensity?: number | null;
+            /**
+             * Maxdensity
+             * @description activation density (share of counted tokens where the feature is active), at most
+             */
+            maxDensity?: number | null;
+            /**
+             * Bymeaning
+             * @description false: search by words only; the query is not embedded, so no cost limit applies
+             * @default true
+             */
+            byMeaning: boolean;
+            /**
+             * Modelid
+             * @description id of the model
+             */
+            modelId?: string | null;
+            /**
+             * Layers
+             * @description ids of sources
+             */
+            layers?: string[] | null;
+            /**
+             * Releasename
+             * @description id of the release
+             */
+            releaseName?: string | null;
         };
         /**
          * SearchModelBody
@@ -2090,58 +2159,10 @@ export interface components {
             layers: string[];
         };
         /**
-         * SearchedFor
-         * @description The request; fields that it does not have are null.
-         */
-        SearchedFor: {
-            /**
-             * Query
-             * @description description of the features to find; 3 characters or more, at most 200 (setting MEMICOS_QUERY_CHARACTERS)
-             */
-            query: string;
-            /**
-             * Offset
-             * @description results to skip; the nextOffset of a response
-             * @default 0
-             */
-            offset: number;
-            /**
-             * Mindensity
-             * @description activation density (share of counted tokens where the feature is active), at least
-             */
-            minDensity?: number | null;
-            /**
-             * Maxdensity
-             * @description activation density (share of counted tokens where the feature is active), at most
-             */
-            maxDensity?: number | null;
-            /**
-             * Bymeaning
-             * @description false: search by words only; the query is not embedded, so no cost limit applies
-             * @default true
-             */
-            byMeaning: boolean;
-            /**
-             * Modelid
-             * @description id of the model
-             */
-            modelId?: string | null;
-            /**
-             * Layers
-             * @description ids of sources
-             */
-            layers?: string[] | null;
-            /**
-             * Releasename
-             * @description id of the release
-             */
-            releaseName?: string | null;
-        };
-        /**
-         * Skipped
+         * SkippedSources
          * @description Sources of which some or all explanations were searched by words only.
          */
-        Skipped: {
+        SkippedSources: {
             /**
              * Modelid
              * @description id of the model
@@ -2723,7 +2744,7 @@ export interface components {
             results: components["schemas"]["TopkToken"][];
             /**
              * Prependedbos
-             * @description BOS was put before the prompt: not if it begins with BOS by itself
+             * @description whether BOS was prepended; false where the prompt itself begins with BOS
              */
             prependedBos: boolean;
             /** @description how the text's values were computed */
@@ -2783,27 +2804,6 @@ export interface components {
              * @description text of the message, without special tokens
              */
             content: string;
-        };
-        /**
-         * WordsBody
-         * @description An explanation of a feature, in short.
-         */
-        WordsBody: {
-            /**
-             * Description
-             * @description text of the explanation
-             */
-            description: string;
-            /**
-             * Typename
-             * @description method that made the explanation, such as highlighted-tokens
-             */
-            typeName: string;
-            /**
-             * Explanationmodelname
-             * @description language model that wrote it; null where none did
-             */
-            explanationModelName: string | null;
         };
     };
     responses: never;
@@ -3261,7 +3261,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The paid searches by meaning of this visitor, or of all, are used up; Retry-After says until when. byMeaning false still works */
+            /** @description The limit of paid searches by meaning, per visitor or in all, is reached; Retry-After says when to repeat. byMeaning false still works */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3357,7 +3357,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The paid searches by meaning of this visitor, or of all, are used up; Retry-After says until when. byMeaning false still works */
+            /** @description The limit of paid searches by meaning, per visitor or in all, is reached; Retry-After says when to repeat. byMeaning false still works */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3453,7 +3453,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The paid searches by meaning of this visitor, or of all, are used up; Retry-After says until when. byMeaning false still works */
+            /** @description The limit of paid searches by meaning, per visitor or in all, is reached; Retry-After says when to repeat. byMeaning false still works */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3549,7 +3549,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The paid searches by meaning of this visitor, or of all, are used up; Retry-After says until when. byMeaning false still works */
+            /** @description The limit of paid searches by meaning, per visitor or in all, is reached; Retry-After says when to repeat. byMeaning false still works */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3597,7 +3597,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Generated"];
+                    "application/json": components["schemas"]["GenerateResponse"];
                 };
             };
             /** @description Unsupported type or model, an explanation by both exists, or the feature is never active */
@@ -3618,7 +3618,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server takes no writes */
+            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3692,7 +3692,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Deleted"];
+                    "application/json": components["schemas"]["DeleteResponse"];
                 };
             };
             /** @description The key in X-Api-Key is unknown, expired or revoked */
@@ -3704,7 +3704,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description It is not your own. The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server takes no writes */
+            /** @description It is not your own. The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3767,7 +3767,7 @@ export interface operations {
                     "application/json": components["schemas"]["ExplanationList"];
                 };
             };
-            /** @description The body is not JSON, or a text in it has a character that no text can have */
+            /** @description The body is not JSON, or a text in it has a character that cannot be stored */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3785,7 +3785,7 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server takes no writes */
+            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3900,6 +3900,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Too many steering requests of this visitor are in progress; Retry-After says when to repeat */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The inference server failed, or its response cannot be read */
             502: {
                 headers: {
@@ -3981,6 +3990,15 @@ export interface operations {
             };
             /** @description A field is missing, of another type or out of its range */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many steering requests of this visitor are in progress; Retry-After says when to repeat */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4086,7 +4104,7 @@ export interface operations {
                     "application/json": components["schemas"]["InferenceHostBody"];
                 };
             };
-            /** @description A value cannot be used, or the settings decide about the host */
+            /** @description A value is invalid, or only the settings can change the host */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4172,7 +4190,7 @@ export interface operations {
                     "application/json": components["schemas"]["HostRemoved"];
                 };
             };
-            /** @description A value cannot be used, or the settings decide about the host */
+            /** @description A value is invalid, or only the settings can change the host */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4262,7 +4280,7 @@ export interface operations {
                     "application/json": components["schemas"]["InferenceHostBody"];
                 };
             };
-            /** @description A value cannot be used, or the settings decide about the host */
+            /** @description A value is invalid, or only the settings can change the host */
             400: {
                 headers: {
                     [name: string]: unknown;

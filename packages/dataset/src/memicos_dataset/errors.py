@@ -19,3 +19,13 @@ class RowError(DatasetError):
         super().__init__(path, f"row {row}, column {column}: {problem}")
         self.row = row
         self.column = column
+
+
+class LineError(DatasetError):
+    """A row of a text file that cannot be used; `line` counts from 1. `unit` is what `line` counts."""
+
+    def __init__(self, path: Path | str, line: int, column: str, problem: str, unit: str = "line") -> None:
+        place = f"{unit} {line}, column {column}" if column else f"{unit} {line}"
+        super().__init__(path, f"{place}: {problem}")
+        self.line = line
+        self.column = column

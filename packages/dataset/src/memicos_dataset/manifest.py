@@ -126,7 +126,8 @@ class Source(_Entry):
     layer: int = Field(ge=0)
     recipe: Recipe
     architecture: str
-    d_in: int = Field(gt=0)
+    d_in: int | None = Field(gt=0)
+    """Null where a converted dataset does not say it."""
     d_sae: int = Field(gt=0)
     sae_config: dict[str, Any]
     counted_tokens: int = Field(gt=0)
@@ -139,6 +140,9 @@ class Source(_Entry):
     """How logit effects are computed, as pages show it."""
     features: list[FileEntry]
     explanations: FileEntry | None = None
+    public_rows: dict[str, dict[str, Any]] | None = None
+    """Rows of the public layout's `release.jsonl`, `model.jsonl`, `sourceset.jsonl` and `source.jsonl`, by their names
+    without ending, where the source was converted from it."""
 
 
 class SourceSet(_Entry):

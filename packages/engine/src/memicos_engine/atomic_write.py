@@ -11,7 +11,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     Missing folders are created, a symbolic link is followed, and an existing file keeps its permissions.
 
     Raises:
-        OSError: the file cannot be temporary; the old content is unchanged.
+        OSError: the file cannot be written; the old content is unchanged.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)

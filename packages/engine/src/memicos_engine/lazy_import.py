@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _PostponedModule(ModuleType):
-    """A module that is executed when an attribute is asked for that it does not have yet.
+    """A module that is executed on the first access to an attribute that it lacks.
 
     `importlib.util.LazyLoader` executes it as soon as `inspect` looks at `__file__` of all modules, which torch has it
     do at import.

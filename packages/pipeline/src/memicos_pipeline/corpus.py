@@ -71,8 +71,8 @@ def _document(line: bytes, location: str) -> Document:
             raise CorpusError(f"{location}: {name} is {json.dumps(value)[:80]}; expected a string")
         if unpaired := _SURROGATE.search(value):
             raise CorpusError(
-                f"{location}: {name} has half a surrogate pair, \\u{ord(unpaired[0]):04x}, at character "
-                f"{unpaired.start()}; it stands for no character"
+                f"{location}: {name} has an unpaired surrogate, \\u{ord(unpaired[0]):04x}, at character "
+                f"{unpaired.start()}, which is not a character"
             )
     return Document(row["title"], row["collection"], row["text"])
 

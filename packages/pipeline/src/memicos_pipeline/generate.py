@@ -46,7 +46,7 @@ def generate(config: GenerateConfig, report: ReportLine, harvest_only: bool = Fa
 
 def _generate(config: GenerateConfig, report: ReportLine, harvest_only: bool) -> None:
     if finish_interrupted(config.out):
-        report(f"{config.out}: completed the replacement that an earlier run was killed in")
+        report(f"{config.out}: completed the interrupted replacement of an earlier run")
     inputs = prepare(config)
     source_folders = [config.source_set.folder / source.id for source in inputs.sources]
     work = work_folder(config.work, inputs.model.hf, source_folders, inputs.contexts.token_ids)

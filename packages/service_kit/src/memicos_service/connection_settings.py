@@ -47,6 +47,12 @@ class ConnectionSettings(ServiceSettings):
     idle_seconds: float = Field(
         default=5, gt=0, description="How long a connection stays open after a response without another request."
     )
+    send_seconds: float = Field(
+        default=60,
+        gt=0,
+        description="Longest time that a client reads nothing of a response. Then the connection is closed, and the "
+        "work on the request ends.",
+    )
     backlog: int = Field(
         default=128, ge=1, description="Largest number of connections that wait to be accepted by the server."
     )
@@ -65,6 +71,7 @@ class ConnectionLimits:
     header_seconds: float = 10
     body_seconds: float = 60
     idle_seconds: float = 5
+    send_seconds: float = 60
 
 
 def limits_or_exit(program: str, settings: ConnectionSettings) -> ConnectionLimits:
@@ -77,7 +84,9 @@ def limits_or_exit(program: str, settings: ConnectionSettings) -> ConnectionLimi
     if connections >= open_files:
         name = variable(type(settings), "max_connections")
         sys.exit(f"{program}: {name}: {connections} connections need more than {open_files} open files (ulimit -Hn).")
-    return ConnectionLimits(connections, settings.header_seconds, settings.body_seconds, settings.idle_seconds)
+    return ConnectionLimits(
+        connections, settings.header_seconds, settings.body_seconds, settings.idle_seconds, settings.send_seconds
+    )
 
 
 def raise_file_limit() -> int:

@@ -1,4 +1,4 @@
-"""uvicorn's connections with limits: on their number, and on the time that a request may stay incomplete.
+"""uvicorn's connections with limits: on their number, and on the time that a request or a response stays incomplete.
 
 An incomplete request costs its client nothing and the server an open file. uvicorn limits only the time between two
 requests of a connection, and accepts connections until the process has no open files left.
@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from memicos_service.connection_settings import ConnectionLimits
 from memicos_service.request_log import CLIENT_DISCONNECTED
+from memicos_service.stopped_readers import SendWatch
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,10 @@ class LimitedConfig(uvicorn.Config):
 
 
 class LimitedConnection(H11Protocol):
-    """Closes the connection of a request that stays incomplete, and a connection for each that exceeds their limit."""
+    """Closes the connection of a request that stays incomplete or of a response that is not read.
+
+    It also closes a connection for each that exceeds their limit.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class LimitedConnection(H11Protocol):
         self._request: RequestResponseCycle | None = None
         """The request that `phase` is about."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._send_watch = SendWatch(self.loop, config.limits.send_seconds, self.abort)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
@@ -83,14 +88,24 @@ class LimitedConnection(H11Protocol):
         super().data_received(data)
         self._update_phase()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._send_watch.start(self.transport)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._send_watch.record_progress()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._send_watch.start(self.transport)
         self._update_phase()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.scope.setdefault("state", {})[CLIENT_DISCONNECTED] = True
         self._cancel_deadline()
+        self._send_watch.stop()
         self.refused.discard(self)
         super().connection_lost(exc)
 
@@ -135,6 +150,9 @@ class LimitedConnection(H11Protocol):
         if self.phase is Phase.BODY and self.flow.read_paused:
             # the application does not read at present: that is no fault of the client
             return self._enter(Phase.BODY)
+        if self.phase is Phase.NEXT_REQUEST and self.transport.get_write_buffer_size():
+            # the client still reads the response
+            return self._enter(Phase.NEXT_REQUEST)
         is_incomplete = self.phase is Phase.BODY or bool(self.conn.trailing_data[0])
         if is_incomplete:
             log.warning("requests were not complete in time: their connections are closed")

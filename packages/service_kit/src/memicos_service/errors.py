@@ -54,15 +54,15 @@ Describe = Callable[[Request, Sequence[Any]], str]
 
 def unexpected_error_message() -> str:
     """The message for an internal error: it has only the request's id, under which the traceback is logged."""
-    return f"Something failed on our side. It has been logged as {request_id()}."
+    return f"Internal error. It has been logged as {request_id()}."
 
 
 def not_found_message(path: str) -> str:
-    return f"There is nothing at {path}."
+    return f"The path {path} does not exist."
 
 
 def method_message(path: str, method: str) -> str:
-    return f"{path} does not take {method}."
+    return f"{path} does not support the method {method}."
 
 
 def _describe(_: Request, errors: Sequence[Any]) -> str:

@@ -76,7 +76,7 @@ class ServiceGuard:
     def _refusal(self, path: str, headers: Headers) -> ErrorReport | None:
         host = headers.get("host", "")
         if not is_allowed(host, self._hosts):
-            message = f"This server does not answer to the name {host[:100]!r}; set {self._hosts_setting}."
+            message = f"The host name {host[:100]!r} is not allowed; add it to {self._hosts_setting}."
             return ErrorReport(403, message, "forbidden")
         if self._secret is not None and path not in self._open_paths:
             sent_secret = headers.get("x-secret-key", "").encode("latin-1")

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from memicos_service.connection_settings import ConnectionLimits
 from memicos_service.connections import LimitedConfig
+from memicos_service.stopped_readers import limit_unsent_bytes
 
 BACKLOG = 128
 """Connections that wait to be accepted, unless a setting says otherwise."""
@@ -62,6 +63,7 @@ def bind(
     listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.backlog = backlog
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    limit_unsent_bytes(listener)
     try:
         listener.bind((host, port))
         if listen:

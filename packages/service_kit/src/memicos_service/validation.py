@@ -35,7 +35,7 @@ def check_unicode(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("has half of a surrogate pair, which is no character") from None
+        raise ValueError("has an unpaired surrogate, which is not a character") from None
     return value
 
 

@@ -55,7 +55,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def refusal(name: str, known: frozenset[str]) -> str:
     """The error message for an unknown name in an env file."""
     suggestion = nearest(name, known)
-    return f"nothing reads {name}" + (f"; the nearest name is {suggestion}" if suggestion else "")
+    return f"unknown variable {name}" + (f"; the most similar name is {suggestion}" if suggestion else "")
 
 
 def is_service_link(name: str, value: str | None) -> bool:
@@ -77,7 +77,7 @@ def warning(settings: type[BaseSettings], environment: Mapping[str, str]) -> str
     if service_links:
         parts.append(f"{', '.join(service_links)}: the address of a service (tcp://…) is not a port")
     if unknown_names:
-        parts.append(f"nothing reads {', '.join(unknown_names)}")
+        parts.append(f"unknown: {', '.join(unknown_names)}")
     return f"environment variables are ignored: {'; '.join(parts)}" if parts else None
 
 

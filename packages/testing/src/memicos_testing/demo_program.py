@@ -4,7 +4,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -82,6 +84,30 @@ def data_folder() -> Iterator[Path]:
 
 
 Start = Callable[..., Demo]
+
+
+def start_demo(data: Path, *arguments: str, **variables: str) -> Demo:
+    """Start the demo's program over the converted model; its caller ends it."""
+    full_environment = environment(data, **variables)
+    process = subprocess.Popen(
+        [sys.executable, "demo/run.py", "--no-model", *arguments],
+        cwd=ROOT,
+        env=full_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    demo = Demo(
+        process,
+        webapp=f"http://127.0.0.1:{full_environment['MEMICOS_PORT']}",
+        inference=f"http://127.0.0.1:{full_environment['INFERENCE_PORT']}",
+        autointerp=f"http://127.0.0.1:{full_environment['AUTOINTERP_PORT']}",
+        data=data,
+    )
+    stream = process.stdout
+    assert stream is not None
+    threading.Thread(target=lambda: demo.lines.extend(line.rstrip() for line in stream), daemon=True).start()
+    return demo
 
 
 def running_processes(processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:

@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 from memicos_service.connection_settings import ConnectionLimits
 from memicos_service.connections import LimitedConfig
+from memicos_service.stopped_readers import limit_unsent_bytes
 from starlette.types import ASGIApp
 
 Serve = Callable[..., Awaitable[str]]
@@ -36,6 +37,7 @@ async def running(
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
+        limit_unsent_bytes(listener)
         config = LimitedConfig(
             app,
             limits or ConnectionLimits(),

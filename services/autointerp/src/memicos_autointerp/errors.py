@@ -29,7 +29,7 @@ class ErrorBody(BaseModel):
     """Body of every error of this server."""
 
     error: str = Field(description="what was wrong, and what to do")
-    cause: Cause = Field(description="the same for programs")
+    cause: Cause = Field(description="error code, for programs")
 
 
 class BadInput(ServiceError):

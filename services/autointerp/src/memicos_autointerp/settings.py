@@ -124,7 +124,7 @@ class Settings(ConnectionSettings):
     max_characters: int = Field(200_000, ge=1, description="Most characters of all texts in a request.")
     body_bytes: int = Field(4_000_000, gt=0, description="Largest request body.")
     log_format: LogFormat = Field("text", description="text, or json: one JSON object per line.")
-    log_requests: bool = Field(True, description="0 logs only requests that failed on our side.")
+    log_requests: bool = Field(True, description="0: log only requests that failed with an internal error.")
 
     @field_validator("openrouter_url", "api_key", "secret", "temperature", mode="before")
     @classmethod

@@ -97,19 +97,16 @@ class LoadedModel:
         """Whether BOS is prepended to prompts: as the sources were trained; without sources, as the tokenizer does."""
         return self.source_cache.prepend_bos if self.source_cache.ids else self.model.tokenizer_prepends_bos
 
-    def prompts(self, texts: Sequence[str], prepend_bos: bool, field: str = "prompts") -> list[list[int]]:
-        """Token ids of each text of the request's `field`.
+    def prompts(self, texts: Sequence[list[int]], prepend_bos: bool, field: str = "prompts") -> list[list[int]]:
+        """Token ids of each prompt: those of the texts of the request's `field`, with BOS if `prepend_bos`.
 
         Raises:
             BadInput: a text, or all together, exceed the limits.
         """
-        max_prompts, budget = self.settings.max_prompts, self.settings.batch_tokens
-        if not texts:
-            raise BadInput("At least one prompt is required.")
-        if len(texts) > max_prompts:
-            raise BadInput(f"Batch size {len(texts)} exceeds maximum of {max_prompts} (INFERENCE_MAX_PROMPTS).")
-        suffixes = [f" ({field}.{number})" if len(texts) > 1 else "" for number in range(len(texts))]
-        prompts = [self.ids(text, prepend_bos, suffix) for text, suffix in zip(texts, suffixes, strict=True)]
+        budget = self.settings.batch_tokens
+        prompts = [
+            self.prompt(ids, prepend_bos, _suffix(field, number, len(texts))) for number, ids in enumerate(texts)
+        ]
         n, longest = len(prompts), max(len(ids) for ids in prompts)
         if n > 1 and n * longest > budget:
             raise BadInput(
@@ -119,9 +116,12 @@ class LoadedModel:
             )
         return prompts
 
-    def ids(self, text: str, prepend_bos: bool, suffix: str = "") -> list[int]:
-        """Token ids of a text. `suffix` names the text in errors. Raises BadInput for none or too many tokens."""
-        ids = self.model.token_ids(text, prepend_bos)
+    def prompt(self, ids: list[int], prepend_bos: bool, suffix: str = "") -> list[int]:
+        """Token ids of a prompt: those of its text, with BOS if `prepend_bos`. `suffix` names the text in errors.
+
+        Raises BadInput for none or too many tokens.
+        """
+        ids = self.model.with_bos(ids, prepend_bos)
         self.check_length(ids, suffix)
         if not ids:
             raise BadInput(f"The prompt is empty: it has no tokens{suffix}.")
@@ -131,6 +131,51 @@ class LoadedModel:
     def max_prompt_tokens(self) -> int:
         """Largest number of tokens of a prompt."""
         return min(self.settings.token_limit, self.model.max_context)
+
+    @property
+    def longest_text(self) -> int:
+        """Largest number of tokens of a prompt and its completion."""
+        return min(self.settings.token_limit + self.settings.max_completion_tokens, self.model.max_context)
+
+    @property
+    def max_text_characters(self) -> int:
+        """Largest number of characters of a prompt: more cannot be as few tokens as a prompt may have."""
+        return self.max_prompt_tokens * self.model.characters_per_token
+
+    def check_characters(self, counts: Sequence[int], field: str = "prompts") -> None:
+        """Check texts before they are tokenised. From any thread.
+
+        Args:
+            counts: number of characters of each text of the request's `field`.
+
+        Raises:
+            BadInput: a text, or all together, have more characters than the tokens that are allowed can have.
+        """
+        limit, per_token = self.max_text_characters, self.model.characters_per_token
+        for number, count in enumerate(counts):
+            if count > limit:
+                raise BadInput(
+                    f"Text too long: {count:,} characters, max is {limit:,}{_suffix(field, number, len(counts))}: "
+                    f"{self.max_prompt_tokens} tokens of at most {per_token} characters each."
+                )
+        total, budget = sum(counts), self.settings.batch_tokens
+        if len(counts) > 1 and total > budget * per_token:
+            raise BadInput(
+                f"{len(counts)} prompts have {total:,} characters together, max is {budget * per_token:,}: {budget} "
+                f"tokens (INFERENCE_BATCH_TOKENS) of at most {per_token} characters each. Send fewer at a time."
+            )
+
+    def check_text(self, text: str) -> None:
+        """`check_characters` of one text."""
+        self.check_characters([len(text)])
+
+    def check_prompt_count(self, count: int) -> None:
+        """Raises BadInput for no prompts, or more than INFERENCE_MAX_PROMPTS. From any thread."""
+        limit = self.settings.max_prompts
+        if not count:
+            raise BadInput("At least one prompt is required.")
+        if count > limit:
+            raise BadInput(f"Batch size {count} exceeds maximum of {limit} (INFERENCE_MAX_PROMPTS).")
 
     def check_length(self, ids: list[int], suffix: str = "") -> None:
         if len(ids) > self.max_prompt_tokens:
@@ -151,6 +196,11 @@ class LoadedModel:
                 f"The response would have {count} activations; at most {limit} are sent (INFERENCE_MAX_VALUES). "
                 "Request fewer at a time."
             )
+
+
+def _suffix(field: str, number: int, count: int) -> str:
+    """Names text `number` of `count` in an error; a single text needs no name."""
+    return f" ({field}.{number})" if count > 1 else ""
 
 
 def source_set_of(source_id: str) -> str:

@@ -224,8 +224,8 @@ def _model(
         raise LoadError(_too_large(description, device, "MODEL_DTYPE")) from error
     except RuntimeError as error:
         raise LoadError(_does_not_run(settings, model, error)) from error
-    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
-        raise LoadError(f"{description} cannot be served: {_error_line(error)}") from error
+    except _STRUCTURE_ERRORS as error:
+        raise LoadError(_cannot_be_served(description, error)) from error
     return model if location.folder else replace(model, origin=location.display_name)
 
 
@@ -233,17 +233,26 @@ def load_outline(location: model_names.WeightsLocation, folder: Path) -> Languag
     """The model in `folder` without its weights.
 
     Raises:
-        LoadError: the folder has no model that could be served.
+        LoadError: the folder has no model that could be served, for the reasons of `load_model` that the weights play
+            no part in.
     """
     _forbid_pickles()
     from memicos_engine.model.language_model import load_model_outline
+    from memicos_engine.selftest.execution_modes import check_residual_stream
 
     description = f"{location.display_name} ({location.setting})"
     _check_layout(folder, description)
     try:
-        return load_model_outline(location.display_name, str(folder))
+        model = load_model_outline(location.display_name, str(folder))
     except (OSError, ValueError, LookupError, ImportError, RuntimeError, AttributeError) as error:
         raise LoadError(f"{description} is not a model that can be loaded: {_error_line(error)}") from error
+    try:
+        check_residual_stream(model)
+    except RuntimeError as error:
+        log.info("%s does not run without its weights: %s", description, _error_line(error))
+    except _STRUCTURE_ERRORS as error:
+        raise LoadError(_cannot_be_served(description, error)) from error
+    return model
 
 
 def _check_layout(folder: Path, description: str) -> None:
@@ -266,6 +275,14 @@ def _check_files(folder: Path, description: str) -> None:
             raise LoadError(f"{file.name} of {description} is damaged: {error}. Fetch it again.") from error
         except RuntimeError as error:  # it cannot be mapped into memory
             raise LoadError(_too_large(description, "cpu", "MODEL_DTYPE")) from error
+
+
+_STRUCTURE_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+"""Errors of the first runs of a model that cannot be run block by block, whatever its weights."""
+
+
+def _cannot_be_served(description: str, error: Exception) -> str:
+    return f"{description} cannot be served: {_error_line(error)}"
 
 
 def _does_not_run(settings: Settings, model: LanguageModel, error: Exception) -> str:

@@ -44,6 +44,7 @@ from memicos_webapp.settings import Settings
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
 from memicos_webapp.steering.schemas import SteerDelta
+from memicos_webapp.steering.stream_slots import StreamSlots
 from memicos_webapp.templating import STATIC
 
 API: tuple[APIRouter, ...] = (
@@ -133,6 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.state.settings = settings or Settings()
+    app.state.stream_slots = StreamSlots(app.state.settings)
     middleware.install(app, app.state.settings)
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)

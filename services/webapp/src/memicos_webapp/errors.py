@@ -154,7 +154,7 @@ def error_response(
         status_code=status,
         headers=headers,
         status=status,
-        title=title or TITLES.get(status, "Something went wrong"),
+        title=title or TITLES.get(status, "Internal error"),
         message=message,
     )
 
@@ -174,11 +174,11 @@ async def _http(request: Request, error: Exception) -> Response:
     if status == 405 and is_api(request) and not _api_methods(request):
         status, headers = 404, {}
     if status == 404:
-        message = f"There is nothing at {request.url.path}. {_existing(request)}"
+        message = f"The path {request.url.path} does not exist. {_existing(request)}"
     elif status == 405:
         allowed = headers.get("Allow") or headers.get("allow")
-        message = f"{request.url.path} does not take {request.method}"
-        message += f"; it takes {allowed}." if allowed else "."
+        message = f"{request.url.path} does not support the method {request.method}"
+        message += f"; it supports {allowed}." if allowed else "."
     else:
         message = unreadable_body(error.__cause__) or str(error.detail)
     return error_response(request, status, message, headers)
@@ -214,7 +214,7 @@ async def _database(request: Request, error: Exception) -> Response:
     # insufficient_privilege, read_only_sql_transaction
     if state in ("42501", "25006"):
         log.warning("the database refused a write: %s", error.orig)
-        return error_response(request, 403, "The database takes no writes from this server: its role may only read.")
+        return error_response(request, 403, "The database refuses writes from this server: its role is read-only.")
     if state == "57014":
         message = "The database took too long; narrow the request and try again."
         return error_response(request, 503, message, {"Retry-After": "5"})

@@ -44,8 +44,8 @@ class Settings(ConnectionSettings):
     data: Path = Field(default=Path(".data"), description="Folder for the embedded database and caches.")
     system_data: Path = Field(
         default=SYSTEM_DATA,
-        description="Run by root, a new embedded database is made here, for the system user memicos, as PostgreSQL "
-        "does not run as root; the data folder gets a link to it.",
+        description="Folder of new embedded databases of root, owned by the system user memicos, as PostgreSQL "
+        "refuses to run as root. The data folder has a link to it.",
     )
     database_url: str | None = Field(
         default=None,
@@ -64,7 +64,7 @@ class Settings(ConnectionSettings):
     retired_load_seconds: float = Field(
         default=600,
         ge=0,
-        description="How long a load that another one has replaced is kept, for requests that began before.",
+        description="How long a replaced load is kept for requests that began before it was replaced.",
     )
     cleanup_every_seconds: float = Field(
         default=300,
@@ -82,7 +82,7 @@ class Settings(ConnectionSettings):
         default=None,
         ge=1,
         le=65535,
-        description="Port of the host that leads to this server where it is not MEMICOS_PORT, as for a container.",
+        description="Port that clients connect to, if it is not MEMICOS_PORT, as with a container.",
     )
     local_owner: bool = Field(
         default=True,
@@ -101,9 +101,9 @@ class Settings(ConnectionSettings):
         default=30, gt=0, le=365, description="How long a browser stays signed in as the owner."
     )
     log_format: LogFormat = Field(default="text", description="text, or json: one JSON object per line.")
-    log_requests: bool = Field(default=True, description="0 logs only requests that failed on our side.")
+    log_requests: bool = Field(default=True, description="0: log only requests that failed with an internal error.")
     body_bytes: int = Field(default=1_000_000, gt=0, description="Largest request body.")
-    features_per_page: int = Field(default=50, ge=1, le=500, description="Rows of a source's feature table a page.")
+    features_per_page: int = Field(default=50, ge=1, le=500, description="Rows per page of a source's feature table.")
     words_characters: int = Field(
         default=200, ge=1, description="Longest filter by words of the explanation on a source's page, in characters."
     )
@@ -137,7 +137,7 @@ class Settings(ConnectionSettings):
         default=None,
         validation_alias="INFERENCE_CLIENT_KEY",
         description="Sent as X-Client-Key to inference servers without a secret, so that they tell visitors apart; "
-        "what the server has as INFERENCE_CLIENT_KEY. `make demo` sets it.",
+        "must equal INFERENCE_CLIENT_KEY of the server. `make demo` sets it.",
     )
     inference_connect_seconds: float = Field(
         default=2, gt=0, description="How long to wait for a connection to the inference server."
@@ -146,6 +146,27 @@ class Settings(ConnectionSettings):
         default=120,
         gt=0,
         description="Longest time without data from the inference server before its response is aborted.",
+    )
+    inference_call_connections: int = Field(
+        default=100,
+        ge=1,
+        description="Connections to each inference server for calls that are not streams. Checks of its state have "
+        "their own.",
+    )
+    inference_queue_seconds: float = Field(
+        default=10, gt=0, description="How long a call waits for one of these connections before the response is 503."
+    )
+    streams: int = Field(
+        default=200,
+        ge=1,
+        description="Steering requests, streams or not, that may be in progress at the same time; the response to "
+        "others is 503. Each inference server has twice as many connections for them.",
+    )
+    streams_per_visitor: int = Field(
+        default=32,
+        ge=1,
+        description="The same for one visitor (an address; a class behind one address is one visitor); the response to "
+        "others is 429.",
     )
     inference_status_seconds: float = Field(
         default=2,
@@ -176,8 +197,8 @@ class Settings(ConnectionSettings):
         lt=1,
         description="Features that fire on more than this share of tokens count as dense.",
     )
-    steer_tokens: int = Field(default=256, ge=1, description="Most tokens that one steered completion may ask for.")
-    steer_features: int = Field(default=16, ge=1, description="Most features that may steer at once.")
+    steer_tokens: int = Field(default=256, ge=1, description="Largest number of tokens of one steered completion.")
+    steer_features: int = Field(default=16, ge=1, description="Largest number of features in one steering request.")
     steer_strength: float = Field(
         default=10_000, gt=0, description="Largest strength of a steered feature, in either direction."
     )
@@ -225,7 +246,7 @@ class Settings(ConnectionSettings):
     paid_queries_per_visitor_hour: int = Field(
         default=300,
         ge=1,
-        description="Searches by meaning that one visitor may have embedded by a paid embedder (OpenAI) in an hour. "
+        description="Largest number of searches by meaning per visitor and hour that use a paid embedder (OpenAI). "
         "Cached queries are not counted, nor are searches from this machine on a server bound to loopback.",
     )
     paid_queries_per_day: int = Field(
@@ -235,7 +256,7 @@ class Settings(ConnectionSettings):
         default=200, ge=3, description="Longest query of a search of explanations, in characters."
     )
     search_page: int = Field(
-        default=20, ge=1, le=100, description="Features a page of a search by meaning, and of its JSON."
+        default=20, ge=1, le=100, description="Features per page of a search by meaning, and per response of its API."
     )
     search_candidates: int = Field(
         default=400,

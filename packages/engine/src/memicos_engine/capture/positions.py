@@ -14,8 +14,8 @@ def bos_at_start(
 
     Where neither asks for one, a text may begin with the same id, which is then a token like any other.
     """
-    wanted = recipe.prepend_bos or prepend_bos is True
-    return wanted and bos_token_id is not None and len(ids) > 0 and ids[0] == bos_token_id
+    bos_requested = recipe.prepend_bos or prepend_bos is True
+    return bos_requested and bos_token_id is not None and len(ids) > 0 and ids[0] == bos_token_id
 
 
 def ignored_positions(recipe: SourceRecipe, has_bos: bool) -> list[int]:

@@ -48,7 +48,7 @@ class Sampler:
         """
         if not logits.isfinite().all():
             raise InvalidRequestError(
-                "The model's logits are not finite numbers any more: steer less strongly, or run it in another dtype."
+                "The model's logits are not finite: reduce the steering strength, or run the model in another dtype."
             )
         token = int(logits.argmax()) if self._sampling.temperature <= 0 else self._sample(logits)
         self._tokens.append(token)

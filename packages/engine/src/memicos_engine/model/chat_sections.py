@@ -53,10 +53,12 @@ def split_sections(
     add_generation_prompt: bool = True,
     options: Mapping[str, Any] | None = None,
     check: Callable[[list[int]], None] = lambda ids: None,
+    check_text: Callable[[str], None] = lambda text: None,
 ) -> SectionedChat:
     """Render `messages` with the chat template and find the section of each token.
 
-    `check` is called with the token ids before the sections are searched for, which takes several runs of the template.
+    `check_text` is called with the text before it is tokenized, and `check` with the token ids before the sections are
+    searched for, which takes several runs of the template.
 
     The markers are lost where a template rewrites a content (more than trimming it, or cutting off its beginning or
     end). Such a content is searched for as a substring; if it isn't found, it belongs to the sections around it.
@@ -73,6 +75,7 @@ def split_sections(
         return render_chat(model, chat, open_assistant_turn, options)
 
     text = render(messages, add_generation_prompt)
+    check_text(text)
     encoding: Any = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids: list[int] = encoding["input_ids"]
     check(ids)

@@ -1,7 +1,7 @@
 """Render conversations with the model's chat template."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -24,20 +24,24 @@ ASSISTANT_ROLES = ("assistant", "model")
 
 
 def chat_token_ids(
-    model: LanguageModel, messages: Sequence[Mapping[str, str]], continue_final_message: bool = False
+    model: LanguageModel,
+    messages: Sequence[Mapping[str, str]],
+    continue_final_message: bool = False,
+    check_text: Callable[[str], None] = lambda text: None,
 ) -> list[int]:
     """Token ids of `messages` (each with role and content), with the assistant's turn opened.
 
     With `continue_final_message` the text ends with the content of the last message, the assistant's, instead.
     Messages are rendered with the tokenizer's chat template, or as ChatML if it has none, and tokenized without adding
-    special tokens.
+    special tokens. `check_text` is called with the text before it is tokenized.
 
     Raises:
         InvalidRequestError: the template rejects these messages; the message has the template's reason. Or the last
             message cannot be continued.
     """
     text = render_unfinished_chat(model, messages) if continue_final_message else render_chat(model, messages)
-    return model.token_ids(text, prepend_bos=False)
+    check_text(text)
+    return model.text_ids(text)
 
 
 def render_unfinished_chat(model: LanguageModel, messages: Sequence[Mapping[str, str]]) -> str:

@@ -78,6 +78,27 @@ class HookModules:
     by_path: dict[str, tuple[HookModule, int]] = field(default_factory=dict)
 
 
+def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.ModuleList]:
+    """The transformer blocks of `hf`, in order, and the name of their list.
+
+    It is the outermost list of `n_layers` modules in the part of the model that reads text, whose other parts (for
+    images, say) may have as many.
+
+    Raises:
+        ValueError: there is none.
+    """
+    text_part: Any = hf.get_decoder()
+    lists = [
+        (name, module)
+        for name, module in hf.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers
+    ]
+    in_text_part = {id(module) for module in text_part.modules()}
+    for name, module in sorted(lists, key=lambda entry: id(entry[1]) not in in_text_part):
+        return name, module
+    raise ValueError(f"{type(hf).__name__} has no list of {n_layers} blocks")
+
+
 def residual_stream(blocks: torch.nn.ModuleList, layer: int) -> HookModule:
     """The residual stream after block `layer`; -1 means the embeddings."""
     return HookModule(blocks[0], "input") if layer < 0 else HookModule(blocks[layer], "output")
@@ -109,7 +130,7 @@ def find_hook_modules(hf: PreTrainedModel, blocks: torch.nn.ModuleList, ids: Seq
     for name in candidates:
         if name not in captured:
             unavailable[name] = "its activations are not one vector per position in this model"
-    for layer in () if _fake_tensor_mode(hf) else range(len(blocks)):
+    for layer in () if fake_tensor_mode(hf) else range(len(blocks)):
         in_block = {name: captured[full] for name in names if (full := f"blocks.{layer}.{name}") in captured}
         for name in _inconsistent_hooks(in_block, captured.get(f"blocks.{layer - 1}"), captured.get(f"blocks.{layer}")):
             unavailable[f"blocks.{layer}.{name}"] = "it is not what this model adds to its residual stream"
@@ -180,7 +201,7 @@ def _capture_at(hf: PreTrainedModel, modules: dict[str, HookModule], ids: Sequen
             handles.append(
                 _add_hook(module.module, module.side, lambda hidden, n=name: captured.__setitem__(n, hidden))
             )
-        with _fake_tensor_mode(hf) or nullcontext():
+        with fake_tensor_mode(hf) or nullcontext():
             hf.base_model(input_ids=torch.tensor([list(ids)], device=hf.device), use_cache=False)
     finally:
         for handle in handles:
@@ -223,7 +244,7 @@ def _modules_by_path(
                     ),
                     module.register_forward_hook(lambda _module, _args, output, n=after: record(n, output)),
                 ]
-        with _fake_tensor_mode(hf) or nullcontext():
+        with fake_tensor_mode(hf) or nullcontext():
             hf.base_model(input_ids=torch.tensor([list(ids)], device=hf.device), use_cache=False)
     finally:
         for handle in handles:
@@ -231,7 +252,7 @@ def _modules_by_path(
     return {name: (by_path[name], runs[0]) for name, runs in widths.items() if len(runs) == 1 and runs[0]}
 
 
-def _fake_tensor_mode(hf: PreTrainedModel) -> FakeTensorMode | None:
+def fake_tensor_mode(hf: PreTrainedModel) -> FakeTensorMode | None:
     """The mode to run a model in whose tensors have shapes only; None for a model with weights."""
     first = next(hf.parameters())
     return first.fake_mode if isinstance(first, FakeTensor) else None

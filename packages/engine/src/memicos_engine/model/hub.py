@@ -69,7 +69,7 @@ def fetch_sources(repo: str, folder: str, token: str | None, on_progress: Progre
 
 
 def explain_error(error: BaseException, repo: str, has_token: bool) -> str | None:
-    """Why `repo` cannot be fetched, and what to do; None if the error isn't cause of the hub or the network."""
+    """Why `repo` cannot be fetched, and what to do; None if neither the hub nor the network caused the error."""
     import httpx2
     import requests
     from huggingface_hub import constants, errors
@@ -88,7 +88,7 @@ def explain_error(error: BaseException, repo: str, has_token: bool) -> str | Non
         if isinstance(cause, errors.RepositoryNotFoundError):
             return (
                 f"The hub has no repository {repo}, or it is private. Check the name in the settings; for a private "
-                "cause set HF_TOKEN to a token that may read it."
+                "repository set HF_TOKEN to a token that may read it."
             )
         if isinstance(cause, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
             return f"{repo} is on the hub, but lacks a file that is needed: {_file_of_url(cause.response.url)}."

@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.initialization import no_init_weights
 
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.model.hook_modules import HookModules, find_hook_modules
+from memicos_engine.model.hook_modules import HookModules, block_list, find_hook_modules
 from memicos_engine.model.length_dependent_rope import use_text_lengths
+from memicos_engine.model.token_lengths import characters_per_token
 from memicos_engine.model.token_strings import decode_all, sequence_strings, single_strings
 
 DEFAULT_MAX_CONTEXT = 2048
@@ -76,11 +77,8 @@ class LanguageModel:
 
     @cached_property
     def blocks(self) -> torch.nn.ModuleList:
-        """The transformer blocks of `hf`, in order: its outermost list of as many modules as there are layers."""
-        for module in self.hf.base_model.modules():
-            if isinstance(module, torch.nn.ModuleList) and len(module) == self.n_layers:
-                return module
-        raise ValueError(f"{type(self.hf).__name__} has no list of {self.n_layers} blocks")
+        """The transformer blocks of `hf`, in order. Raises ValueError where it has no list of them."""
+        return block_list(self.hf, self.n_layers)[1]
 
     @cached_property
     def hook_modules(self) -> HookModules:
@@ -137,24 +135,37 @@ class LanguageModel:
         added = self.tokenizer.added_tokens_decoder
         return frozenset(self.tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
+    @cached_property
+    def characters_per_token(self) -> int:
+        """The largest number of characters that a token stands for."""
+        return characters_per_token(self.tokenizer)
+
     def token_ids(self, text: str, prepend_bos: bool) -> list[int]:
-        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `prepends_bos`.
+        """Ids of `text` without the tokenizer's automatic special tokens, after BOS if `lacks_bos`.
+
+        Raises:
+            InvalidRequestError: the text has a token without an embedding row.
+        """
+        return self.with_bos(self.text_ids(text), prepend_bos)
+
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of `text` alone. May be called from several threads at the same time.
 
         Raises:
             InvalidRequestError: the text has a token without an embedding row.
         """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportAssignmentType]
         self.check_embedded(ids)
-        if prepend_bos and self.bos_token_id is not None and ids[:1] != [self.bos_token_id]:
-            return [self.bos_token_id, *ids]
         return ids
 
-    def prepends_bos(self, text: str, prepend_bos: bool) -> bool:
-        """Whether `token_ids` prepends BOS: if requested, the model has one, and the text doesn't begin with it."""
-        if not prepend_bos or self.bos_token_id is None:
-            return False
-        # only a text that contains BOS has to be tokenized again
-        return str(self.tokenizer.bos_token) not in text or self.token_ids(text, False)[:1] != [self.bos_token_id]
+    def with_bos(self, ids: list[int], prepend_bos: bool) -> list[int]:
+        """`ids` of a text, after BOS if `lacks_bos`."""
+        bos = self.bos_token_id
+        return [bos, *ids] if bos is not None and self.lacks_bos(ids, prepend_bos) else ids
+
+    def lacks_bos(self, ids: Sequence[int], prepend_bos: bool) -> bool:
+        """Whether BOS is prepended to `ids`: if requested, the model has one, and they don't begin with it."""
+        return prepend_bos and self.bos_token_id is not None and list(ids[:1]) != [self.bos_token_id]
 
     def check_embedded(self, ids: Sequence[int]) -> None:
         """Raises InvalidRequestError where an id has no embedding row: the model cannot run it."""
@@ -235,19 +246,41 @@ def load_model(
     return _language_model(model_id, location, loaded.to(device).eval(), tokenizer, device, dtype)
 
 
+class _ShapesOnly(FakeTensorMode):
+    """Tensors with shapes and without values, for forward passes that depend on few values.
+
+    A number that is read from a tensor is 0, as the length of a short text. One element of a tensor is not zero, as in
+    a mixture of experts that one token is routed to.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
+            return _zero(args[0].dtype)
+        if func is torch.ops.aten.nonzero.default and isinstance(args[0], FakeTensor):
+            with self:
+                return torch.zeros(1, args[0].dim(), dtype=torch.int64, device=args[0].device)
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+def _zero(dtype: torch.dtype) -> bool | int | float:
+    return False if dtype == torch.bool else 0.0 if dtype.is_floating_point else 0
+
+
 def load_model_outline(model_id: str, location: str, dtype: str = "float32") -> LanguageModel:
     """Load the model in the folder `location` from its configuration and tokenizer, without weights.
 
-    Its tensors have shapes and no values. `hook_modules` raises RuntimeError if the forward pass depends on values, as
-    in a mixture of experts.
+    Its tensors have shapes and no values; a number that a forward pass reads from one is 0. A forward pass raises
+    RuntimeError where shapes depend on values, as in JetMoE's experts.
 
     Raises: as `load_model`; AttributeError if the configuration lacks a field of a language model.
     """
     tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
     config = AutoConfig.from_pretrained(location, trust_remote_code=False)
     # some classes cannot initialise weights that have no values
-    with FakeTensorMode(), no_init_weights():
+    with _ShapesOnly(), no_init_weights():
         hf = AutoModelForCausalLM.from_config(config, dtype=DTYPES[dtype], trust_remote_code=False).eval()
+        # the default implementation of experts groups tokens by the values of their router
+        hf.set_experts_implementation("batched_mm")
         hf.tie_weights()  # initialisation would do it
     return _language_model(model_id, location, hf, tokenizer, "cpu", dtype)
 

@@ -46,6 +46,18 @@ def use_text_lengths(hf: PreTrainedModel) -> tuple[int, ...]:
     return tuple(sorted(limits))
 
 
+@contextmanager
+def plain_rotary(hf: PreTrainedModel) -> Iterator[None]:
+    """Run the rotary modules of `hf` as transformers defines them inside the context, without `text_lengths`."""
+    replaced = [module for module in hf.modules() if isinstance(vars(module).get("forward"), _RotaryByRow)]
+    forwards = [vars(module).pop("forward") for module in replaced]
+    try:
+        yield
+    finally:
+        for module, forward in zip(replaced, forwards, strict=True):
+            module.forward = forward
+
+
 def _length_limits(module: torch.nn.Module) -> dict[str | None, int]:
     """The largest length with short frequencies, by layer type (None where layers have no types)."""
     kinds = getattr(module, "rope_type", None)

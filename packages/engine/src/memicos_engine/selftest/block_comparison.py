@@ -11,8 +11,8 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from memicos_engine.capture.capture import capture
+from memicos_engine.model.hook_modules import block_list
 from memicos_engine.model.language_model import LanguageModel
-from memicos_engine.selftest.float32_reference import block_list
 
 PRE, POST = "blocks.{}.hook_resid_pre", "blocks.{}.hook_resid_post"
 ALL = slice(None)
@@ -20,16 +20,19 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class BlockActivations:
-    """Inputs and outputs of each block, a tensor (B, T, D) for each run of the model."""
+    """Inputs and outputs of each recorded block, a tensor (B, T, D) for each run of the model."""
 
     inputs: list[list[torch.Tensor]]
     outputs: list[list[torch.Tensor]]
 
 
 @contextmanager
-def record_blocks(model: LanguageModel) -> Iterator[BlockActivations]:
-    """Record the runs inside the context; outputs are recorded before hooks that are added inside change them."""
-    _, blocks = block_list(model.hf, model.n_layers)
+def record_blocks(model: LanguageModel, layers: Sequence[int] | None = None) -> Iterator[BlockActivations]:
+    """Record the runs of the blocks `layers` (None: all) inside the context.
+
+    Outputs are recorded before hooks that are added inside change them.
+    """
+    blocks = _blocks(model, layers)
     runs = BlockActivations([[] for _ in blocks], [[] for _ in blocks])
     handles = []
     for block, inputs, outputs in zip(blocks, runs.inputs, runs.outputs, strict=True):
@@ -47,25 +50,28 @@ def block_differences(
     inputs: Sequence[torch.Tensor],
     outputs: Sequence[torch.Tensor],
     parts: Mapping[str, slice],
+    layers: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """Relative RMS between a run's block `inputs` and `outputs` (T, D) and those of the text `ids` (T,) run alone.
 
     In the run alone each block gets the input it had in the other run, so that errors do not accumulate; the first
-    block's own input is compared as well. `parts` are named slices of the text, compared separately.
+    block's own input is compared as well. `parts` are named slices of the text, compared separately. `layers` are the
+    blocks that `inputs` and `outputs` belong to, the first one included; None: all.
     """
-    _, blocks = block_list(model.hf, model.n_layers)
+    blocks = _blocks(model, layers)
+    numbers = range(model.n_layers) if layers is None else layers
     own: list[torch.Tensor] = []
     # the first block's own input, before it is replaced
     handles = [add_input_hook(blocks[0], own.append)]
     for block, block_input in zip(blocks, inputs, strict=True):
         handles.append(add_input_hook(block, partial(_replacement, block_input[None])))
     try:
-        alone = capture(model, ids[None], None, residual_hooks(model))
+        alone = capture(model, ids[None], None, [POST.format(number) for number in numbers])
     finally:
         for handle in handles:
             handle.remove()
     pairs = {"embeddings": (inputs[0], own[0][0])}
-    for number, output in enumerate(outputs):
+    for number, output in zip(numbers, outputs, strict=True):
         pairs[f"block {number}"] = (output, alone[POST.format(number)][0])
     return {
         f"{place}, {name}": relative_rms(model, actual[part], expected[part], part)
@@ -73,6 +79,11 @@ def block_differences(
         for name, part in parts.items()
         if len(ids[part])
     }
+
+
+def _blocks(model: LanguageModel, layers: Sequence[int] | None) -> list[torch.nn.Module]:
+    _, blocks = block_list(model.hf, model.n_layers)
+    return list(blocks) if layers is None else [blocks[layer] for layer in layers]
 
 
 def residual_hooks(model: LanguageModel) -> list[str]:

@@ -20,10 +20,12 @@ from memicos_engine.generation.generation import Generation, Row, Sampling, kv_c
 from memicos_engine.generation.steering import SteeringVector
 from memicos_engine.model import hook_points
 from memicos_engine.model.checkpoint import Checkpoint
+from memicos_engine.model.hook_modules import block_list
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.selftest.block_comparison import (
     POST,
     PRE,
+    add_input_hook,
     add_output_hook,
     block_differences,
     largest_difference,
@@ -31,7 +33,7 @@ from memicos_engine.selftest.block_comparison import (
     relative_rms,
     residual_hooks,
 )
-from memicos_engine.selftest.float32_reference import CheckNotPossible, Float32Reference, block_list
+from memicos_engine.selftest.float32_reference import CheckNotPossible, Float32Reference
 from memicos_engine.selftest.reconstruction_record import ReconstructionRecord, probe_texts, reconstruction_steps
 from memicos_engine.sources.source import Source
 
@@ -46,6 +48,7 @@ class CheckResult:
 
     `affects` are the capabilities that are unreliable if the check fails; with `source` only for that source.
     `measured_at`: time (ISO 8601, UTC) at which an earlier start measured it; None if this start did.
+    `boundary`: number of tokens of the longest text whose values do not depend on this check; None: all values do.
     """
 
     name: str
@@ -55,6 +58,7 @@ class CheckResult:
     affects: tuple[Capability, ...] = ALL_CAPABILITIES
     source: str | None = None
     measured_at: str | None = None
+    boundary: int | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -67,7 +71,9 @@ class CheckLimits:
     """How much is compared. None: everything, without limit.
 
     `positions`: tokens of text; `blocks`: blocks of the model; `vocabulary`: vocabulary entries; `generated_tokens`:
-    tokens of a generation; `seconds`: time after which no further check begins; `memory`: bytes for the float32 copies.
+    tokens of a generation; `seconds`: time after which no further check begins, those of lengths excepted; `memory`:
+    bytes for the float32 copies, and for the recorded activations of a check of a length. `longest_text`: tokens of the
+    longest text that is served; boundaries beyond it are not checked (None: the model's context).
     """
 
     positions: int = 128
@@ -76,6 +82,7 @@ class CheckLimits:
     generated_tokens: int = 16
     seconds: float | None = None
     memory: int | None = None
+    longest_text: int | None = None
 
 
 def tolerance_for(*dtypes: torch.dtype) -> float:
@@ -112,7 +119,7 @@ def check_blocks(model: LanguageModel, limits: CheckLimits, end: float = math.in
     reference = Float32Reference(model)
     if reference.has_experts and model.dtype.itemsize < 4:
         raise CheckNotPossible("in 16 bit a token may be routed to another expert than in float32")
-    layers = _layers(model, limits)
+    layers = compared_layers(model, limits)
     fitting = [layer for layer in layers if limits.memory is None or reference.block_bytes(layer) <= limits.memory]
     if not fitting:
         raise CheckNotPossible(
@@ -139,17 +146,25 @@ def check_unembedding(model: LanguageModel, limits: CheckLimits) -> CheckResult:
     The mean of the logits is subtracted: softmax is invariant to it.
 
     Raises:
-        CheckNotPossible: the architecture's final norm is not supported.
+        CheckNotPossible: the architecture's final norm is not supported, or gets more than the last block's output.
     """
     reference = Float32Reference(model)
+    normed_inputs: list[torch.Tensor] = []
     ids = _ids(model, limits.positions)
     rows = slice(0, model.d_vocab, _stride(model, limits))
     last: list[torch.Tensor] = []
-    handle = add_output_hook(block_list(model.hf, model.n_layers)[1][-1], last.append)
+    handles = [
+        add_output_hook(block_list(model.hf, model.n_layers)[1][-1], last.append),
+        add_input_hook(reference.running_final_norm, normed_inputs.append),
+    ]
     try:
         logits = model.hf(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :, rows]
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+    normed = normed_inputs[0] if normed_inputs else None
+    if normed is None or normed.shape != last[0].shape or not torch.allclose(last[0], normed, 0, 0, equal_nan=True):
+        raise CheckNotPossible(f"the final norm of {reference.kind} gets more than the last block's output")
     expected = reference.logits(reference.final_norm(last[0][0]), rows)
     measured = relative_rms(model, _centred(logits.float()), _centred(expected))
     detail = f"{len(range(model.d_vocab)[rows]):,} of {model.d_vocab:,} logits at {ids.shape[1]} positions"
@@ -198,7 +213,9 @@ def check_cache(model: LanguageModel, limits: CheckLimits) -> CheckResult:
     """
     if not model.caches_keys:
         raise CheckNotPossible("each token of this model is generated by a run of the whole text")
-    ids = _ids(model, min(limits.positions, model.max_context - limits.generated_tokens))[0]
+    # within one length limit: beyond it a generation begins anew, which the checks of lengths compare
+    longest = min((model.max_context, *(n for n in model.length_limits if n > 2 * limits.generated_tokens)))
+    ids = _ids(model, min(limits.positions, longest - limits.generated_tokens))[0]
     layer = model.n_layers // 2
     hidden = capture(model, ids[None], None, [POST.format(layer)])[POST.format(layer)][0]
     # half the difference between two positions: about the size of usual steering
@@ -240,7 +257,7 @@ def check_weights(model: LanguageModel, limits: CheckLimits) -> CheckResult:
     names = stored.names
     if limits.blocks is not None:
         blocks_name = block_list(model.hf, model.n_layers)[0]
-        chosen = tuple(f"{blocks_name}.{layer}." for layer in _layers(model, limits))
+        chosen = tuple(f"{blocks_name}.{layer}." for layer in compared_layers(model, limits))
         names = [name for name in names if name.startswith(chosen)]
     if not names:
         raise CheckNotPossible("the model's files are not in a local folder, or their tensors have other names")
@@ -290,7 +307,7 @@ def _ids(model: LanguageModel, max_tokens: int) -> torch.Tensor:
     return torch.tensor([ids[: min(max_tokens, model.max_context)]], device=model.device)
 
 
-def _layers(model: LanguageModel, limits: CheckLimits) -> list[int]:
+def compared_layers(model: LanguageModel, limits: CheckLimits) -> list[int]:
     """Layers to compare: all, or at most `limits.blocks` of the first two, the last and the middle one."""
     if limits.blocks is None:
         return list(range(model.n_layers))

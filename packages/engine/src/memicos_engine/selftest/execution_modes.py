@@ -7,6 +7,7 @@ of later versions of transformers are covered.
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -15,6 +16,7 @@ from memicos_engine.capture.capture import CaptureRequest, capture, capture_in_s
 from memicos_engine.errors import is_out_of_memory
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation, Row, Sampling
+from memicos_engine.model.hook_modules import fake_tensor_mode
 from memicos_engine.model.language_model import LanguageModel
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def with_execution_modes(model: LanguageModel) -> LanguageModel:
     """
     ids = _probe_ids(model)
     texts = [ids, ids[-SHORT:]]
-    hooks = [f"blocks.{layer}.hook_resid_post" for layer in range(min(DEPTH, len(model.blocks)))]
+    hooks = _residual_hooks(model)
     whole = [_captured_whole(model, text, hooks) for text in texts]
 
     def differs_in_slices(prompts: int, max_tokens: int) -> float:
@@ -58,6 +60,19 @@ def with_execution_modes(model: LanguageModel) -> LanguageModel:
     }
     supported = {mode: _is_supported(model, mode, difference) for mode, difference in modes.items()}
     return replace(model, **supported)
+
+
+def check_residual_stream(model: LanguageModel) -> None:
+    """Refuse a model that `with_execution_modes` refuses; the model may have no weights (`load_model_outline`).
+
+    Raises: as `with_execution_modes`.
+    """
+    with fake_tensor_mode(model.hf) or nullcontext():
+        _captured_whole(model, _probe_ids(model), _residual_hooks(model))
+
+
+def _residual_hooks(model: LanguageModel) -> list[str]:
+    return [f"blocks.{layer}.hook_resid_post" for layer in range(min(DEPTH, len(model.blocks)))]
 
 
 def _is_supported(model: LanguageModel, mode: str, difference: Callable[[], float]) -> bool:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from memicos_engine.errors import is_out_of_memory
+from memicos_engine.model.hook_modules import block_list
 from memicos_engine.model.language_model import LanguageModel
 
 CPU = torch.device("cpu")
@@ -35,20 +37,15 @@ _LEARNED_POSITIONS = {
     "opt": ("embed_positions", 2),
 }
 """Architectures with learned position embeddings: the name of the table, and the row of position 0."""
+_LOGIT_FACTORS = ("logit_scale", "lm_head_multiplier")
+_LOGIT_DIVISORS = ("logits_scaling", "logits_mup_width_multiplier")
+"""Fields of configurations that scale the logits."""
 _SCALED_EMBEDDINGS = {"gemma", "gemma2", "gemma3_text"}
 """Architectures that multiply embeddings by the square root of their width."""
 
 
 class CheckNotPossible(Exception):
     """The architecture has a part that is not supported here; the message says which."""
-
-
-def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.ModuleList]:
-    """The transformer blocks of `hf`, in order, and the name of their list: the outermost one of that length."""
-    for name, module in hf.named_modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
-            return name, module
-    raise ValueError(f"{type(hf).__name__} has no list of {n_layers} blocks")
 
 
 class Float32Reference:
@@ -75,24 +72,42 @@ class Float32Reference:
         """Output (T, D) of the block for its input (T, D).
 
         Raises:
-            CheckNotPossible: the block needs arguments that are not supported here.
+            CheckNotPossible: the block needs arguments that are not supported here, or cannot be run by itself.
         """
         kind = type(block_list(self._skeleton, self._model.n_layers)[1][layer])
         arguments = self._arguments(kind, layer, len(hidden))
-        part = _filled(lambda: kind(self._text_config, layer), self._running[layer])
-        with torch.inference_mode():
-            output = part(hidden.to(CPU, torch.float32)[None], **arguments)
+        try:
+            part = _filled(lambda: kind(self._text_config, layer), self._running[layer])
+            with torch.inference_mode():
+                output = part(hidden.to(CPU, torch.float32)[None], **arguments)
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            # says nothing about the running model, which is not involved
+            if is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise CheckNotPossible(f"a block of {self.kind} does not run by itself: {reason}") from error
         return (output if isinstance(output, torch.Tensor) else output[0])[0]
 
     def final_norm(self, hidden: torch.Tensor) -> torch.Tensor:
         """Input of the unembedding (T, D), from the residual stream (T, D) after the last block."""
+        name = self._final_norm_name
+        skeleton_norm = getattr(self._body(self._skeleton), name)
+        norm = _filled(lambda: copy.deepcopy(skeleton_norm), self.running_final_norm)
+        with torch.inference_mode():
+            return norm(hidden.to(CPU, torch.float32))
+
+    @property
+    def running_final_norm(self) -> torch.nn.Module:
+        """The final norm of the running model."""
+        return getattr(self._body(self._model.hf), self._final_norm_name)
+
+    @cached_property
+    def _final_norm_name(self) -> str:
+        """Raises CheckNotPossible where the final norm has no known name."""
         name = next((name for name in _FINAL_NORMS if hasattr(self._body(self._skeleton), name)), None)
         if name is None:
             raise CheckNotPossible(f"the final norm of {self.kind} is not supported")
-        skeleton_norm = getattr(self._body(self._skeleton), name)
-        norm = _filled(lambda: copy.deepcopy(skeleton_norm), getattr(self._body(self._model.hf), name))
-        with torch.inference_mode():
-            return norm(hidden.to(CPU, torch.float32))
+        return name
 
     def logits(self, normed: torch.Tensor, rows: slice) -> torch.Tensor:
         """Logits (T, n) of the vocabulary entries `rows` from the output of `final_norm` (T, D)."""
@@ -101,7 +116,10 @@ class Float32Reference:
         if getattr(head, "bias", None) is not None:
             logits += head.bias[rows].detach().to(CPU, torch.float32)
         config = self._text_config
-        logits = logits * (getattr(config, "logit_scale", None) or 1) / (getattr(config, "logits_scaling", None) or 1)
+        for name in _LOGIT_FACTORS:
+            logits = logits * (getattr(config, name, None) or 1)
+        for name in _LOGIT_DIVISORS:
+            logits = logits / (getattr(config, name, None) or 1)
         cap = getattr(config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
@@ -163,9 +181,12 @@ class Float32Reference:
             raise CheckNotPossible(f"the rotary embedding of {self.kind} is not supported")
         rotary = type(module)(self._text_config)
         probe = torch.zeros(1, 1, 1)
-        if "layer_type" in inspect.signature(rotary.forward).parameters:
-            return rotary(probe, positions, self._text_config.layer_types[layer])
-        return rotary(probe, positions)
+        if "layer_type" not in inspect.signature(rotary.forward).parameters:
+            return rotary(probe, positions)
+        layer_type = self._text_config.layer_types[layer]
+        if layer_type not in rotary.rope_type:
+            raise CheckNotPossible(f"{self.kind} has no rotary embedding for blocks of type {layer_type}")
+        return rotary(probe, positions, layer_type)
 
     def _visible(self, layer: int, n: int) -> torch.Tensor:
         """Boolean (n, n): whether the query of a row attends to the key of a column."""

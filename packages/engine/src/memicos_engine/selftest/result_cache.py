@@ -1,4 +1,4 @@
-"""Results of the short self-test from earlier starts, kept by all that they depend on.
+"""Results of the short self-test from earlier starts, keyed by everything that they depend on.
 
 A result is valid for the same weights (sha256), code, libraries, hardware, driver, dtype, threads and limits. Only
 passed checks are stored. A digest is computed again where a file's path, size or time of change differ.
@@ -35,7 +35,7 @@ MAX_RESULTS = 50
 
 @dataclass(frozen=True)
 class FileState:
-    """Where a file is and what tells that it may have changed."""
+    """Path, size and modification time of a file; they show whether it may have changed."""
 
     path: str
     size: int

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -12,7 +12,7 @@ import torch
 
 from memicos_engine.errors import is_out_of_memory
 from memicos_engine.model.language_model import LanguageModel
-from memicos_engine.selftest import checks
+from memicos_engine.selftest import checks, length_check
 from memicos_engine.selftest.checks import ALL_CAPABILITIES, Capability, CheckLimits, CheckResult, tolerance_for
 from memicos_engine.selftest.float32_reference import CheckNotPossible
 from memicos_engine.selftest.reconstruction_record import ReconstructionRecord, run_to_end
@@ -25,9 +25,17 @@ OVER_TIME = "skipped: the time limit"
 """Beginning of the detail of a check that the time limit left out."""
 
 
-def short_limits(seconds: float, memory: int) -> CheckLimits:
-    """Limits of the short self-test at the start of a server."""
-    return CheckLimits(positions=24, blocks=4, vocabulary=4096, generated_tokens=3, seconds=seconds, memory=memory)
+def short_limits(seconds: float, memory: int, longest_text: int | None = None) -> CheckLimits:
+    """Limits of the short self-test at the start of a server that serves texts of at most `longest_text` tokens."""
+    return CheckLimits(
+        positions=24,
+        blocks=4,
+        vocabulary=4096,
+        generated_tokens=3,
+        seconds=seconds,
+        memory=memory,
+        longest_text=longest_text,
+    )
 
 
 def check_model(
@@ -39,7 +47,7 @@ def check_model(
     """Run the checks of the model one by one. `hook_names` are the hook points of its sources.
 
     A check that raises counts as failed. A check counts as not compared if the time is over, memory is short or the
-    architecture is not supported.
+    architecture is not supported. Checks of lengths (`length_check`) are run however long they take.
 
     Args:
         remembered: Results of an earlier start, by the name of the check, which is not run again.
@@ -48,7 +56,7 @@ def check_model(
     for unknown, check in _planned(model, hook_names, limits, end):
         if unknown.name in remembered:
             yield remembered[unknown.name]
-        elif time.monotonic() > end:
+        elif time.monotonic() > end and unknown.boundary is None:
             yield replace(unknown, detail=f"{OVER_TIME} of {limits.seconds:g} s is reached")
         else:
             yield _guarded(unknown, check)
@@ -78,7 +86,21 @@ def _planned(
         ("weights", ALL_CAPABILITIES, partial(checks.check_weights, model, limits)),
     ]
     tolerance = tolerance_for(model.dtype)
-    return [(CheckResult(name, None, tolerance, "", affects), check) for name, affects, check in planned]
+    lengths = [
+        (
+            length_check.unknown_result(model, boundary),
+            partial(length_check.check_length, model, boundary, kinds, limits),
+        )
+        for boundary, kinds in length_check.checked_boundaries(model, limits.longest_text).items()
+    ]
+    return [*((CheckResult(name, None, tolerance, "", affects), check) for name, affects, check in planned), *lengths]
+
+
+def unverified_beyond(model: LanguageModel, longest_text: int | None, results: Iterable[CheckResult]) -> int | None:
+    """Number of tokens of the longest text that `results` verify; None if they verify every text that is served."""
+    passed = {result.boundary for result in results if result.passed}
+    boundaries = length_check.checked_boundaries(model, longest_text)
+    return next((boundary for boundary in boundaries if boundary not in passed), None)
 
 
 def check_model_quickly(model: LanguageModel, limits: CheckLimits) -> Iterator[CheckResult]:

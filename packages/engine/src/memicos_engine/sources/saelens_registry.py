@@ -74,7 +74,7 @@ def release_saes(release: str, sae_id: str | None) -> list[PublishedSae]:
     entry = get_pretrained_saes_directory()[release]
     sae_ids = list(entry.saes_map) if sae_id is None else [sae_id]
     return [
-        PublishedSae(_source_id(entry, one), entry.release, one, entry.repo_id, entry.saes_map[one]) for one in sae_ids
+        PublishedSae(_source_id(entry, key), entry.release, key, entry.repo_id, entry.saes_map[key]) for key in sae_ids
     ]
 
 
@@ -96,9 +96,9 @@ def release_names(release: str) -> tuple[list[str], list[str]]:
 
 
 def _source_id(entry: PretrainedSAELookup, sae_id: str) -> str:
-    known = _neuronpedia_id(entry, sae_id)
-    if known:
-        return known.partition("/")[2]
+    neuronpedia_id = _neuronpedia_id(entry, sae_id)
+    if neuronpedia_id:
+        return neuronpedia_id.partition("/")[2]
     match = _LAYER.search(sae_id)
     layer = match.group(1) if match else "e"
     rest = _LAYER.sub("", sae_id, count=1) if match else sae_id

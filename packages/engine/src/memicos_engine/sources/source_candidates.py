@@ -234,7 +234,7 @@ def _release_candidates(spec: SourceSpec, selection: SourceSelection) -> tuple[l
         if sae_ids:
             raise LoadError(f"{spec.text}: the release has no {sae_id}, only {abbreviated_list(sae_ids)}.") from error
         raise LoadError(
-            f"{spec.text}: SAELens' directory has no release {release}; like it: {abbreviated_list(releases)}."
+            f"{spec.text}: SAELens' directory has no release {release}; similar: {abbreviated_list(releases)}."
         ) from error
     models = saelens_registry.release_models(release)
     owner = next((model for model in saelens_registry.matching_models(selection.models) if model in models), None)

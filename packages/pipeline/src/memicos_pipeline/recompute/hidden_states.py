@@ -6,6 +6,7 @@ the two ways check each other.
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,8 @@ def module_of(model: Any, hook_name: str) -> tuple[str, torch.nn.Module]:
     layer, count = int(match.group(1)), config.num_hidden_layers
     if layer >= count:
         raise RecomputeError(f"{hook_name}: the model has layers 0 to {count - 1}")
-    modules = model.base_model.modules()
+    # the part that reads text comes first: a part for images may have as many blocks
+    modules = chain(model.get_decoder().modules(), model.base_model.modules())
     blocks = next(module for module in modules if isinstance(module, torch.nn.ModuleList) and len(module) == count)
     side, path = covered[match.group(2)]
     return side, blocks[layer].get_submodule(path)

@@ -43,11 +43,16 @@ def value_of(source: str, index: int, token: str) -> float:
 
 
 def capabilities_body(
-    model: str, sources_served: Sequence[str], token_limit: int, max_num_results: int
+    model: str,
+    sources_served: Sequence[str],
+    token_limit: int,
+    max_num_results: int,
+    max_text_characters: int | None = None,
 ) -> dict[str, Any]:
     """The body of /v1/capabilities."""
     limits = {
         "token_limit": token_limit,
+        "max_text_characters": max_text_characters,
         "context": 256,
         "max_completion_tokens": 256,
         "max_prompts": 64,

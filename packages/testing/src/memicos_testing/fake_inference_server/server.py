@@ -43,11 +43,14 @@ class FakeInferenceServer:
     load: int = 0
     """Requests that other clients have waiting."""
     token_limit: int = 50
+    max_text_characters: int | None = None
     chat_template: bool = True
     """Whether conversations are taken as prompts."""
     max_num_results: int = 1000
     refusal: tuple[int, dict[str, Any], dict[str, str]] | None = None
     """(status, body, headers) of every response under /v1 except capabilities."""
+    unverified_beyond: int | None = None
+    """Tokens beyond which the self-test has verified no values."""
     delay: float = 0.0
     """Seconds before a response, and between frames."""
     health_delay: float = 0.0
@@ -155,8 +158,9 @@ class FakeInferenceServer:
         self.checks.append("capabilities")
         if refused := self._refused(request):
             return refused
-        body = capabilities_body(self.model, self.sources, self.token_limit, self.max_num_results)
-        return JSONResponse(body)
+        limits = (self.token_limit, self.max_num_results, self.max_text_characters)
+        body = capabilities_body(self.model, self.sources, *limits)
+        return JSONResponse({**body, "selftest": {**UNTESTED, "unverified_beyond": self.unverified_beyond}})
 
     def recipe(self, source: str) -> dict[str, Any]:
         return recipe_body(self.model, source)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PROMPT = "Hello, world!"
-TOO_LONG = "This is a test prompt. " * 1000
+TOO_LONG = "This is a test prompt. " * 40
 FEATURE, STRENGTH, MULTIPLIER = 5, 10.0, 10.0
 
 

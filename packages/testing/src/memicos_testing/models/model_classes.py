@@ -1,7 +1,7 @@
 """Causal language model classes of transformers with random weights: a few layers of width 32, windows of a few tokens.
 
-CASES has a configuration for each class whose captures and generations equal those of transformers, and one for each
-kind of scaled rotary position embeddings.
+CASES has a configuration for each class whose captures and generations equal those of transformers, and for each kind
+of computation that depends on the length of the text (`memicos_engine.model.length_mechanisms`).
 """
 
 from collections.abc import Mapping
@@ -43,6 +43,26 @@ _COMMON: dict[str, Any] = {
     "n_shared_experts": 1,
     "first_k_dense_replace": 1,
     **dict.fromkeys(("n_group", "topk_group"), 1),
+    # lengths at which something else is computed
+    **dict.fromkeys(("index_topk", "indexer_budget"), 16),
+    "index_block_size": 8,
+    "index_topk_blocks": 2,
+    "window_size": WINDOW,
+    **dict.fromkeys(("chunk_size", "mamba_chunk_size", "block_size"), CHUNK),
+    # enough heads that scores of an index, of which many are 0, have no ties
+    "index_n_heads": 16,
+    "index_head_dim": 16,
+    # recurrent states
+    **dict.fromkeys(("mamba_n_heads", "n_mamba_heads"), 8),
+    **dict.fromkeys(("mamba_d_head", "mamba_headdim", "mamba_d_state", "state_size", "linear_head_dim"), 8),
+    "linear_num_heads": 4,
+    **dict.fromkeys(("mamba_n_groups", "n_groups"), 1),
+    # embeddings per layer
+    "vocab_size_per_layer_input": 1024,
+    "hidden_size_per_layer_input": 8,
+    # images
+    "image_size": 28,
+    "patch_size": 14,
     # latent attention
     **dict.fromkeys(("q_lora_rank", "kv_lora_rank"), 16),
     **dict.fromkeys(("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"), 8),
@@ -56,6 +76,12 @@ def _rope(kind: str, **values: Any) -> dict[str, Any]:
 
 _ORIGINAL = {"original_max_position_embeddings": ORIGINAL_LENGTH}
 _FACTORS = {"short_factor": [1.0, 1.0, 1.5, 2.0], "long_factor": [1.0, 4.0, 16.0, 64.0]}
+_LAYER_ROPE = {
+    "rope_parameters": {
+        layer_type: {"rope_type": "default", "rope_theta": 10_000.0}
+        for layer_type in ("full_attention", "sliding_attention")
+    }
+}
 _LONGROPE = _rope("longrope", **_FACTORS, **_ORIGINAL)
 
 
@@ -64,7 +90,8 @@ class ModelCase:
     """`model_type` of transformers; `changes` to the common sizes, `without` those that do not go together with it.
 
     `boundary`: the largest length with the positions of short texts; None where nothing depends on the length.
-    `float64`: False where parts of the class compute in float32, or do not run in float64 at all.
+    `float64`: False where parts of the class compute in float32, or do not run in float64 at all. `float32`: False
+    where rounding in float32 exceeds 1e-5 in transformers itself (DBRX: 5e-5 between two runs of one text).
     """
 
     model_type: str
@@ -72,6 +99,7 @@ class ModelCase:
     without: tuple[str, ...] = ()
     boundary: int | None = None
     float64: bool = True
+    float32: bool = True
 
 
 def _classes(*model_types: str, float64: bool = True) -> dict[str, ModelCase]:
@@ -106,6 +134,60 @@ CASES: dict[str, ModelCase] = {
         name: ModelCase(name, {"num_key_value_heads": 4}, float64=False)
         for name in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "youtu")
     },
+    "axk1": ModelCase("axk1", {"num_key_value_heads": 4}, float64=False),
+    **{
+        name: ModelCase(name, {"num_key_value_heads": 4}, float64=False)
+        for name in ("axk2", "deepseek_v32", "glm_moe_dsa")
+    },
+    "bamba": ModelCase("bamba", {"attn_layer_indices": [1, 3]}, float64=False),
+    "cohere_compass_text": ModelCase("cohere_compass_text", _LAYER_ROPE, float64=False),
+    "dbrx": ModelCase(
+        "dbrx",
+        {
+            "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10_000.0},
+            "ffn_config": {"ffn_hidden_size": 24, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 32},
+        },
+        float32=False,
+    ),
+    "roberta-prelayernorm": ModelCase("roberta-prelayernorm", float32=False),
+    "falcon_h1": ModelCase("falcon_h1", {"mamba_d_ssm": 64}, float64=False),
+    "falcon alibi": ModelCase("falcon", {"alibi": True}),
+    "gemma4_text": ModelCase("gemma4_text", float64=False),
+    "gpt_neo": ModelCase(
+        "gpt_neo", {"num_layers": 4, "num_heads": 4, "attention_types": [[["global", "local"], 2]]},
+        ("num_hidden_layers", "num_attention_heads"), float64=False,
+    ),
+    "granitemoehybrid": ModelCase(
+        "granitemoehybrid", {"shared_intermediate_size": 24, "layer_types": ["mamba", "attention"] * 2}, float64=False
+    ),
+    "kimi_linear": ModelCase(
+        "kimi_linear", {"num_key_value_heads": 4, "num_experts_per_token": 2}, ("head_dim",), float64=False
+    ),
+    "lfm2_moe": ModelCase(
+        "lfm2_moe", {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1}, float64=False
+    ),
+    "mamba2": ModelCase("mamba2", {"num_heads": 8}, float64=False),
+    "zamba2": ModelCase(
+        "zamba2",
+        {
+            "layers_block_type": ["mamba", "hybrid"] * 2, "attention_hidden_size": 64, "attention_head_dim": 16,
+            "num_key_value_heads": 4, "adapter_rank": 8,
+        },
+        float64=False,
+    ),
+    "zaya": ModelCase("zaya", {"router_hidden_size": 16, "num_experts_per_tok": 1}, float64=False),
+    "ministral3 yarn": ModelCase(
+        "ministral3", _rope("yarn", factor=4.0, llama_4_scaling_beta=0.1, **_ORIGINAL)
+    ),
+    "minimax_m3 indexed": ModelCase(
+        "minimax_m3_vl_text",
+        {"layer_types": ["full_attention", "minimax_m3_sparse"] * 2, "index_n_heads": 2, "index_head_dim": 8},
+        float64=False,
+    ),
+    **{
+        name: ModelCase(name, float64=False)
+        for name in ("gemma3", "gemma4", "gemma4_unified", "got_ocr2", "llama4", "fuyu", "qwen3_5", "qwen3_5_moe")
+    },
     "minicpm3": ModelCase("minicpm3", without=("head_dim", "num_key_value_heads")),
     "phi3 longrope": ModelCase("phi3", _LONGROPE | _ORIGINAL, boundary=ORIGINAL_LENGTH),
     "phimoe longrope": ModelCase(
@@ -124,56 +206,100 @@ CASES: dict[str, ModelCase] = {
 }  # fmt: skip
 
 
-REFUSED: dict[str, str] = {
-    **dict.fromkeys(
-        (
+REFUSED: dict[str, tuple[ModelCase, str]] = {
+    **{
+        name: (ModelCase(name), r"has no list of \d+ blocks")
+        for name in (
             "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "hrm_text", "longcat_flash", "marian", "mbart",
             "mvp", "pegasus",
+        )
+    },
+    **{
+        name: (ModelCase(name), "has no residual stream of width 32")
+        for name in ("deepseek_v4", "hy_v4", "prophetnet", "xlnet")
+    },
+    "gemma3n_text": (
+        ModelCase(
+            "gemma3n_text",
+            {
+                "layer_types": ["sliding_attention", "full_attention"] * 2, "num_kv_shared_layers": 2, "laurel_rank": 8,
+                "intermediate_size": [56] * 4, "activation_sparsity_pattern": [0.0] * 4,
+            },
         ),
-        r"has no list of \d+ blocks",
+        "has no residual stream of width 32",
     ),
-    **dict.fromkeys(("deepseek_v4", "hy_v4", "prophetnet", "xlnet"), "has no residual stream of width 32"),
+    "qwen4_exp_text": (
+        ModelCase(
+            "qwen4_exp_text",
+            {
+                "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2,
+                "linear_num_value_heads": 4, "hc_lowrank": 8, "indexer_n_heads": 2, "indexer_kv_heads": 1,
+                "indexer_head_dim": 8, "indexer_compress_ratio": 4, "ple_embed_dim": 16, "ngram_vocab_size_base": 100,
+                "split_ngram_parts": 1, "shared_expert_intermediate_size": 24,
+            },
+        ),
+        "has no residual stream of width 32",
+    ),
+    "reformer": (
+        ModelCase(
+            "reformer",
+            {
+                "axial_pos_embds": False, "attention_head_size": 8, "feed_forward_size": 56, "num_buckets": 4,
+                "attn_layers": ["local", "lsh"] * 2, "local_attn_chunk_length": 8, "lsh_attn_chunk_length": 8,
+            },
+            ("num_hidden_layers",),
+        ),
+        "has no residual stream of width 32",
+    ),
 }  # fmt: skip
 """Classes that are refused when a model is loaded, with the reason in the message."""
 UNTESTED: dict[str, str] = {
     **dict.fromkeys(
         (
-            "blt", "dots3_note", "emu3", "fuyu", "gemma3", "gemma3n", "gemma4", "gemma4_unified", "git", "got_ocr2",
-            "llama4", "mllama", "moss_transcribe_diarize", "musicgen", "musicgen_melody", "phi4_multimodal", "qwen3_5",
-            "qwen3_5_moe", "qwen4_exp",
+            "blt",
+            "dots3_note",
+            "emu3",
+            "gemma3n",
+            "git",
+            "mllama",
+            "moss_transcribe_diarize",
+            "musicgen",
+            "musicgen_melody",
+            "phi4_multimodal",
+            "qwen4_exp",
         ),
         "needs a configuration of several parts (images, sound or bytes)",
     ),
-    **dict.fromkeys(
-        (
-            "axk1", "axk2", "bamba", "cohere_compass_text", "dbrx", "deepseek_v32", "dots3_note_text", "falcon_h1",
-            "gemma3n_text", "gemma4_text", "glm_moe_dsa", "gpt_neo", "granitemoehybrid", "kimi_linear", "lfm2_moe",
-            "mamba2", "qwen4_exp_text", "reformer", "zamba2", "zaya",
-        ),
-        "its configuration needs sizes of its own",
-    ),
+    "dots3_note_text": "its sizes differ between layers by a table of its own",
     **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts tokens for another model"),
     **dict.fromkeys(("plbart", "whisper"), "the decoder of an encoder-decoder model"),
     "bailing_hybrid": "only single runs are compared: its cache fails in transformers",
     "cpmant": "puts prompt tokens of its own before the text",
     "moshi": "the text part of a speech model",
-    "roberta-prelayernorm": "float32 rounding of a batch exceeds 1e-5",
     "rwkv": "runs without an attention mask; only its modes are tested",
     "xlstm": "runs without an attention mask; only its modes are tested",
     "xlm": "not causal by default: a token sees those after it",
     "xmod": "needs a language of the text",
-}  # fmt: skip
+}
 """Classes that are in none of the comparisons, with the reason. The checks at load compare what they run."""
 
 
 def tiny_config(case: ModelCase) -> PreTrainedConfig:
     """The configuration of a case, with `_COMMON` as far as its class has these names."""
-    defaults = AutoConfig.for_model(case.model_type)
+    defaults: Any = AutoConfig.for_model(case.model_type)
+    parts = {name: getattr(defaults, name, None) for name in defaults.sub_configs}
+    sizes = {name: _sizes(part) for name, part in parts.items() if isinstance(part, PreTrainedConfig)}
+    own = {name: value for name, value in _sizes(defaults).items() if name not in case.without}
+    return AutoConfig.for_model(case.model_type, **sizes | own | dict(case.changes))
+
+
+def _sizes(defaults: PreTrainedConfig) -> dict[str, Any]:
+    """Those of `_COMMON` that the configuration `defaults` has."""
     names = {*defaults.to_dict(), *type(defaults).attribute_map, *vars(defaults)}
-    sizes = {name: value for name, value in _COMMON.items() if name in names and name not in case.without}
+    sizes = {name: value for name, value in _COMMON.items() if name in names}
     if getattr(defaults, "sliding_window", None) is None:
         sizes.pop("sliding_window", None)
-    return AutoConfig.for_model(case.model_type, **sizes | dict(case.changes))
+    return sizes
 
 
 def write_model(folder: Path, case: ModelCase, tokenizer: Path) -> Path:

@@ -1,10 +1,9 @@
 """Routes for feature activations on prompts."""
 
-from functools import partial
-
 from fastapi import APIRouter, Request, Response
 
 from memicos_inference.activation import service
+from memicos_inference.activation.prompts import prompt_job
 from memicos_inference.activation.schemas import (
     AllBatchRequest,
     AllBatchResponse,
@@ -22,7 +21,6 @@ from memicos_inference.activation.schemas import (
     TopkResponse,
 )
 from memicos_inference.http.responses import json_response
-from memicos_inference.scheduler.jobs import CaptureJob
 
 router = APIRouter(prefix="/v1/activation", tags=["activation"])
 
@@ -35,7 +33,7 @@ async def activation_single(body: SingleRequest, request: Request) -> Response:
     of feature and vector, not exactly one of text and messages, messages without a chat template, or a prompt with
     no tokens or more than `token_limit`.
     """
-    return await json_response(request, CaptureJob(partial(service.single, body=body)))
+    return await json_response(request, prompt_job(service.single, body))
 
 
 @router.post(
@@ -51,7 +49,7 @@ async def activation_single_batch(body: SingleBatchRequest, request: Request) ->
     tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when
     padded to the longest.
     """
-    return await json_response(request, CaptureJob(partial(service.single_batch, body=body)))
+    return await json_response(request, prompt_job(service.single_batch, body))
 
 
 @router.post("/all", response_model=AllResponse, summary="The strongest features of several sources")
@@ -63,7 +61,7 @@ async def activation_all(body: AllRequest, request: Request) -> Response:
     `max_values` values, not exactly one of text and messages, messages without a chat template, or a prompt with no
     tokens or more than `token_limit`.
     """
-    return await json_response(request, CaptureJob(partial(service.top_features, body=body)))
+    return await json_response(request, prompt_job(service.top_features, body))
 
 
 @router.post(
@@ -80,7 +78,7 @@ async def activation_all_batch(body: AllBatchRequest, request: Request) -> Respo
     tokens or more than `token_limit`, no prompts, more than `max_prompts`, or more than `batch_tokens` tokens when
     padded to the longest.
     """
-    return await json_response(request, CaptureJob(partial(service.top_features_batch, body=body)))
+    return await json_response(request, prompt_job(service.top_features_batch, body))
 
 
 @router.post("/topk-by-token", response_model=TopkResponse, summary="The strongest features at each token")
@@ -90,7 +88,7 @@ async def activation_topk_by_token(body: TopkRequest, request: Request) -> Respo
     Errors: 400 for an unknown model or source, a `top_k` above `max_top_k`, not exactly one of text and messages,
     messages without a chat template, or a prompt with no tokens or more than `token_limit`.
     """
-    return await json_response(request, CaptureJob(partial(service.top_features_by_token, body=body)))
+    return await json_response(request, prompt_job(service.top_features_by_token, body))
 
 
 @router.post(
@@ -107,7 +105,7 @@ async def activation_topk_by_token_batch(body: TopkBatchRequest, request: Reques
     messages without a chat template, or a prompt with no tokens or more than `token_limit`, no prompts, more than
     `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
     """
-    return await json_response(request, CaptureJob(partial(service.top_features_by_token_batch, body=body)))
+    return await json_response(request, prompt_job(service.top_features_by_token_batch, body))
 
 
 @router.post("/source", response_model=SourceResponse, summary="Every active feature of a source, sparse")
@@ -120,4 +118,4 @@ async def activation_source(body: SourceRequest, request: Request) -> Response:
     messages, messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts, more
     than `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
     """
-    return await json_response(request, CaptureJob(partial(service.sparse_activations, body=body)))
+    return await json_response(request, prompt_job(service.sparse_activations, body))

@@ -1,13 +1,11 @@
 """Route for raw activations of the model."""
 
-from functools import partial
-
 from fastapi import APIRouter, Request, Response
 
 from memicos_inference.activation import raw_service
+from memicos_inference.activation.prompts import prompt_job
 from memicos_inference.activation.raw_schemas import RawRequest, RawResponse
 from memicos_inference.http.responses import json_response
-from memicos_inference.scheduler.jobs import CaptureJob
 
 router = APIRouter(prefix="/v1/activation", tags=["activation"])
 
@@ -21,4 +19,4 @@ async def activation_raw(body: RawRequest, request: Request) -> Response:
     messages without a chat template, a prompt with no tokens or more than `token_limit`, no prompts, more than
     `max_prompts`, or more than `batch_tokens` tokens when padded to the longest.
     """
-    return await json_response(request, CaptureJob(partial(raw_service.raw, body=body)))
+    return await json_response(request, prompt_job(raw_service.raw, body))

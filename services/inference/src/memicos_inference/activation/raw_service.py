@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memicos_inference import recipes
-from memicos_inference.activation.prompts import read_prompts
+from memicos_inference.activation.prompts import TokenizedPrompts, read_prompts
 from memicos_inference.activation.raw_schemas import RawActivation, RawRequest, RawResponse, RawResult
 from memicos_inference.http.chunked_json import json_in_chunks
 from memicos_inference.http.errors import BadInput
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memicos_engine.capture.batched_ops import CaptureSteps
 
 
-def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
+def raw(loaded: LoadedModel, body: RawRequest, tokenized: TokenizedPrompts) -> CaptureSteps[bytes]:
     from memicos_engine.capture.activations import check_finite
     from memicos_engine.capture.capture import CaptureRequest
     from memicos_engine.model.hook_points import hook_width, layer_of
@@ -23,7 +23,7 @@ def raw(loaded: LoadedModel, body: RawRequest) -> CaptureSteps[bytes]:
     if body.model is not None:
         loaded.check_model(body.model)
     names = _hook_names(loaded, body)
-    request_prompts = read_prompts(loaded, body, loaded.prepend_bos)
+    request_prompts = read_prompts(loaded, body, tokenized, loaded.prepend_bos)
     prompts = request_prompts.ids
     last = body.type == "final_output_token"
     # widths of some hooks are known before the model runs; the values of the others are counted after it

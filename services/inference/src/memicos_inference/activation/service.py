@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memicos_inference import recipes
-from memicos_inference.activation.prompts import read_prompts, sets_bos
+from memicos_inference.activation.prompts import TokenizedPrompts, read_prompts, sets_bos
 from memicos_inference.activation.schemas import (
     AllBatchRequest,
     AllBatchResponse,
@@ -45,38 +45,40 @@ DEFAULT_RESULTS = 25
 DEFAULT_TOP_K = 5
 
 
-def single(loaded: LoadedModel, body: SingleRequest) -> CaptureSteps[bytes]:
-    (response,) = yield from _direction_activations(loaded, body)
+def single(loaded: LoadedModel, body: SingleRequest, tokenized: TokenizedPrompts) -> CaptureSteps[bytes]:
+    (response,) = yield from _direction_activations(loaded, body, tokenized)
     return (yield from json_in_chunks(response))
 
 
-def single_batch(loaded: LoadedModel, body: SingleBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _direction_activations(loaded, body)
+def single_batch(loaded: LoadedModel, body: SingleBatchRequest, tokenized: TokenizedPrompts) -> CaptureSteps[bytes]:
+    results = yield from _direction_activations(loaded, body, tokenized)
     return (yield from json_in_chunks(SingleBatchResponse.model_construct(results=results)))
 
 
-def top_features(loaded: LoadedModel, body: AllRequest) -> CaptureSteps[bytes]:
-    (response,) = yield from _top_features(loaded, body)
+def top_features(loaded: LoadedModel, body: AllRequest, tokenized: TokenizedPrompts) -> CaptureSteps[bytes]:
+    (response,) = yield from _top_features(loaded, body, tokenized)
     return (yield from json_in_chunks(response))
 
 
-def top_features_batch(loaded: LoadedModel, body: AllBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _top_features(loaded, body)
+def top_features_batch(loaded: LoadedModel, body: AllBatchRequest, tokenized: TokenizedPrompts) -> CaptureSteps[bytes]:
+    results = yield from _top_features(loaded, body, tokenized)
     return (yield from json_in_chunks(AllBatchResponse.model_construct(results=results)))
 
 
-def top_features_by_token(loaded: LoadedModel, body: TopkRequest) -> CaptureSteps[bytes]:
-    (response,) = yield from _top_features_by_token(loaded, body)
+def top_features_by_token(loaded: LoadedModel, body: TopkRequest, tokenized: TokenizedPrompts) -> CaptureSteps[bytes]:
+    (response,) = yield from _top_features_by_token(loaded, body, tokenized)
     return (yield from json_in_chunks(response))
 
 
-def top_features_by_token_batch(loaded: LoadedModel, body: TopkBatchRequest) -> CaptureSteps[bytes]:
-    results = yield from _top_features_by_token(loaded, body)
+def top_features_by_token_batch(
+    loaded: LoadedModel, body: TopkBatchRequest, tokenized: TokenizedPrompts
+) -> CaptureSteps[bytes]:
+    results = yield from _top_features_by_token(loaded, body, tokenized)
     return (yield from json_in_chunks(TopkBatchResponse.model_construct(results=results)))
 
 
 def _direction_activations(
-    loaded: LoadedModel, body: SingleRequest | SingleBatchRequest
+    loaded: LoadedModel, body: SingleRequest | SingleBatchRequest, tokenized: TokenizedPrompts
 ) -> CaptureSteps[list[SingleResponse]]:
     from memicos_engine.capture import activations
 
@@ -90,14 +92,14 @@ def _direction_activations(
         )
     if body.source is not None and body.index is not None:
         source = loaded.source_info(body.source)
-        prompts = read_prompts(loaded, body, source.recipe.prepend_bos)
+        prompts = read_prompts(loaded, body, tokenized, source.recipe.prepend_bos)
         source.check_index(body.index)
         values = yield from activations.feature_activations.steps(
             loaded.model, source, prompts.ids, body.index, body.ignore_bos, prompts.requested_bos
         )
         prompt_recipes = [prompts.source_recipe(loaded, source, [ids]) for ids in prompts.ids]
     elif body.vector is not None and body.hook is not None:
-        prompts = read_prompts(loaded, body, loaded.model.tokenizer_prepends_bos)
+        prompts = read_prompts(loaded, body, tokenized, loaded.model.tokenizer_prepends_bos)
         values = yield from activations.vector_activations.steps(loaded.model, body.hook, body.vector, prompts.ids)
         prompt_recipes = [recipes.vector_recipe(loaded, body.hook, prompts.prepend_bos) for _ in prompts.ids]
     else:
@@ -120,7 +122,9 @@ def _direction_activations(
     ]
 
 
-def _top_features(loaded: LoadedModel, body: AllRequest | AllBatchRequest) -> CaptureSteps[list[AllResponse]]:
+def _top_features(
+    loaded: LoadedModel, body: AllRequest | AllBatchRequest, tokenized: TokenizedPrompts
+) -> CaptureSteps[list[AllResponse]]:
     from memicos_engine.capture import activations
 
     loaded.check_model(body.model)
@@ -138,7 +142,7 @@ def _top_features(loaded: LoadedModel, body: AllRequest | AllBatchRequest) -> Ca
         raise BadInput(
             "Some of these sources were trained with BOS and some without: request them separately, or set prepend_bos."
         )
-    prompts = read_prompts(loaded, body, sources[0].recipe.prepend_bos)
+    prompts = read_prompts(loaded, body, tokenized, sources[0].recipe.prepend_bos)
     if body.feature_filter is not None:  # the number of results is known before the model runs
         loaded.check_values(min(limit, len(set(body.feature_filter))) * sum(len(ids) for ids in prompts.ids))
     ranking = (limit, body.sort_by_token_indexes, body.ignore_bos, body.feature_filter, prompts.requested_bos)
@@ -190,7 +194,7 @@ def _selected_sources(loaded: LoadedModel, source_set: str, selected: Sequence[s
 
 
 def _top_features_by_token(
-    loaded: LoadedModel, body: TopkRequest | TopkBatchRequest
+    loaded: LoadedModel, body: TopkRequest | TopkBatchRequest, tokenized: TokenizedPrompts
 ) -> CaptureSteps[list[TopkResponse]]:
     from memicos_engine.capture import activations
 
@@ -199,7 +203,7 @@ def _top_features_by_token(
     k = DEFAULT_TOP_K if body.top_k is None else body.top_k
     if k > loaded.settings.max_top_k:
         raise BadInput(f"top_k is {k}; at most {loaded.settings.max_top_k} are returned (INFERENCE_MAX_TOP_K).")
-    prompts = read_prompts(loaded, body, source.recipe.prepend_bos)
+    prompts = read_prompts(loaded, body, tokenized, source.recipe.prepend_bos)
     responses = []
     by_prompt = yield from activations.top_features_by_token.steps(
         loaded.model, source, prompts.ids, k, prompts.requested_bos
@@ -232,12 +236,12 @@ def _top_features_by_token(
     return responses
 
 
-def sparse_activations(loaded: LoadedModel, body: SourceRequest) -> CaptureSteps[bytes]:
+def sparse_activations(loaded: LoadedModel, body: SourceRequest, tokenized: TokenizedPrompts) -> CaptureSteps[bytes]:
     from memicos_engine.capture import activations
 
     loaded.check_model(body.model)
     source = loaded.source_info(body.source)
-    prompts = read_prompts(loaded, body, source.recipe.prepend_bos)
+    prompts = read_prompts(loaded, body, tokenized, source.recipe.prepend_bos)
     limit = loaded.settings.max_values
     by_prompt = yield from activations.sparse_activations.steps(
         loaded.model, source, prompts.ids, limit, body.ignore_bos, prompts.requested_bos

@@ -1,13 +1,10 @@
 """Route for rendering conversations with the chat template."""
 
-from functools import partial
-
 from fastapi import APIRouter, Request, Response
 
 from memicos_inference.chat_template import service
 from memicos_inference.chat_template.schemas import TemplateRequest, TemplateResponse
 from memicos_inference.http.responses import json_response
-from memicos_inference.scheduler.jobs import DirectJob
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -24,4 +21,4 @@ async def apply_chat_template(body: TemplateRequest, request: Request) -> Respon
 
     Errors: 400 for an unknown model, messages that the template rejects, or more than `token_limit` tokens.
     """
-    return await json_response(request, DirectJob(partial(service.apply, body=body)))
+    return await json_response(request, service.template_job(body))

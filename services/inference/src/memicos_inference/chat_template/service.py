@@ -1,18 +1,39 @@
-"""Conversations in the model's chat template. Runs in the model's thread and returns the response body."""
+"""Conversations in the model's chat template. Rendered and labelled in the tokenizer's thread."""
+
+from collections.abc import Generator
 
 from memicos_inference.chat_template.schemas import TemplateRequest, TemplateResponse, TemplateSpan
 from memicos_inference.loaded_model import LoadedModel
+from memicos_inference.scheduler.jobs import DirectJob, TextJob
+from memicos_inference.tokenization.conversations import conversation_characters
 
 
-def apply(loaded: LoadedModel, body: TemplateRequest) -> bytes:
+def template_job(body: TemplateRequest) -> TextJob[bytes]:
+    """The job that returns the response body."""
+
+    def check(loaded: LoadedModel) -> None:
+        if body.model is not None:
+            loaded.check_model(body.model)
+        loaded.check_characters([conversation_characters(loaded, body.messages, body.chat_template_kwargs)])
+
+    def apply(loaded: LoadedModel) -> Generator[None, None, bytes]:
+        yield from ()
+        return _apply(loaded, body)
+
+    return TextJob(check, apply, lambda response: DirectJob(lambda _: response))
+
+
+def _apply(loaded: LoadedModel, body: TemplateRequest) -> bytes:
     from memicos_engine.model.chat_sections import split_sections
 
-    if body.model is not None:
-        loaded.check_model(body.model)
-    loaded.check_message_count(len(body.messages))
     messages = [message.model_dump(exclude_none=True) for message in body.messages]
     rendered = split_sections(
-        loaded.model, messages, body.add_generation_prompt, body.chat_template_kwargs, loaded.check_length
+        loaded.model,
+        messages,
+        body.add_generation_prompt,
+        body.chat_template_kwargs,
+        loaded.check_length,
+        loaded.check_text,
     )
     strings = loaded.model.token_strings(rendered.ids)
     spans = []

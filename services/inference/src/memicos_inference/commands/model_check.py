@@ -73,6 +73,7 @@ def _lines(
     n_tokens = settings.kv_bytes // (4 * numbers)
     yield "keys and values", f"{4 * numbers:,} bytes a token in float32, {2 * numbers:,} in 16 bit"
     yield "", f"INFERENCE_KV_BYTES={settings.kv_bytes} holds {n_tokens:,} tokens of float32, {2 * n_tokens:,} of 16 bit"
+    yield from _lengths(model)
     yield "BOS", _bos(model)
     template = "the model's own template" if model.has_chat_template else "no template: conversations are ChatML"
     yield "chat", template
@@ -81,6 +82,22 @@ def _lines(
         more = f" and {len(tokens) - 4} more" if len(tokens) > 4 else ""
         yield "warning", f"no embedding row for {named}{more}: texts with such a token are refused"
     yield from _hooks(model)
+
+
+def _lengths(model: LanguageModel) -> Iterator[tuple[str, str]]:
+    """The lengths beyond which parts of the model compute differently."""
+    from memicos_engine.selftest.length_check import checked_boundaries
+
+    boundaries = checked_boundaries(model, None)
+    if not boundaries:
+        yield "lengths", "texts of all lengths are computed alike"
+        return
+    yield "lengths", "longer texts are computed differently beyond, in tokens:"
+    for boundary, kinds in boundaries.items():
+        yield "", f"  {boundary:<26,}{', '.join(kinds)}"
+    first = next(iter(boundaries))
+    yield "", f"unverified beyond {first:,} tokens until the server's self-test has passed on both sides, which it runs"
+    yield "", "where TOKEN_LIMIT and INFERENCE_MAX_COMPLETION_TOKENS together reach past a boundary"
 
 
 def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
@@ -95,9 +112,9 @@ def _hooks(model: LanguageModel) -> Iterator[tuple[str, str]]:
         }
         not_steered = hook_points.unsteerable_hooks(model)
     except RuntimeError:
-        yield "hooks", "which can be steered shows when the weights are loaded: without them this model does not run"
+        yield "hooks", "those that can be steered are known after the weights are loaded: this model needs them to run"
         return
-    yield "steered, captured", "in every layer N, by width; that parts add up is checked when the weights are loaded"
+    yield "steered, captured", "in every layer N, by width; sums of parts are checked when the weights are loaded"
     for name, width in steered.items():
         yield "", f"  {name:<26}{width:,}"
     for name, reason in not_steered.items():
@@ -136,7 +153,7 @@ def _json(path: Path) -> dict[str, Any]:
 def _bos(model: LanguageModel) -> str:
     if model.bos_token_id is None:
         return "none: nothing is prepended, and position 0 is a token of the text"
-    tokenizer = "puts it in front by itself" if model.tokenizer_prepends_bos else "does not put it in front by itself"
+    tokenizer = "prepends it by default" if model.tokenizer_prepends_bos else "does not prepend it by default"
     return f"{model.tokenizer.bos_token} ({model.bos_token_id}); the tokenizer {tokenizer}, a source's recipe decides"
 
 

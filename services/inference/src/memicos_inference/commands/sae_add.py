@@ -194,7 +194,7 @@ def _refuse_mismatches(checked: list[CheckedSource], force: bool) -> None:
         if problems:
             mismatches.append(f"Source {source.info.id}: {'; '.join(problems)}")
     if mismatches and not force:
-        raise LoadError(f"{_and_others(mismatches)}. Right weights, hook_name and model? --force adds it all the same.")
+        raise LoadError(f"{_and_others(mismatches)}. Check weights, hook_name and model; --force adds it anyway.")
     if mismatches:
         _print_error(f"forced, though {_and_others(mismatches)}")
 

@@ -15,7 +15,7 @@ from memicos_service.json_escapes import escape_line_breaks
 from memicos_inference.http.errors import Cause, ErrorBody, Fault
 from memicos_inference.http.request_context import request_context
 from memicos_inference.http.sse import Events, event
-from memicos_inference.scheduler.jobs import GenerationJob, Job
+from memicos_inference.scheduler.jobs import Job, TextJob
 from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.scheduler import Scheduler
 from memicos_inference.settings import Settings
@@ -48,16 +48,16 @@ def client_of(request: Request, settings: Settings) -> str:
     return request.headers.get("X-Client-ID", address)
 
 
-def _submit(request: Request, job: Job) -> PendingRequest:
+def _submit(request: Request, job: Job | TextJob[Any]) -> PendingRequest:
     return scheduler_of(request).submit(job, client_of(request, request.app.state.settings))
 
 
-async def json_response(request: Request, job: Job) -> Response:
+async def json_response(request: Request, job: Job | TextJob[Any]) -> Response:
     """Run `job` and respond with its JSON."""
     return await _last_body(request, _submit(request, job))
 
 
-async def generation_response(request: Request, job: GenerationJob, stream: bool) -> Response:
+async def generation_response(request: Request, job: TextJob[Any], stream: bool) -> Response:
     """Run `job` and respond with its last JSON, or with `stream` with each JSON as a server-sent event.
 
     Bodies that are `Events` already are sent as they are. An error before the first body is an error response also

@@ -61,8 +61,8 @@ Slices = Generator["list[CapturedActivations] | None", None, None]
 class CaptureQueue:
     """Captures of several requests share a run; INFERENCE_CAPTURE_BYTES bounds what is captured and not yet answered.
 
-    A task goes from `waiting` to the batch that is run, then to the tasks that go on, and from there, for each source
-    that it needs, to the operations that wait and back.
+    A task moves from `waiting` to the running batch, then to `_resumable`, and from there, for each source
+    that it needs, to `_operations` and back.
     """
 
     def __init__(self, metrics: Metrics, settings: Settings, loader: SourceLoader) -> None:
@@ -132,11 +132,17 @@ class CaptureQueue:
             if self._running is None or task not in self._running[0]:
                 self._release(task)
         self._resumable = deque(pair for pair in self._resumable if not pair[0].pending.cancelled)
-        self._operations = [operation for operation in self._operations if not operation.task.pending.cancelled]
+        self._drop_cancelled_operations()
         if self._running and all(task.pending.cancelled for task in self._running[0]):
             tasks, self._running = self._running[0], None
             for task in tasks:
                 self._release(task)
+
+    def _drop_cancelled_operations(self) -> None:
+        for operation in self._operations:
+            if operation.task.pending.cancelled:
+                self._release(operation.task)
+        self._operations = [operation for operation in self._operations if not operation.task.pending.cancelled]
 
     def answer(self, loaded: LoadedModel, enough: Callable[[], bool]) -> None:
         """Go on with tasks whose activations, or source, are there, until `enough`."""
@@ -229,6 +235,7 @@ class CaptureQueue:
         """
         from memicos_engine.capture.batched_ops import MAX_ENCODED_BYTES, run_operations
 
+        self._drop_cancelled_operations()
         chosen: list[WaitingOperation] = []
         room = MAX_ENCODED_BYTES
         source: Source | None = None

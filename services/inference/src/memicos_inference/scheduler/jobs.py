@@ -1,13 +1,13 @@
-"""The kinds of work that the model's thread runs for a request.
+"""The kinds of work that a request needs.
 
-Every function of a job is called in the model's thread, with the loaded model.
+Every function of a job is called in the model's thread, with the loaded model, except those of a `TextJob`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:  # imports torch
     from memicos_engine.capture.batched_ops import CaptureSteps
@@ -72,3 +72,20 @@ class GenerationOutput:
 
 
 Job = DirectJob | SourceJob | CaptureJob | GenerationJob
+
+
+@dataclass(frozen=True)
+class TextJob(Generic[T]):
+    """A job on texts, which are tokenised in the tokenizer's thread before the model's thread gets the job.
+
+    Attributes:
+        check: raises BadInput for texts that are too long in characters. Called on the event loop, before anything is
+            queued.
+        tokenize: yields after each text, so that other requests get their turn, and returns what `job` needs. Of the
+            loaded model it may use the tokenizer, the settings and the limits.
+        job: makes the job of the model's thread.
+    """
+
+    check: Callable[[LoadedModel], None]
+    tokenize: Callable[[LoadedModel], Generator[None, None, T]]
+    job: Callable[[T], Job]

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from memicos_engine.errors import LoadError
 from memicos_engine.model.hub import ProgressCallback
@@ -18,10 +18,11 @@ from memicos_inference.metrics import Metrics
 from memicos_inference.scheduler.capture_queue import CaptureQueue, CaptureTask
 from memicos_inference.scheduler.failures import end_process, to_api_error
 from memicos_inference.scheduler.generation_queue import GenerationQueue
-from memicos_inference.scheduler.jobs import CaptureJob, DirectJob, GenerationJob, Job, SourceJob
+from memicos_inference.scheduler.jobs import CaptureJob, DirectJob, GenerationJob, Job, SourceJob, TextJob
 from memicos_inference.scheduler.pending_request import PendingRequest
 from memicos_inference.scheduler.source_loader import SourceLoader
 from memicos_inference.scheduler.source_queue import SourceQueue
+from memicos_inference.scheduler.tokenizer_thread import TokenizerThread
 from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:  # imports torch
@@ -57,7 +58,8 @@ class Scheduler:
         """`idle_work` is called while no request is waiting, as long as it returns True."""
         self.progress = Progress()
         self.loaded: LoadedModel | None = None
-        """None until the model is loaded. Other threads than the model's may read its counts and nothing else."""
+        """None until the model is loaded. Other threads than the model's may read its counts and limits, and tokenise,
+        and nothing else."""
         self._load = load
         self._settings = settings
         self._metrics = metrics
@@ -66,6 +68,7 @@ class Scheduler:
         self._unanswered: list[PendingRequest] = []
         """In the order of arrival; includes some that wait no longer."""
         self._stopping = False
+        self._tokenizer = TokenizerThread(self._arrive)
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         # the model's thread alone uses the following
         self._loader = SourceLoader(self._notify)
@@ -81,10 +84,11 @@ class Scheduler:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after its current slice. Requests without an answer get an error."""
+        """End the threads after their current slices. Requests without an answer get an error."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
+        self._tokenizer.stop()
 
     def check_ready(self) -> LoadedModel:
         """The loaded model. Raises Unavailable while there is none."""
@@ -93,22 +97,38 @@ class Scheduler:
         if self.progress.state == "loading":
             raise Unavailable("loading", f"The model is not loaded yet: {self.progress.text}.", 3)
         if self.progress.state == "failed":
-            raise Unavailable("load_failed", f"There is no model: {self.progress.text}", 60)
+            raise Unavailable("load_failed", f"The model could not be loaded: {self.progress.text}", 60)
         assert self.loaded is not None  # set before the state is "ready"
         return self.loaded
 
-    def submit(self, job: Job, client: str) -> PendingRequest:
-        """Queue a job for the running event loop. Raises Unavailable where there is no model or no room."""
+    def submit(self, job: Job | TextJob[Any], client: str) -> PendingRequest:
+        """Queue a job for the running event loop.
+
+        Raises:
+            Unavailable: there is no model or no room.
+            BadInput: the texts of the job are too long.
+        """
         self.check_ready()
+        if isinstance(job, TextJob):
+            assert self.loaded is not None
+            job.check(self.loaded)
         pending = PendingRequest(client)
         with self._wake:
             self._unanswered = [other for other in self._unanswered if other.waiting and not other.cancelled]
             if len(self._unanswered) >= self._settings.max_waiting:
                 self._make_room(client)
             self._unanswered.append(pending)
+        if isinstance(job, TextJob):
+            self._tokenizer.add(pending, job)
+        else:
+            self._arrive(pending, job)
+        return pending
+
+    def _arrive(self, pending: PendingRequest, job: Job) -> None:
+        """Pass a job to the model's thread. From any thread."""
+        with self._wake:
             self._arrived.append((pending, job))
             self._wake.notify()
-        return pending
 
     def _make_room(self, client: str) -> None:
         """When the queue is full, evict the newest request of the client with the most waiting requests.
@@ -135,7 +155,7 @@ class Scheduler:
     def waiting(self) -> dict[str, float]:
         """Number of requests that wait, by what they wait for; `new`: not begun. Read without a lock."""
         return {
-            "new": len(self._arrived),
+            "new": len(self._arrived) + self._tokenizer.n_waiting,
             "source": len(self._sources.waiting),
             "capture": len(self._captures.waiting),
             "text": len(self._generations.waiting),
@@ -164,7 +184,9 @@ class Scheduler:
             log.exception("loading failed while %s", self.progress.text)
             self.progress = Progress("failed", f"{type(error).__name__}: {error}", self.progress.fraction)
             return
+        _ = loaded.max_text_characters  # takes a while once, which the event loop would be held for
         self.loaded = loaded
+        self._tokenizer.start(loaded)
         self.progress = Progress("ready", "ready", 1.0)
         self._busy_at = time.monotonic()
         while True:
@@ -311,7 +333,7 @@ class Scheduler:
                 task.pending.fail(
                     Unavailable(
                         "busy",
-                        f"There was no room for this request within {self._settings.wait_seconds:g} seconds "
+                        f"The server was too busy for this request for {self._settings.wait_seconds:g} seconds "
                         "(INFERENCE_WAIT_SECONDS); try again later.",
                         10,
                     )

@@ -25,7 +25,7 @@ class SourceLoader:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._requested: OrderedDict[str, float] = OrderedDict()
-        """Since when, by id."""
+        """Start of the wait for each requested source (time.monotonic), by id."""
         self._loading: str | None = None
         self._loaded: deque[tuple[CacheEntry, Source | Exception]] = deque()
         self._check: tuple[CacheEntry, Source, Generator[None, None, None]] | None = None

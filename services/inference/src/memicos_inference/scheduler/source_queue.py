@@ -94,6 +94,8 @@ class SourceQueue:
         finish: Callable[[Any], None],
         result: Any,
     ) -> None:
+        if pending.cancelled:
+            return
         try:
             call = pending.context.run(steps.send, result)
         except StopIteration as end:

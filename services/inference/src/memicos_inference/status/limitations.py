@@ -73,14 +73,14 @@ def _attribution_limitations(loaded: LoadedModel) -> _LimitationGroups:
     if not infos:
         return
     if not attention:
-        why = "only a source at attention heads (attn.hook_z) is written from other positions; there is none"
+        why = "attribution needs a source that reads attention heads (attn.hook_z); there is none"
         yield WITH_ATTRIBUTION, "give dfa_values, dfa_max_value and dfa_target_index: they are null", why
     elif not attribution_hooks(loaded.model, attention[0]):
         why = "this model forms no attention pattern that can be read"
         yield WITH_ATTRIBUTION, "give dfa_values, dfa_max_value and dfa_target_index: they are null", why
     elif len(attention) < len(infos):
         names = _first_names([source.id for source in attention])
-        why = f"only sources at attention heads are written from other positions: {names}"
+        why = f"only sources that read attention heads have attribution: {names}"
         yield WITH_ATTRIBUTION, "give dfa_values, dfa_max_value and dfa_target_index for every source", why
 
 
@@ -89,13 +89,13 @@ def _bos_limitations(loaded: LoadedModel) -> _LimitationGroups:
         why = "the tokenizer has none"
         yield ("/v1/tokenize", "/v1/activation/raw"), "prepend BOS", why
         if any(source.recipe.prepend_bos for source in loaded.source_cache.infos()):
-            why += ", though sources were trained with one where there is one"
+            why += ", although sources were trained with BOS"
         yield (STEER, *ON_SOURCES), "prepend BOS", why
 
 
 def _chat_limitations(loaded: LoadedModel) -> _LimitationGroups:
     if not loaded.model.has_chat_template:
-        yield (TEMPLATE, CHAT), "write a chat in the model's own way: it is ChatML", "the model has no chat template"
+        yield (TEMPLATE, CHAT), "use the model's own chat format: it is ChatML", "the model has no chat template"
         yield (TEMPLATE,), "take chat_template_kwargs", "ChatML has no variables"
         yield ON_PROMPTS, "take messages", "the model has no chat template"
     if not loaded.model.tokenizer.is_fast:
@@ -103,7 +103,7 @@ def _chat_limitations(loaded: LoadedModel) -> _LimitationGroups:
 
 
 def _steering_limitations() -> _LimitationGroups:
-    yield (CHAT,), "take is_assistant_axis", "there are no directions of that kind for any model here"
+    yield (CHAT,), "take is_assistant_axis", "this server has no assistant-axis directions"
     why = "the direction of a feature is its source's decoder row; vectors take any other"
     yield (STEER, CHAT), "take steering_vector in a feature", why
 
@@ -112,7 +112,7 @@ def _admin_limitations(loaded: LoadedModel) -> _LimitationGroups:
     if loaded.settings.secret is None:
         yield (ADMIN,), "add or remove sources", "no secret is set (INFERENCE_SECRET)"
     elif not loaded.settings.sae_roots:
-        why = "nothing is allowed to be added from there (INFERENCE_SAE_ROOTS)"
+        why = "no folder or repository is allowed (INFERENCE_SAE_ROOTS)"
         yield (ADMIN,), "add sources from folders or the hub", why
 
 

@@ -39,6 +39,12 @@ class Selftest(ApiModel):
     allowed: bool = Field(description="Whether endpoints respond in spite of failed checks (setting ALLOW_UNVERIFIED).")
     seconds: float = Field(description="Duration of the checks at the start, in seconds.")
     checks: list[SelftestCheck] = Field(description="Checks so far: of the model, and of sources that were used.")
+    unverified_beyond: int | None = Field(
+        None,
+        description="Tokens of the longest text whose values are verified: beyond it a part of the model (a sliding "
+        "window, for example) computes differently, and no check of that length has passed. null: no text that the "
+        "server accepts is longer than what is verified, or the model is loading.",
+    )
 
 
 class HealthResponse(ApiModel):
@@ -98,6 +104,11 @@ class Limits(ApiModel):
     """Limits of a request, from the server's settings and the model. A request beyond them is refused."""
 
     token_limit: int = Field(description="Tokens per prompt, a prepended BOS included.")
+    max_text_characters: int | None = Field(
+        None,
+        description="Characters per prompt: more are refused before they are tokenised, as they exceed `token_limit` "
+        "tokens of the longest token's length; null: an earlier version, which tokenises texts of any length.",
+    )
     context: int = Field(description="Tokens of prompt and completion together.")
     max_completion_tokens: int = Field(description="Generated tokens per type in a steering request.")
     max_prompts: int = Field(description="Prompts per request.")

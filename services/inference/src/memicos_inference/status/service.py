@@ -68,6 +68,7 @@ def selftest(verification: Verification) -> Selftest:
             )
             for check in verification.checks
         ],
+        unverified_beyond=verification.unverified_beyond,
     )
 
 
@@ -99,6 +100,7 @@ def describe(loaded: LoadedModel, verification: Verification) -> CapabilitiesRes
     ]
     limits = Limits(
         token_limit=loaded.max_prompt_tokens,
+        max_text_characters=loaded.max_text_characters,
         context=model.max_context,
         max_completion_tokens=settings.max_completion_tokens,
         max_prompts=settings.max_prompts,

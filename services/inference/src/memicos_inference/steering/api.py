@@ -1,6 +1,5 @@
 """Routes for steered generation. With `stream` in the request they respond with server-sent events."""
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -8,7 +7,6 @@ from memicos_service.openapi_events import MESSAGE, events_response
 
 from memicos_inference.http.errors import ErrorBody
 from memicos_inference.http.responses import generation_response
-from memicos_inference.scheduler.jobs import GenerationJob
 from memicos_inference.steering import service
 from memicos_inference.steering.schemas import (
     DELTA,
@@ -44,7 +42,7 @@ async def steer_completion(body: CompletionRequest, request: Request) -> Respons
     more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values beyond the
     setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the last one.
     """
-    return await generation_response(request, GenerationJob(partial(service.completion, body=body)), body.stream)
+    return await generation_response(request, service.completion_job(body), body.stream)
 
 
 @router.post(
@@ -64,4 +62,4 @@ async def steer_completion_chat(body: ChatRequest, request: Request) -> Response
     more than `token_limit` tokens, prompt and completion together beyond `context`, or keys and values beyond the
     setting INFERENCE_KV_BYTES. An error after a stream has begun is sent as an event named `error`, the last one.
     """
-    return await generation_response(request, GenerationJob(partial(service.chat, body=body)), body.stream)
+    return await generation_response(request, service.chat_job(body), body.stream)

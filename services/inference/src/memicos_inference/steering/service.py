@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from memicos_inference.http.errors import BadInput
 from memicos_inference.http.sse import Events, event
 from memicos_inference.loaded_model import LoadedModel
-from memicos_inference.scheduler.jobs import GenerationOutput, SourceCall, SourceSteps
+from memicos_inference.scheduler.jobs import GenerationJob, GenerationOutput, SourceCall, SourceSteps, TextJob
 from memicos_inference.steering.output_stream import OutputStream
 from memicos_inference.steering.schemas import (
     DELTA,
@@ -33,12 +34,39 @@ if TYPE_CHECKING:
 SteerResponse = CompletionResponse | ChatResponse
 
 
-def completion(loaded: LoadedModel, body: CompletionRequest) -> SourceSteps[GenerationOutput]:
+def completion_job(body: CompletionRequest) -> TextJob[list[int]]:
+    def check(loaded: LoadedModel) -> None:
+        loaded.check_text(body.prompt)
+
+    def tokenize(loaded: LoadedModel) -> Generator[None, None, list[int]]:
+        yield from ()
+        return loaded.model.text_ids(body.prompt)
+
+    return TextJob(check, tokenize, lambda ids: GenerationJob(partial(_completion, body=body, text_ids=ids)))
+
+
+def chat_job(body: ChatRequest) -> TextJob[list[int]]:
+    messages = [{"role": message.role, "content": message.content} for message in body.prompt]
+
+    def check(loaded: LoadedModel) -> None:
+        loaded.check_message_count(len(body.prompt))
+        loaded.check_characters([sum(len(message.role) + len(message.content) for message in body.prompt)])
+
+    def tokenize(loaded: LoadedModel) -> Generator[None, None, list[int]]:
+        from memicos_engine.model.chat_template import chat_token_ids
+
+        yield from ()
+        return chat_token_ids(loaded.model, messages, body.continue_final_message, loaded.check_text)
+
+    return TextJob(check, tokenize, lambda ids: GenerationJob(partial(_chat, body=body, ids=ids)))
+
+
+def _completion(loaded: LoadedModel, body: CompletionRequest, text_ids: list[int]) -> SourceSteps[GenerationOutput]:
     from memicos_engine.generation.generation import Row
 
     vectors = yield from _steering_vectors(loaded, body)
-    ids = loaded.ids(body.prompt, loaded.prepend_bos)
-    bos = int(loaded.model.prepends_bos(body.prompt, loaded.prepend_bos))
+    ids = loaded.prompt(text_ids, loaded.prepend_bos)
+    bos = int(loaded.model.lacks_bos(text_ids, loaded.prepend_bos))
     rows = [Row(ids, vectors if kind == "STEERED" else ()) for kind in body.types]
     generation = _generation(loaded, body, rows)
     prompt = loaded.model.decode(ids[bos:])
@@ -63,15 +91,12 @@ def completion(loaded: LoadedModel, body: CompletionRequest) -> SourceSteps[Gene
     return GenerationOutput(generation, _renderer(body, generation, streams, make_response))
 
 
-def chat(loaded: LoadedModel, body: ChatRequest) -> SourceSteps[GenerationOutput]:
+def _chat(loaded: LoadedModel, body: ChatRequest, ids: list[int]) -> SourceSteps[GenerationOutput]:
     from memicos_engine.generation.generation import Row
-    from memicos_engine.model import chat_template
 
     if body.is_assistant_axis:
         raise BadInput("is_assistant_axis is not supported by this server.")
     vectors = yield from _steering_vectors(loaded, body)
-    messages = [{"role": message.role, "content": message.content} for message in body.prompt]
-    ids = chat_template.chat_token_ids(loaded.model, messages, body.continue_final_message)
     loaded.check_length(ids)
     mask = None if body.steer_special_tokens else [not special for special in loaded.model.special_mask(ids)]
     rows = [Row(ids, vectors if kind == "STEERED" else (), mask) for kind in body.types]

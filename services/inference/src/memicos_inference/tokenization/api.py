@@ -1,11 +1,8 @@
 """Route for tokenisation."""
 
-from functools import partial
-
 from fastapi import APIRouter, Request, Response
 
 from memicos_inference.http.responses import json_response
-from memicos_inference.scheduler.jobs import DirectJob
 from memicos_inference.tokenization import service
 from memicos_inference.tokenization.schemas import TokenizeRequest, TokenizeResponse
 
@@ -18,4 +15,4 @@ async def tokenize(body: TokenizeRequest, request: Request) -> Response:
 
     Errors: 400 for an unknown model, or a text of more than `token_limit` tokens.
     """
-    return await json_response(request, DirectJob(partial(service.tokenize, body=body)))
+    return await json_response(request, service.tokenize_job(body))

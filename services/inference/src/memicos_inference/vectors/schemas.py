@@ -59,7 +59,7 @@ class CossimRequest(ApiModel):
     )
 
 
-class FoundFeature(ApiModel):
+class FeatureReference(ApiModel):
     """Identifies a feature in a response."""
 
     model: str = Field(description="Id of the model, as in the request.")
@@ -70,7 +70,7 @@ class FoundFeature(ApiModel):
 class SimilarFeature(ApiModel):
     """A feature and its similarity to the requested direction."""
 
-    feature: FoundFeature = Field(description="The similar feature.")
+    feature: FeatureReference = Field(description="The similar feature.")
     cosine_similarity: float = Field(
         description="Cosine between its decoder row and the requested direction, from -1 to 1."
     )
@@ -79,7 +79,7 @@ class SimilarFeature(ApiModel):
 class CossimResponse(ApiModel):
     """The features most similar to the requested direction."""
 
-    feature: FoundFeature | None = Field(None, description="The feature of the request; null if it had a vector.")
+    feature: FeatureReference | None = Field(None, description="The feature of the request; null if it had a vector.")
     topk_decoder_cossim_features: list[SimilarFeature] = Field(
         description="Features by descending cosine, ties by index. The requested feature is among them "
         "if it belongs to `source`; decoder rows of norm 0 are left out."

@@ -11,7 +11,7 @@ from memicos_inference.scheduler.jobs import SourceCall, SourceSteps
 from memicos_inference.vectors.schemas import (
     CossimRequest,
     CossimResponse,
-    FoundFeature,
+    FeatureReference,
     SimilarFeature,
     VectorRequest,
     VectorResponse,
@@ -48,10 +48,10 @@ def similar_features(loaded: LoadedModel, body: CossimRequest) -> SourceSteps[by
     similar = yield SourceCall(body.source, partial(most_similar, direction=direction, limit=body.num_results))
     feature = body.feature
     response = CossimResponse(
-        feature=feature and FoundFeature(model=feature.model, source=feature.source, index=feature.index),
+        feature=feature and FeatureReference(model=feature.model, source=feature.source, index=feature.index),
         topk_decoder_cossim_features=[
             SimilarFeature(
-                feature=FoundFeature(model=body.model, source=body.source, index=index), cosine_similarity=cosine
+                feature=FeatureReference(model=body.model, source=body.source, index=index), cosine_similarity=cosine
             )
             for index, cosine in similar
         ],

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +48,8 @@ class Verification:
         self.seconds = 0.0
         self.checks: tuple[CheckResult, ...] = ()
         """In the order in which they were done. Replaced as a whole, so that readers need no lock."""
+        self.unverified_beyond: int | None = None
+        """Tokens of the longest text whose values are verified; None: all that are served, or the model is loading."""
         self._settings = settings
         self.storing: threading.Thread | None = None
         """Stores the results for the next start."""
@@ -61,9 +64,10 @@ class Verification:
 
         if self.state == "off":
             log.warning("no self-test is run: INFERENCE_SELFTEST_SECONDS is 0")
+            self._find_unverified_lengths(loaded)
             return
-        report("checking the numbers", PROGRESS_FRACTION)
-        limits = self._short_limits()
+        report("running the self-test", PROGRESS_FRACTION)
+        limits = self._short_limits(loaded)
         results = self._results = ResultCache(
             self._settings.selftest_results,
             loaded.model,
@@ -91,7 +95,7 @@ class Verification:
 
         if self._left_out:
             name = self._left_out.pop(0)
-            check = runner.check_again(loaded.model, _hook_names(loaded), self._short_limits(), name)
+            check = runner.check_again(loaded.model, _hook_names(loaded), self._short_limits(loaded), name)
             self.checks = tuple(
                 check if (old.name, old.source) == (name, None) else old  # keeps the order of the checks
                 for old in self.checks
@@ -102,16 +106,25 @@ class Verification:
                 log.info("self-test %s, with the checks that its time limit had left out", self.state)
         return bool(self._left_out)
 
-    def _short_limits(self) -> CheckLimits:
+    def _short_limits(self, loaded: LoadedModel) -> CheckLimits:
         from memicos_engine.selftest import runner
 
-        return runner.short_limits(self._settings.selftest_seconds, self._settings.selftest_bytes)
+        settings = self._settings
+        return runner.short_limits(settings.selftest_seconds, settings.selftest_bytes, loaded.longest_text)
+
+    def _find_unverified_lengths(self, loaded: LoadedModel) -> None:
+        """Set `unverified_beyond` from the checks so far."""
+        from memicos_engine.selftest import runner
+
+        self.unverified_beyond = runner.unverified_beyond(loaded.model, loaded.longest_text, self.checks)
+        if self.unverified_beyond is not None:
+            log.warning("values of texts of more than %d tokens are not verified", self.unverified_beyond)
 
     def run_full(self, loaded: LoadedModel, show: Callable[[CheckResult], None]) -> None:
         """Run every check of the model and of all sources; `show` is called with each result."""
         from memicos_engine.selftest import runner
 
-        self._run(loaded, runner.FULL_LIMITS, show)
+        self._run(loaded, replace(runner.FULL_LIMITS, longest_text=loaded.longest_text), show)
         for source_id in loaded.source_cache.ids:
             load, recorded = partial(loaded.source_cache.get, source_id), partial(self._recorded, loaded, source_id)
             check = runner.check_source(loaded.model, source_id, load, recorded)
@@ -150,8 +163,8 @@ class Verification:
         if failed:
             raise Unavailable(
                 "unverified",
-                f"The self-test found wrong numbers, so this is not answered: {'; '.join(map(describe_check, failed))}."
-                " Set ALLOW_UNVERIFIED=1 to answer all the same.",
+                f"A self-test check failed, so this request is refused: {'; '.join(map(describe_check, failed))}."
+                " Set ALLOW_UNVERIFIED=1 to answer it anyway.",
                 60,
             )
 
@@ -164,7 +177,7 @@ class Verification:
             return {}
         doubtful = [check for check in runner.check_model_quickly(loaded.model, limits) if check.passed is False]
         if doubtful:
-            log.warning("the remembered self-test is not used: %s", "; ".join(map(describe_check, doubtful)))
+            log.warning("the stored self-test results are not used: %s", "; ".join(map(describe_check, doubtful)))
             self._forget(results)
             return {}
         return remembered
@@ -189,7 +202,7 @@ class Verification:
             try:
                 results.store(checks)
             except OSError as error:
-                log.warning("the self-test is not remembered: %s", error)
+                log.warning("the self-test results cannot be stored: %s", error)
 
         self.storing = threading.Thread(target=store, name="selftest results", daemon=True)
         self.storing.start()
@@ -210,6 +223,7 @@ class Verification:
                 show(check)
         self.seconds = time.monotonic() - began
         self.state = "failed" if self.failed else "passed"
+        self._find_unverified_lengths(loaded)
 
     def _add(self, check: CheckResult) -> None:
         self.checks = (*self.checks, check)

@@ -25,7 +25,7 @@ SIGN_IN = (
     f"open the link that it prints, or send a key of `memicos api-key create NAME --scope write` as {KEY_HEADER}."
 )
 OWNER_ONLY = (
-    "This is for the owner of the server. Run `memicos owner-link` where the server runs and open the link that it "
+    "Only the owner may do this. Run `memicos owner-link` where the server runs and open the link that it "
     f"prints, or send a key of `memicos api-key create NAME --scope admin` as {KEY_HEADER}."
 )
 READ_SCOPE_ONLY = "This API key may only read. Make one that may write: `memicos api-key create NAME --scope write`."

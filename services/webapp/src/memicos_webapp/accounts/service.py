@@ -145,4 +145,4 @@ async def revoke_api_key(database: Database, account_id: int, key_id: int) -> No
     """
     async with database.transaction() as session:
         if not await repository.revoke(session, ApiKey, account_id, key_id):
-            raise NotFound(f"There is no API key {key_id} here that could be revoked.")
+            raise NotFound(f"The API key {key_id} does not exist or is already revoked.")

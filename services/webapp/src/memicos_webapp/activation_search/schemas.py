@@ -16,7 +16,7 @@ from memicos_webapp.settings import at_most
 from memicos_webapp.validation import OptionalTexts
 
 TEXTS = f"one text, or a list, {at_most('texts_at_once')}; exactly one of text and messages"
-PREPENDED_BOS = "BOS was put before the prompt: not if it begins with BOS by itself"
+PREPENDED_BOS = "whether BOS was prepended; false where the prompt itself begins with BOS"
 Contexts = dict[int, dict[int, ContextRow]]
 """Contexts of examples, by corpus id and number."""
 
@@ -62,7 +62,7 @@ def _neuron(feature: FeatureResult | TokenFeature, contexts: Contexts) -> Neuron
     return NeuronBody.from_card(card, contexts[card.source.corpus_id]) if card else None
 
 
-class FoundFeature(Camel):
+class RankedFeatureBody(Camel):
     """A feature that is active on the text."""
 
     model_id: str = Field(description="id of the model")
@@ -75,7 +75,7 @@ class FoundFeature(Camel):
         description="token position of maxValue; 0 is the first token, a prepended BOS included"
     )
     sum_values: float | None = Field(
-        default=None, description="sum of values at the positions of sortIndexes; null: none given"
+        default=None, description="sum of values at the positions of sortIndexes; null: sortIndexes is empty"
     )
     share: float | None = Field(
         default=None,
@@ -94,7 +94,7 @@ class FoundFeature(Camel):
     )
 
     @classmethod
-    def from_result(cls, model_id: str, result: FeatureResult, contexts: Contexts) -> "FoundFeature":
+    def from_result(cls, model_id: str, result: FeatureResult, contexts: Contexts) -> "RankedFeatureBody":
         activation = result.activation
         return cls(
             model_id=model_id,
@@ -114,7 +114,7 @@ class SearchAllResult(Camel):
     """Features that are active on a text, best first."""
 
     tokens: list[str] = Field(description="the prompt's tokens, a prepended BOS first")
-    result: list[FoundFeature] = Field(description="features, in the order of `rank`")
+    result: list[RankedFeatureBody] = Field(description="features, in the order of `rank`")
     prepended_bos: bool = Field(description=PREPENDED_BOS)
     sort_indexes: list[int] = Field(description="token positions that the request ranked by")
     rank: Rank = Field(description="raw or share, as in the request")
@@ -127,7 +127,7 @@ class SearchAllResult(Camel):
     def from_results(cls, query: TextSearchQuery, results: TextSearchResults) -> "SearchAllResult":
         return cls(
             tokens=results.tokens,
-            result=[FoundFeature.from_result(query.model, result, results.contexts) for result in results.results],
+            result=[RankedFeatureBody.from_result(query.model, result, results.contexts) for result in results.results],
             prepended_bos=results.prepended_bos,
             sort_indexes=query.positions,
             rank=query.rank,

@@ -42,7 +42,7 @@ async def jump_page(
     limit = JUMP_FACTOR * request.app.state.settings.words_characters
     text = to.strip()
     if len(text) > limit:
-        raise BadInput(f"The text in the jump box has {len(text)} characters; at most {limit} are read.")
+        raise BadInput(f"The text in the jump box has {len(text)} characters; at most {limit} are allowed.")
     if not text:
         return RedirectResponse("/", status_code=303)
     targets = await find_targets(session, viewer, text, request.headers.get("referer", ""))
@@ -64,7 +64,7 @@ async def model_or_release_page(request: Request, session: Snapshot, viewer: Vie
         names += [release.id for release in await repository.releases(session, viewer)]
         if not names:
             raise await service.unknown_model(session, viewer, name)
-        raise NotFound(f"There is no model or release {name!r} here; there is {service.join_names(names)}.")
+        raise NotFound(f"There is no model or release {name!r}; available: {service.join_names(names)}.")
     sets = await repository.sets(session, viewer, release_id=release.id)
     return render(request, "catalog/release.html", release=release, sets=sets)
 
@@ -94,7 +94,7 @@ async def source_or_set_page(
     settings = request.app.state.settings
     if len(filters.words) > settings.words_characters:
         limit = settings.words_characters
-        raise BadInput(f"“Explanation” has {len(filters.words)} characters; at most {limit} are read.")
+        raise BadInput(f"“Explanation” has {len(filters.words)} characters; at most {limit} are allowed.")
     page = await table(session, source, filters, settings.features_per_page)
     fragment = request.headers.get("hx-request") == "true" and request.headers.get("hx-target") == "features"
     template = "catalog/features_table.html" if fragment else "catalog/source.html"

@@ -21,7 +21,7 @@ async def unknown_model(session: AsyncSession, viewer: Viewer, model_id: str) ->
     names = [model.id for model in await repository.models(session, viewer)]
     if not names:
         return NotFound(f"There is no model {model_id!r}: nothing has been imported yet. `make demo` imports the demo.")
-    return NotFound(f"There is no model {model_id!r} here; there is {join_names(names)}.")
+    return NotFound(f"There is no model {model_id!r}; available: {join_names(names)}.")
 
 
 async def get_model(session: AsyncSession, viewer: Viewer, model_id: str) -> ModelInfo:

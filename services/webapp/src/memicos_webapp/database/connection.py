@@ -58,7 +58,7 @@ def parse_url(url: str) -> URL:
     known = PARAMETERS | WITHOUT_EFFECT | {"channel_binding", "connect_timeout"}
     if unknown := sorted(query.keys() - known):
         raise DatabaseError(
-            f"DATABASE_URL has a parameter {unknown[0]!r}, which is none of libpq's. Known are: "
+            f"DATABASE_URL has a parameter {unknown[0]!r}, which libpq does not have. Valid ones: "
             f"{', '.join(sorted(known))}"
         )
     return parsed.set(drivername="postgresql")

@@ -42,7 +42,7 @@ def _advice(cause: BaseException | None, server: str, user: str, database: str) 
     if isinstance(cause, asyncpg.CannotConnectNowError):
         return f"{server} is starting or stopping: try again"
     if isinstance(cause, socket.gaierror):
-        return f"No machine is known by the name in DATABASE_URL ({server})"
+        return f"The host name in DATABASE_URL cannot be resolved ({server})"
     if isinstance(cause, OSError):
         return f"Nothing accepts connections at {server}: start PostgreSQL there, or change DATABASE_URL"
     return None

@@ -64,8 +64,8 @@ def plan_import(
     if other_sets and state.model_shape not in (None, shape):
         raise DatasetError(
             path,
-            f"model {model.id!r} has layers, width and vocabulary size {shape}, and {state.model_shape} in the "
-            f"database, where the sets {', '.join(other_sets)} belong to it; give another model another id",
+            f"model {model.id!r} has layers, width and vocabulary size {shape}; the database has "
+            f"{state.model_shape} for this id, with the sets {', '.join(other_sets)}; give another model its own id",
         )
     moved = [source for source in state.sources if source.name in names and source.set_name != set_id]
     for source in moved:

@@ -40,14 +40,14 @@ class QueryCostLimiter:
         visitor = _visitor_network(address)
         if not self._counts.test(self._per_visitor, visitor):
             raise self._refusal(
-                f"You have used the {self._per_visitor.amount} searches by meaning that one visitor may make in an "
+                f"You have reached the limit of {self._per_visitor.amount} searches by meaning per visitor and "
                 "hour (setting MEMICOS_PAID_QUERIES_PER_VISITOR_HOUR).",
                 self._per_visitor,
                 visitor,
             )
         if not self._counts.test(self._total):
             raise self._refusal(
-                f"This server has used the {self._total.amount} searches by meaning that it pays for in a day "
+                f"This server has reached its limit of {self._total.amount} paid searches by meaning per day "
                 "(setting MEMICOS_PAID_QUERIES_PER_DAY).",
                 self._total,
             )

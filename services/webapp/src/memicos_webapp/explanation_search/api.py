@@ -10,7 +10,7 @@ from memicos_webapp.explanation_search.schemas import (
     ExplanationSearchResult,
     SearchAllBody,
     SearchBody,
-    SearchedFor,
+    SearchCriteria,
     SearchModelBody,
     SearchReleaseBody,
     SearchSourcesBody,
@@ -28,8 +28,8 @@ router = APIRouter(
         413: {"model": ErrorBody, "description": "The body is too large"},
         429: {
             "model": ErrorBody,
-            "description": "The paid searches by meaning of this visitor, or of all, are used up; Retry-After says "
-            "until when. byMeaning false still works",
+            "description": "The limit of paid searches by meaning, per visitor or in all, is reached; Retry-After says "
+            "when to repeat. byMeaning false still works",
         },
         502: {"model": ErrorBody, "description": "The embedder failed"},
     },
@@ -41,7 +41,7 @@ async def _search(
 ) -> ExplanationSearchResult:
     query = SearchQuery(body.query, scope, body.offset, body.minDensity, body.maxDensity, body.byMeaning)
     results = await service.search(search, viewer, query)
-    return ExplanationSearchResult.from_results(SearchedFor.model_validate(body.model_dump()), results)
+    return ExplanationSearchResult.from_results(SearchCriteria.model_validate(body.model_dump()), results)
 
 
 @router.post(

@@ -64,7 +64,7 @@ class SearchSourcesBody(SearchBody):
     layers: list[str] = Field(max_length=1000, description="ids of sources; empty: every source of the model")
 
 
-class SearchedFor(SearchBody):
+class SearchCriteria(SearchBody):
     """The request; fields that it does not have are null."""
 
     modelId: str | None = Field(default=None, description="id of the model")
@@ -105,7 +105,7 @@ class ExplanationHit(BaseModel):
         )
 
 
-class Skipped(BaseModel):
+class SkippedSources(BaseModel):
     """Sources of which some or all explanations were searched by words only."""
 
     modelId: str = Field(description="id of the model")
@@ -113,25 +113,25 @@ class Skipped(BaseModel):
     reason: str = Field(description="why they were not searched by meaning")
 
     @classmethod
-    def from_sources(cls, skipped: SkippedSources) -> "Skipped":
+    def from_sources(cls, skipped: SkippedSources) -> "SkippedSources":
         return cls(modelId=skipped.model, sources=skipped.sources, reason=skipped.reason)
 
 
 class ExplanationSearchResult(BaseModel):
     """Features, best first: their ranks by meaning and by words are fused."""
 
-    request: SearchedFor = Field(description="the request")
+    request: SearchCriteria = Field(description="the request")
     results: list[ExplanationHit] = Field(description="features, best first")
     resultsCount: int = Field(description="number of results in this response")
     hasMore: bool = Field(description="whether there is a next page")
     nextOffset: int | None = Field(default=None, description="offset of the next page; null at the end")
-    skipped: list[Skipped] = Field(description="sources that were not, or not completely, searched by meaning")
+    skipped: list[SkippedSources] = Field(description="sources that were not, or not completely, searched by meaning")
     exampleRecipes: dict[str, Recipe] = Field(
         description="by `<model>/<source>`, how the values of examples were computed"
     )
 
     @classmethod
-    def from_results(cls, request: SearchedFor, results: SearchResults) -> "ExplanationSearchResult":
+    def from_results(cls, request: SearchCriteria, results: SearchResults) -> "ExplanationSearchResult":
         sources = {f"{hit.source.model_id}/{hit.source.name}": hit.source for hit in results.hits}
         return cls(
             request=request,
@@ -139,7 +139,7 @@ class ExplanationSearchResult(BaseModel):
             resultsCount=len(results.hits),
             hasMore=results.next_offset is not None,
             nextOffset=results.next_offset,
-            skipped=[Skipped.from_sources(skipped) for skipped in results.skipped],
+            skipped=[SkippedSources.from_sources(skipped) for skipped in results.skipped],
             exampleRecipes={name: recipes.dataset_recipe(source) for name, source in sources.items()},
         )
 

@@ -170,8 +170,8 @@ async def resolve(session: AsyncSession, viewer: Viewer, scope: SearchScope) -> 
         raise await unknown_model(session, viewer, scope.model)
     if scope.release is not None and not sources:
         releases = [release.id for release in await catalog.releases(session, viewer)]
-        available = f"there is {join_names(releases)}" if releases else "nothing has been imported yet"
-        raise NotFound(f"There is no release {scope.release!r} here; {available}.")
+        available = f"available: {join_names(releases)}" if releases else "nothing has been imported yet"
+        raise NotFound(f"There is no release {scope.release!r}; {available}.")
     names = {source.name for source in sources}
     for name in scope.sources:
         if name not in names and scope.model is not None:

@@ -7,11 +7,11 @@ from memicos_webapp.errors import ErrorBody
 from memicos_webapp.explanations import service
 from memicos_webapp.explanations.schemas import (
     ChooseLabelRequest,
-    Deleted,
+    DeleteResponse,
     ExplanationId,
     ExplanationList,
-    Generated,
     GenerateRequest,
+    GenerateResponse,
 )
 from memicos_webapp.explanations.service import ExplanationsDep
 from memicos_webapp.features.feature_json import explanation_body
@@ -23,7 +23,7 @@ router = APIRouter(tags=["explanation"])
 @router.post(
     "/explanation/generate",
     summary="Generate an explanation",
-    response_model=Generated,
+    response_model=GenerateResponse,
     responses={
         400: {
             "model": ErrorBody,
@@ -42,7 +42,7 @@ router = APIRouter(tags=["explanation"])
 )
 async def generate_explanation(
     _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, body: GenerateRequest
-) -> Generated:
+) -> GenerateResponse:
     """Have a language model explain a feature by its top examples. The explanation is stored and can be searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where there is no
@@ -50,13 +50,13 @@ async def generate_explanation(
     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
     """
     generated = await service.generate(resources, viewer, body)
-    return Generated(explanation=explanation_body(generated.feature.source, generated.explanation))
+    return GenerateResponse(explanation=explanation_body(generated.feature.source, generated.explanation))
 
 
 @router.post(
     "/explanation/{explanationId}/delete",
     summary="Delete an explanation",
-    response_model=Deleted,
+    response_model=DeleteResponse,
     responses={
         403: {"model": ErrorBody, "description": f"It is not your own. {WRITE_REFUSED}"},
         404: {"model": ErrorBody, "description": "Unknown explanation"},
@@ -64,13 +64,13 @@ async def generate_explanation(
 )
 async def delete_explanation(
     _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, explanation_id: ExplanationId
-) -> Deleted:
+) -> DeleteResponse:
     """Delete an explanation of your own. Explanations of datasets, or by another account, cannot be deleted (403).
 
     Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
     """
     await service.delete(resources, viewer, explanation_id)
-    return Deleted(message=f"Explanation {explanation_id} is deleted.")
+    return DeleteResponse(message=f"Explanation {explanation_id} is deleted.")
 
 
 @router.post(
@@ -80,7 +80,7 @@ async def delete_explanation(
     responses={
         400: {
             "model": ErrorBody,
-            "description": "The body is not JSON, or a text in it has a character that no text can have",
+            "description": "The body is not JSON, or a text in it has a character that cannot be stored",
         },
         403: {"model": ErrorBody, "description": WRITE_REFUSED},
         404: {"model": ErrorBody, "description": "Unknown explanation"},
@@ -96,7 +96,7 @@ async def choose_explanation_as_label(
 ) -> ExplanationList:
     """Choose an explanation as its feature's label: the heading of its page, and its name in lists and results.
 
-    With `chosen` false the choice is taken back, and the default rule chooses the label. The response has all
+    With `chosen` false the choice is undone, and the default rule chooses the label. The response has all
     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
     scope `write` in `X-Api-Key` (403 otherwise).
     """

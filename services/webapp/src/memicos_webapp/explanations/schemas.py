@@ -24,17 +24,17 @@ class GenerateRequest(FeatureId):
     explanationModelName: str | None = Field(
         None,
         max_length=200,
-        description="the language model as its provider names it; null or empty: the autointerp server's choice",
+        description="the language model as its provider names it; null or empty: the autointerp server's default",
     )
 
 
-class Generated(BaseModel):
+class GenerateResponse(BaseModel):
     """The new explanation."""
 
     explanation: ExplanationBody = Field(description="the new explanation")
 
 
-class Deleted(BaseModel):
+class DeleteResponse(BaseModel):
     """Confirmation of a deletion."""
 
     message: str = Field(description="the result of the request")
@@ -45,10 +45,10 @@ class ChooseLabelRequest(BaseModel):
 
     model_config = ConfigDict(json_schema_extra=examples.CHOOSE_LABEL)
 
-    chosen: bool = Field(description="true: choose it; false: take the choice back, so that the default rule applies")
+    chosen: bool = Field(description="true: choose it; false: undo the choice, so that the default rule applies")
 
 
 class ExplanationList(BaseModel):
     """The explanations of a feature."""
 
-    explanations: list[ExplanationBody] = Field(description="all of the feature, its label first")
+    explanations: list[ExplanationBody] = Field(description="all explanations of the feature, its label first")

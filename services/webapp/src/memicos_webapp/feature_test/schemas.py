@@ -64,5 +64,5 @@ class Activation(Camel):
     ignored_positions: list[int] = Field(
         description="token positions where the source's activations have no meaning, such as BOS"
     )
-    prepended_bos: bool = Field(description="BOS was put before the prompt: not if it begins with BOS by itself")
+    prepended_bos: bool = Field(description="whether BOS was prepended; false where the prompt itself begins with BOS")
     recipe: Recipe = Field(description="how the values were computed: model, weights, precision, hook and SAE")

@@ -10,7 +10,7 @@ from memicos_webapp.features.schemas import (
     ExplanationBody,
     FeatureBody,
     ModelBody,
-    Named,
+    NameBody,
     SourceBody,
     SourceSetBody,
 )
@@ -70,7 +70,7 @@ def explanation_body(source: SourceInfo, row: ExplanationRow) -> ExplanationBody
         description=row.description,
         typeName=row.method,
         explanationModelName=row.model,
-        author=Named(name=row.author) if row.author else None,
+        author=NameBody(name=row.author) if row.author else None,
         createdAt=row.created_at,
         chosenAsLabel=row.chosen_as_label,
     )
@@ -83,7 +83,7 @@ def feature_body(detail: FeatureDetail) -> FeatureBody:
         layer=source.name,
         index=str(row.index),
         sourceSetName=source.set_name,
-        creator=Named(name=source.release_name),
+        creator=NameBody(name=source.release_name),
         hookName=source.recipe["hook_name"],
         maxActApprox=row.max_activation,
         frac_nonzero=row.density,

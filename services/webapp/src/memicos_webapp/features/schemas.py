@@ -73,7 +73,7 @@ class _Camel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
 
-class WordsBody(_Camel):
+class ExplanationSummary(_Camel):
     """An explanation of a feature, in short."""
 
     description: str = Field(description="text of the explanation")
@@ -109,7 +109,7 @@ class NeuronBody(BaseModel):
     pos_values: list[float] = Field(description="effect on the logit of each token of pos_str")
     neg_str: list[str] = Field(description="tokens whose logits the feature lowers most, most negative effect first")
     neg_values: list[float] = Field(description="effect on the logit of each token of neg_str")
-    explanations: list[WordsBody] = Field(description="the one that serves as label first")
+    explanations: list[ExplanationSummary] = Field(description="explanations of the feature, its label first")
     activations: list[ExampleBody] = Field(description="the strongest example")
 
     @classmethod
@@ -127,7 +127,7 @@ class NeuronBody(BaseModel):
             neg_str=[token for token, _ in card.negative],
             neg_values=[value for _, value in card.negative],
             explanations=[
-                WordsBody(
+                ExplanationSummary(
                     description=explanation.description,
                     type_name=explanation.method,
                     explanation_model_name=explanation.model,
@@ -138,7 +138,7 @@ class NeuronBody(BaseModel):
         )
 
 
-class Named(BaseModel):
+class NameBody(BaseModel):
     """An object of which only the name is known."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
@@ -209,11 +209,11 @@ class ExplanationBody(BaseModel):
     description: str = Field(description="text of the explanation")
     typeName: str = Field(description="method of the explanation")
     explanationModelName: str | None = Field(description="language model that wrote it; null where none did")
-    author: Named | None = Field(description="account that generated it; null for explanations of a dataset")
+    author: NameBody | None = Field(description="account that generated it; null for explanations of a dataset")
     createdAt: datetime = Field(description="when it was stored")
     chosenAsLabel: bool = Field(description="whether a user chose it as the feature's label")
     scores: list[dict[str, Any]] = Field(default=[], description="always empty")
-    triggeredByUser: Named | None = Field(default=None, description="always null")
+    triggeredByUser: NameBody | None = Field(default=None, description="always null")
 
 
 class ModelBody(BaseModel):
@@ -294,7 +294,7 @@ class FeatureBody(BaseModel):
     """index of the feature in its source, 0 is the first, as a string of digits"""
     sourceSetName: str
     """name of the source set"""
-    creator: Named
+    creator: NameBody
     """name of the release that published the source"""
     hookName: str
     """hook point that the source reads"""

@@ -101,6 +101,16 @@ class SecretMissing(UpstreamFault):
         super().__init__(f"The secret of the inference host {name} is not set: set {variable} of the webapp.")
 
 
+class ConnectionsInUse(Unavailable):
+    """All connections of the webapp to a host are in use, for longer than a call waits."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"All connections to inference at {url} are in use (MEMICOS_INFERENCE_CALL_CONNECTIONS, MEMICOS_STREAMS); "
+            "try again in a moment."
+        )
+
+
 class InferenceFailed(UpstreamFault):
     """The host answered that the request failed; other hosts are not tried, as they would most likely fail too."""
 
@@ -111,8 +121,8 @@ class InferenceFailed(UpstreamFault):
 class WrongSecret(UpstreamFault):
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"The inference server at {url} refuses the webapp's secret: set INFERENCE_SECRET of the webapp to what "
-            "the server has as SECRET."
+            f"The inference server at {url} refuses the webapp's secret: set INFERENCE_SECRET of the webapp to the "
+            "SECRET of that server."
         )
 
 
@@ -137,6 +147,12 @@ def call_error(url: str, error: Exception, seconds: float, *, started: bool = Fa
     if isinstance(error, UNPARSEABLE):
         return unreadable(url)
     raise error
+
+
+def check_characters(characters: int, limit: int | None) -> None:
+    """Raises BadInput for a text of more characters than an inference server takes; `limit` None: it states none."""
+    if limit is not None and characters > limit:
+        raise BadInput(f"Text too long: {characters:,} characters, max is {limit:,}. {SHORTEN}")
 
 
 _LACKS_SOURCE = ("Unknown source", "Unsupported model")
@@ -193,6 +209,8 @@ def connection_failure(url: str, error: httpx.HTTPError, seconds: float) -> Faul
     """The fault for a request without a response, or with an incomplete one."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return InferenceDown(url)
+    if isinstance(error, httpx.PoolTimeout):
+        return ConnectionsInUse(url)
     if isinstance(error, httpx.TimeoutException):
         return timeout_fault(url, seconds, "MEMICOS_INFERENCE_READ_SECONDS")
     return stream_failure(url, "", "incomplete")
@@ -210,15 +228,14 @@ def stream_failure(url: str, message: str, cause: str | None) -> Fault:
     if cause == "invalid_request":
         return BadInput(message)
     if cause in ("busy", "stopping", "out_of_memory"):
-        return Unavailable(f"Inference stopped in the middle: {message}")
+        return Unavailable(f"Inference stopped before the response was complete: {message}")
     return InferenceFailed(message)
 
 
 def unreadable(url: str) -> Fault:
     """The fault for JSON that does not follow the contract."""
     return UpstreamFault(
-        f"{url} responds, but not as an inference server of this version of memicos. Set INFERENCE_URL to "
-        "one that does."
+        f"The server at {url} is not an inference server of this memicos version. Set INFERENCE_URL to one that is."
     )
 
 

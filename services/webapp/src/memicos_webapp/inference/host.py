@@ -33,6 +33,9 @@ from memicos_webapp.inference.host_config import HostConfig
 from memicos_webapp.inference.visitors import add_headers
 from memicos_webapp.settings import Settings
 
+STATUS_CONNECTIONS = 4
+"""Connections for checks of the host's state, of which one runs at a time."""
+
 State = Literal["ready", "loading", "down", "refused"]
 
 
@@ -62,13 +65,11 @@ class Host:
         self.name = config.name
         self.url = config.url
         self.read_seconds = settings.inference_read_seconds
-        self.client = Client(
-            base_url=self.url,
-            headers=_headers(secret, settings.inference_client_key),
-            timeout=httpx.Timeout(self.read_seconds, connect=settings.inference_connect_seconds),
-            # the servers connect directly, without the proxy of the environment
-            httpx_args={"trust_env": False, "event_hooks": {"request": [add_headers]}},
-        )
+        self.client = self._client(settings, settings.inference_call_connections)
+        """For calls with one short response."""
+        # a chat with two different conversations has two streams
+        self.stream_client = self._client(settings, 2 * settings.streams)
+        self._status_client = self._client(settings, STATUS_CONNECTIONS)
         self._check_seconds = settings.inference_check_seconds
         self._wait_seconds = settings.inference_check_wait_seconds
         self._capabilities_seconds = settings.inference_capabilities_seconds
@@ -83,6 +84,22 @@ class Host:
         self._other_load = 0
         self._failed_at = float("-inf")
         self._last_call_at = 0.0
+
+    def _client(self, settings: Settings, connections: int) -> Client:
+        """A client with connections of its own, so that calls of one kind leave those of another their share."""
+        return Client(
+            base_url=self.url,
+            headers=_headers(self.secret, settings.inference_client_key),
+            timeout=httpx.Timeout(
+                self.read_seconds, connect=settings.inference_connect_seconds, pool=settings.inference_queue_seconds
+            ),
+            # the servers connect directly, without the proxy of the environment
+            httpx_args={
+                "trust_env": False,
+                "event_hooks": {"request": [add_headers]},
+                "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=20),
+            },
+        )
 
     @property
     def last_status(self) -> Status | None:
@@ -149,7 +166,8 @@ class Host:
         if self._check:
             self._check.cancel()
             await asyncio.gather(self._check, return_exceptions=True)
-        await self.client.get_async_httpx_client().aclose()
+        for client in (self.client, self.stream_client, self._status_client):
+            await client.get_async_httpx_client().aclose()
 
     def invalidate(self) -> None:
         """Check state and capabilities at the next request: a call has shown that they may have changed."""
@@ -190,7 +208,7 @@ class Host:
 
     async def _fetch_status(self) -> Status:
         async with asyncio.timeout(self._check_seconds):
-            response = await health.asyncio_detailed(client=self.client)
+            response = await health.asyncio_detailed(client=self._status_client)
         if not isinstance(response.parsed, HealthResponse):
             raise unreadable(self.url)
         if response.parsed.state == "failed":
@@ -205,7 +223,8 @@ class Host:
         # its load includes this webapp's calls, which are counted as they begin and end
         load = response.parsed.load
         self._other_load = max(0, load - self._calls) if isinstance(load, int) else 0
-        return Status("ready", status_messages.READY, None, await self._current_capabilities())
+        capabilities = await self._current_capabilities()
+        return Status("ready", status_messages.ready(capabilities), None, capabilities)
 
     async def _current_capabilities(self) -> CapabilitiesResponse:
         """The known capabilities where they are recent, or where a busy server does not answer with new ones."""
@@ -221,7 +240,7 @@ class Host:
 
     async def _fetch_capabilities(self) -> CapabilitiesResponse:
         async with asyncio.timeout(self._check_seconds):
-            response = await capabilities.asyncio_detailed(client=self.client)
+            response = await capabilities.asyncio_detailed(client=self._status_client)
         if not isinstance(response.parsed, CapabilitiesResponse):
             raise refusal(self.url, response.status_code, response.content, response.headers)
         return response.parsed

@@ -33,6 +33,11 @@ class Prompt:
     prepend_bos: bool | None = None
     add_generation_prompt: bool = True
 
+    @property
+    def characters(self) -> int:
+        """Number of characters of the text, or of all messages."""
+        return len(self.text) + sum(len(message.role) + len(message.content) for message in self.messages)
+
     def fields(self) -> dict[str, Any]:
         """Fields of a request to inference that takes one prompt."""
         if self.messages:

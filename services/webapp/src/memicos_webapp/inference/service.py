@@ -39,10 +39,12 @@ from memicos_webapp.errors import Fault
 from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.errors import (
     UNPARSEABLE,
+    ConnectionsInUse,
     HostLacksSource,
     InferenceFailed,
     NotServed,
     call_error,
+    check_characters,
     concerns_host,
     refusal,
     unreadable,
@@ -75,12 +77,12 @@ class Inference:
     async def single(self, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool) -> SingleResponse:
         """One feature's values over `prompt`."""
         body = SingleRequest(model=model, source=source, index=index, ignore_bos=ignore_bos, **prompt.fields())
-        return await self._call_while_connected(
-            model,
-            [source],
-            lambda choice: activation_single.asyncio_detailed(client=choice.host.client, body=body),
-            SingleResponse,
-        )
+
+        def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
+            _check_length(choice, prompt.characters)
+            return activation_single.asyncio_detailed(client=choice.host.client, body=body)
+
+        return await self._call_while_connected(model, [source], call, SingleResponse)
 
     async def all(
         self,
@@ -100,6 +102,7 @@ class Inference:
         limit = min(limit, *(share.capabilities.limits.max_num_results for share in shares))
 
         def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
+            _check_length(choice, prompt.characters)
             body = AllRequest(
                 model=model,
                 source_set=source_set,
@@ -125,14 +128,13 @@ class Inference:
 
         async def read(source: str) -> SourceResponse:
             body = SourceRequest(model=model, source=source, ignore_bos=False, **prompt.batch_fields())
+
+            def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
+                _check_length(choice, prompt.characters)
+                return activation_source.asyncio_detailed(client=choice.host.client, body=body)
+
             async with slots:
-                response = await self._any_host(
-                    model,
-                    [source],
-                    lambda choice: activation_source.asyncio_detailed(client=choice.host.client, body=body),
-                    SourceResponse,
-                )
-            return response
+                return await self._any_host(model, [source], call, SourceResponse)
 
         responses = await self.while_connected(_all_or_none([read(source) for source in sources]))
         check_same_tokens([response.results[0].tokens for response in responses])
@@ -144,6 +146,7 @@ class Inference:
         """The strongest features of `source` at each token of `prompt`."""
 
         def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
+            _check_length(choice, prompt.characters)
             top_k = min(limit, choice.capabilities.limits.max_top_k)
             body = TopkRequest(model=model, source=source, top_k=top_k, ignore_bos=ignore_bos, **prompt.fields())
             return activation_topk_by_token.asyncio_detailed(client=choice.host.client, body=body)
@@ -158,11 +161,12 @@ class Inference:
         Raises:
             Fault: no server can serve the request, or the stream ended without the whole response.
         """
-        return _deltas(self.hosts, steer_completion.astream_deltas, body, sources)
+        return _deltas(self.hosts, steer_completion.astream_deltas, body, sources, len(body.prompt))
 
     def chat(self, body: ChatRequest, sources: list[str]) -> AsyncGenerator[SteerDelta | ChatResponse, None]:
         """Like `complete`, for a conversation."""
-        return _deltas(self.hosts, steer_completion_chat.astream_deltas, body, sources)
+        characters = sum(len(message.role) + len(message.content) for message in body.prompt)
+        return _deltas(self.hosts, steer_completion_chat.astream_deltas, body, sources, characters)
 
     async def _call_while_connected(self, model: str, sources: list[str], call: Call, expected: type[T]) -> T:
         """`_any_host`, cancelled when the webapp's own client disconnects."""
@@ -219,6 +223,12 @@ class Inference:
             raise
 
 
+def _check_length(choice: Choice, characters: int) -> None:
+    """Raises BadInput for a prompt that the chosen host would refuse for its characters; it is not sent."""
+    limit = choice.capabilities.limits.max_text_characters
+    check_characters(characters, limit if isinstance(limit, int) else None)
+
+
 def _parsed(host: Host, response: Response[Any], expected: type[T]) -> T:
     if response.status_code != 200:
         raise refusal(host.url, response.status_code, response.content, response.headers)
@@ -244,6 +254,7 @@ async def _deltas(
     stream: Callable[..., AsyncGenerator[SteerDelta | SteerResponse, None]],
     body: CompletionRequest | ChatRequest,
     sources: list[str],
+    characters: int,
 ) -> AsyncGenerator[SteerDelta | SteerResponse, None]:
     """Events of `stream`, from the next host where one fails before its first event.
 
@@ -252,10 +263,12 @@ async def _deltas(
     failed: dict[str, Fault] = {}
     started = False
     while True:
-        host = (await hosts.pick(body.model, sources, failed)).host
+        choice = await hosts.pick(body.model, sources, failed)
+        _check_length(choice, characters)
+        host = choice.host
         try:
             with host.call():
-                async with aclosing(stream(client=host.client, body=body)) as events:
+                async with aclosing(stream(client=host.stream_client, body=body)) as events:
                     async for event in events:
                         started = True
                         yield event
@@ -287,6 +300,8 @@ async def _host_fault(host: Host, fault: Fault, model: str, sources: list[str]) 
 
 def _record_fault(host: Host, fault: Fault) -> None:
     """Have the host checked again, unless the fault concerns only the request."""
+    if isinstance(fault, ConnectionsInUse):
+        return
     if concerns_host(fault):
         host.failed()
     elif isinstance(fault, InferenceFailed):

@@ -1,11 +1,17 @@
 """Wording of the state of inference on pages: ready, loading, down, refused."""
 
-from memicos_inference_client.models import HealthResponse
+from memicos_inference_client.models import CapabilitiesResponse, HealthResponse
 
 READY = "inference ready"
 NOT_RUNNING = "inference is not running"
 WRONG_SECRET = "inference refuses the secret"
 NONE_ENABLED = "no inference server is enabled"
+
+
+def ready(capabilities: CapabilitiesResponse) -> str:
+    """READY, with the length beyond which the server's self-test has verified no values."""
+    boundary = capabilities.selftest.unverified_beyond
+    return f"{READY}; values beyond {boundary:,} tokens are not verified" if isinstance(boundary, int) else READY
 
 
 def loading(health: HealthResponse) -> str:

@@ -28,7 +28,7 @@ OWNER_ONLY: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorBody, "description": "Only the owner of the server may read and change its hosts"}
 }
 INVALID: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "A value cannot be used, or the settings decide about the host"},
+    400: {"model": ErrorBody, "description": "A value is invalid, or only the settings can change the host"},
     413: {"model": ErrorBody, "description": "The body is too large"},
 }
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "Unknown host"}}

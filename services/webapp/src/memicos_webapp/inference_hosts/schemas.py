@@ -66,7 +66,7 @@ class InferenceHostBody(BaseModel):
 class InferenceHostList(BaseModel):
     """All inference hosts."""
 
-    hosts: list[InferenceHostBody] = Field(description="those of the settings first, then in the order of adding")
+    hosts: list[InferenceHostBody] = Field(description="hosts of the settings first, then the added ones, oldest first")
 
 
 class HostRemoved(BaseModel):

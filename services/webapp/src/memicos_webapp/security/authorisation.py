@@ -12,7 +12,7 @@ from memicos_webapp.settings import Settings
 
 WRITE_REFUSED = (
     "The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; "
-    "a read-only server takes no writes"
+    "a read-only server refuses all writes"
 )
 """Description of status 403 of routes that write, in the OpenAPI document."""
 

@@ -58,9 +58,9 @@ async def check_body_text(request: Request) -> None:
         body = await request.form() if "form" in content_type else None
     for location, text in _strings(body):
         if "\0" in text:
-            raise BadInput(f"{location} has a NUL character, which no text here can have.")
+            raise BadInput(f"{location} has a NUL character, which is not allowed.")
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            problem = "half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+            problem = "an unpaired surrogate (\\ud800 to \\udfff), which is not a character"
             raise BadInput(f"{location} has {problem}.") from error

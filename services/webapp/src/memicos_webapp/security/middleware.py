@@ -119,11 +119,11 @@ class Guard:
         headers = request.headers
         host = headers.get("host", "")
         if not is_allowed(host, self.hosts):
-            return 403, f"This server does not answer to the name {host[:100]!r}; set MEMICOS_ALLOWED_HOSTS."
+            return 403, f"The host name {host[:100]!r} is not allowed; add it to MEMICOS_ALLOWED_HOSTS."
         if is_cross_site_change(request.method, headers) or is_cross_site_part(request.method, headers, embedded):
             return 403, OTHER_SITE
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
-            return 400, "The address has a NUL character, which no name or text here can have."
+            return 400, "The address has a NUL character, which is not allowed."
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal()):
             return 400, f"Content-Length is not a number: {length!r}."

@@ -80,7 +80,7 @@ export function start({ changed, showNote, method }) {
     );
     if (existing) {
       added.remove();
-      showNote(`${existing.dataset.source}/${existing.dataset.index} is already here.`);
+      showNote(`${existing.dataset.source}/${existing.dataset.index} is already in the list.`);
       return slider(existing).focus();
     }
     setMethod(method());

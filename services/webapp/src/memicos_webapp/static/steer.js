@@ -70,7 +70,7 @@ const updateUrl = () => history.replaceState(null, "", shareUrl());
 
 document.getElementById("share").addEventListener("click", async (event) => {
   updateUrl();
-  if (tooLong()) showNote("The conversation is too long for a link, which has your last message and the settings.");
+  if (tooLong()) showNote("The conversation is too long for a link: the link has only your last message and the settings.");
   const button = event.currentTarget;
   try {
     await navigator.clipboard.writeText(location.href);
@@ -174,7 +174,7 @@ function describeRun(body) {
   const label = form.elements.steer_method.querySelector(`[value="${body.steer_method}"]`).textContent;
   caption.textContent = [
     `Steered, ${label.toLowerCase()}: ${parts.join(" and ")}${additive ? " added" : ""} ${positions}.`,
-    `Default: the same ${sameConversation ? "prompt, " : ""}seed and settings without it` +
+    `Default: the same ${sameConversation ? "prompt, " : ""}seed and settings without steering` +
       (sameConversation ? ", as two rows of one batch." : ", each column with its own conversation."),
     caption.dataset.origin,
   ].join(" ");

@@ -29,6 +29,11 @@ router = APIRouter(
         },
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
         413: {"model": ErrorBody, "description": "The body is too large"},
+        429: {
+            "model": ErrorBody,
+            "description": "Too many steering requests of this visitor are in progress; Retry-After says when to "
+            "repeat",
+        },
         502: {"model": ErrorBody, "description": "The inference server failed, or its response cannot be read"},
         503: {"model": ErrorBody, "description": "Inference is down, loading or busy; Retry-After says when to repeat"},
     },

@@ -1,8 +1,9 @@
 """Responses to steering requests: JSON, or server-sent events of whole responses or of deltas."""
 
 import logging
+import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import TypeVar
 
 from fastapi import Request
@@ -14,8 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from memicos_webapp.errors import ErrorBody, Fault
 from memicos_webapp.inference.disconnect import until_disconnect
+from memicos_webapp.inference.visitors import visitor
 from memicos_webapp.steering.outputs import InferenceEvent, SteerRun
+from memicos_webapp.steering.read_ahead import read_ahead
 from memicos_webapp.steering.schemas import SteerResult, SteerSettings
+from memicos_webapp.steering.stream_slots import Slot, StreamSlots
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +29,25 @@ DELTA = "delta"
 """Name of the events that hold a `SteerDelta`."""
 
 
+SLOW_SECONDS = 0.25
+"""A reader that takes longer for an event is slow: whole responses are then left out for newer ones."""
+
+
 class EventStream(StreamingResponse):
-    """Closes its generator when the client disconnects, which ends the work at inference."""
+    """Closes its generator when the client disconnects, which ends the work at inference, and frees the slot."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[str]) -> None:
+    def __init__(self, events: AsyncGenerator[str], slot: Slot) -> None:
         super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._events = events
+        self._slot = slot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._slot.free()
             await self._events.aclose()
 
 
@@ -45,16 +55,21 @@ async def respond(request: Request, run: SteerRun[A], body: SteerSettings) -> Ev
     """The answer to `body` as JSON or as events, as `body.stream` says.
 
     Raises:
-        Fault: There is no complete answer; of a stream, there is no first event.
+        Fault: There is no complete answer; of a stream, there is no first event. Or too many are in progress.
     """
-    try:
-        if not body.stream:
-            return await until_disconnect(request, _complete(run))
-        first = await until_disconnect(request, _first(run))
-    except BaseException:
-        await run.events.aclose()
-        raise
-    return EventStream(_events(first, run, body))
+    slots: StreamSlots = request.app.state.stream_slots
+    with ExitStack() as stack:
+        slot = slots.take(visitor())
+        stack.callback(slot.free)
+        try:
+            if not body.stream:
+                return await until_disconnect(request, _complete(run))
+            first = await until_disconnect(request, _first(run))
+        except BaseException:
+            await run.events.aclose()
+            raise
+        stack.pop_all()
+    return EventStream(_events(first, run, body), slot)
 
 
 async def _complete(run: SteerRun[A]) -> A:
@@ -67,17 +82,19 @@ async def _first(run: SteerRun[A]) -> InferenceEvent:
     return await anext(run.events)
 
 
-async def _events(event: InferenceEvent | None, run: SteerRun[A], body: SteerSettings) -> AsyncGenerator[str]:
-    """Events from `event` on, which is the first of `run`. A fault becomes an event named `error`, the last one."""
-    async with aclosing(run.events):
+async def _events(first: InferenceEvent, run: SteerRun[A], body: SteerSettings) -> AsyncGenerator[str]:
+    """Events from `first` on, the first of `run`. A fault becomes an event named `error`, the last one."""
+    async with aclosing(read_ahead(first, run.events)) as batches:
         try:
-            while event is not None:
-                delta = run.add(event)
-                if delta and body.delta:
-                    yield _event(delta, DELTA)
-                elif delta:
-                    yield _event(run.frame(body.frame_logprobs))
-                event = await anext(run.events, None)
+            slow = False
+            async for batch in batches:
+                for number, event in enumerate(batch, 1):
+                    delta = run.add(event)
+                    if delta is None or (slow and not body.delta and number < len(batch)):
+                        continue
+                    started = time.monotonic()
+                    yield _event(delta, DELTA) if body.delta else _event(run.frame(body.frame_logprobs))
+                    slow = time.monotonic() - started > SLOW_SECONDS
             yield _event(run.answer())
         except Fault as fault:
             yield _error(fault.message)

@@ -106,9 +106,7 @@ async def controls(
         for feature in dict.fromkeys(linked[: settings.steer_features]):
             strength = feature.strength
             if strength is not None and abs(strength) > limit:
-                problems.append(
-                    f"A strength may go from {-limit:g} to {limit:g}: that of {feature.name} was {strength:g}."
-                )
+                problems.append(f"The strength of {feature.name} was {strength:g}; allowed is {-limit:g} to {limit:g}.")
                 strength = math.copysign(limit, strength)
             try:
                 controls.append(

@@ -102,7 +102,7 @@ def read_link(request: Request) -> PageLink:
             continue
         feature = LinkedFeature(match["source"], int(match["index"]), _number(match["strength"]))
         if match["strength"] and feature.strength is None:
-            problems.append(f"“{match['strength']}” is not a strength; {feature.name} gets its default.")
+            problems.append(f"“{match['strength']}” is not a number; the default strength of {feature.name} is used.")
         features.append(feature)
     values = {name: query[name] for name in PageSettings.model_fields if query.get(name)}
     while True:

@@ -65,12 +65,12 @@ def _check_limits(settings: Settings, body: SteerSettings, features: Sequence[St
     for feature in features:
         if feature.model_id != body.model_id:
             raise BadInput(
-                f"{feature.model_id}/{feature.source}/{feature.index} is a feature of another model than "
+                f"{feature.model_id}/{feature.source}/{feature.index} does not belong to "
                 f"{body.model_id}, the model to steer."
             )
         if abs(feature.strength) > settings.steer_strength:
             raise BadInput(
-                f"The strength of {feature.source}/{feature.index} is {feature.strength:g}; it may go from "
+                f"The strength of {feature.source}/{feature.index} is {feature.strength:g}; allowed is "
                 f"-{settings.steer_strength:g} to {settings.steer_strength:g}."
             )
         if feature.source.endswith(("-neuronpedia-resid-pre", "-neuronpedia-resid-post")):

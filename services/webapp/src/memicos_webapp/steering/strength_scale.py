@@ -112,8 +112,8 @@ def _additive(max_activation: float, norm: float | None, max_strength: float, re
         return StrengthScale("SIMPLE_ADDITIVE", default, limit, step, note, (zero,))
     clear, breaks = CLEAR_FROM * norm, BREAKS_FROM * norm
     note = (
-        f"Added to the residual stream, whose median norm here is {_rounded(norm, 3):g}: clear from about "
-        f"{_rounded(clear):g}, text breaks from about {_rounded(breaks):g}"
+        f"Added to the residual stream, whose median norm here is {_rounded(norm, 3):g}: a clear effect from about "
+        f"{_rounded(clear):g}, incoherent text from about {_rounded(breaks):g}"
     )
     edges = [("weak", 0.0, clear), ("clear", clear, breaks), ("breaks", breaks, limit)]
     zones = [Zone(_percent(low, limit), _percent(high, limit), name, name) for name, low, high in edges if high > low]

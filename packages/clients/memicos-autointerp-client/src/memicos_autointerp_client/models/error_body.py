@@ -17,7 +17,7 @@ class ErrorBody:
 
     Attributes:
         error (str): what was wrong, and what to do
-        cause (ErrorBodyCause): the same for programs
+        cause (ErrorBodyCause): error code, for programs
     """
 
     error: str

@@ -10,7 +10,7 @@ from .chat_result import ChatResult
 from .chat_settings import ChatSettings
 from .chat_settings_steer_method import ChatSettingsSteerMethod
 from .choose_label_request import ChooseLabelRequest
-from .deleted import Deleted
+from .delete_response import DeleteResponse
 from .embedder_health import EmbedderHealth
 from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
@@ -23,13 +23,13 @@ from .explanation_search_result import ExplanationSearchResult
 from .explanation_search_result_examplerecipes import (
     ExplanationSearchResultExamplerecipes,
 )
+from .explanation_summary import ExplanationSummary
 from .feature_body import FeatureBody
 from .feature_body_comments_item import FeatureBodyCommentsItem
 from .feature_body_lists_item import FeatureBodyListsItem
 from .feature_id import FeatureId
-from .found_feature import FoundFeature
 from .generate_request import GenerateRequest
-from .generated import Generated
+from .generate_response import GenerateResponse
 from .health_body import HealthBody
 from .health_body_status import HealthBodyStatus
 from .host_removed import HostRemoved
@@ -39,10 +39,11 @@ from .inference_host_health import InferenceHostHealth
 from .inference_host_health_state import InferenceHostHealthState
 from .inference_host_list import InferenceHostList
 from .model_body import ModelBody
-from .named import Named
+from .name_body import NameBody
 from .neuron_body import NeuronBody
 from .new_activation import NewActivation
 from .output_delta import OutputDelta
+from .ranked_feature_body import RankedFeatureBody
 from .recipe import Recipe
 from .sae_recipe import SaeRecipe
 from .search_all_body import SearchAllBody
@@ -53,11 +54,11 @@ from .search_all_result_examplerecipes import SearchAllResultExamplerecipes
 from .search_all_result_rank import SearchAllResultRank
 from .search_all_result_recipes import SearchAllResultRecipes
 from .search_all_results import SearchAllResults
+from .search_criteria import SearchCriteria
 from .search_model_body import SearchModelBody
 from .search_release_body import SearchReleaseBody
 from .search_sources_body import SearchSourcesBody
-from .searched_for import SearchedFor
-from .skipped import Skipped
+from .skipped_sources import SkippedSources
 from .source_body import SourceBody
 from .source_body_saelensconfig import SourceBodySaelensconfig
 from .source_set_body import SourceSetBody
@@ -78,7 +79,6 @@ from .topk_result import TopkResult
 from .topk_results import TopkResults
 from .topk_token import TopkToken
 from .turn import Turn
-from .words_body import WordsBody
 
 __all__ = (
     "Activation",
@@ -91,7 +91,7 @@ __all__ = (
     "ChatSettings",
     "ChatSettingsSteerMethod",
     "ChooseLabelRequest",
-    "Deleted",
+    "DeleteResponse",
     "EmbedderHealth",
     "EmbedderHealthState",
     "ErrorBody",
@@ -102,13 +102,13 @@ __all__ = (
     "ExplanationList",
     "ExplanationSearchResult",
     "ExplanationSearchResultExamplerecipes",
+    "ExplanationSummary",
     "FeatureBody",
     "FeatureBodyCommentsItem",
     "FeatureBodyListsItem",
     "FeatureId",
-    "FoundFeature",
-    "Generated",
     "GenerateRequest",
+    "GenerateResponse",
     "HealthBody",
     "HealthBodyStatus",
     "HostRemoved",
@@ -118,10 +118,11 @@ __all__ = (
     "InferenceHostHealthState",
     "InferenceHostList",
     "ModelBody",
-    "Named",
+    "NameBody",
     "NeuronBody",
     "NewActivation",
     "OutputDelta",
+    "RankedFeatureBody",
     "Recipe",
     "SaeRecipe",
     "SearchAllBody",
@@ -132,11 +133,11 @@ __all__ = (
     "SearchAllResultRank",
     "SearchAllResultRecipes",
     "SearchAllResults",
-    "SearchedFor",
+    "SearchCriteria",
     "SearchModelBody",
     "SearchReleaseBody",
     "SearchSourcesBody",
-    "Skipped",
+    "SkippedSources",
     "SourceBody",
     "SourceBodySaelensconfig",
     "SourceSetBody",
@@ -157,5 +158,4 @@ __all__ = (
     "TopkToken",
     "TopLogprob",
     "Turn",
-    "WordsBody",
 )

@@ -39,7 +39,7 @@ class Activation:
         created_at (datetime.datetime): when the values were computed, in UTC
         token_ids (list[int]): id of each token in the model's vocabulary; as many as tokens
         ignored_positions (list[int]): token positions where the source's activations have no meaning, such as BOS
-        prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
+        prepended_bos (bool): whether BOS was prepended; false where the prompt itself begins with BOS
         recipe (Recipe): How values of features were computed from text.
         data_index (None | Unset): always null: the text is not of the corpus
         data_source (Literal['memicos'] | Unset): always memicos: computed by this server Default: 'memicos'.

@@ -14,7 +14,7 @@ class ChooseLabelRequest:
     """Whether the explanation is to be the feature's label.
 
     Attributes:
-        chosen (bool): true: choose it; false: take the choice back, so that the default rule applies
+        chosen (bool): true: choose it; false: undo the choice, so that the default rule applies
     """
 
     chosen: bool

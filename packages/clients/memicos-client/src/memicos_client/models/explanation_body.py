@@ -11,7 +11,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.explanation_body_scores_item import ExplanationBodyScoresItem
-    from ..models.named import Named
+    from ..models.name_body import NameBody
 
 
 T = TypeVar("T", bound="ExplanationBody")
@@ -30,11 +30,11 @@ class ExplanationBody:
         description (str): text of the explanation
         type_name (str): method of the explanation
         explanation_model_name (None | str): language model that wrote it; null where none did
-        author (Named | None): account that generated it; null for explanations of a dataset
+        author (NameBody | None): account that generated it; null for explanations of a dataset
         created_at (datetime.datetime): when it was stored
         chosen_as_label (bool): whether a user chose it as the feature's label
         scores (list[ExplanationBodyScoresItem] | Unset): always empty
-        triggered_by_user (Named | None | Unset): always null
+        triggered_by_user (NameBody | None | Unset): always null
     """
 
     id: str
@@ -45,15 +45,15 @@ class ExplanationBody:
     description: str
     type_name: str
     explanation_model_name: None | str
-    author: Named | None
+    author: NameBody | None
     created_at: datetime.datetime
     chosen_as_label: bool
     scores: list[ExplanationBodyScoresItem] | Unset = UNSET
-    triggered_by_user: Named | None | Unset = UNSET
+    triggered_by_user: NameBody | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.named import Named  # noqa: PLC0415
+        from ..models.name_body import NameBody  # noqa: PLC0415
 
         id = self.id
 
@@ -73,7 +73,7 @@ class ExplanationBody:
         explanation_model_name = self.explanation_model_name
 
         author: dict[str, Any] | None
-        if isinstance(self.author, Named):
+        if isinstance(self.author, NameBody):
             author = self.author.to_dict()
         else:
             author = self.author
@@ -92,7 +92,7 @@ class ExplanationBody:
         triggered_by_user: dict[str, Any] | None | Unset
         if isinstance(self.triggered_by_user, Unset):
             triggered_by_user = UNSET
-        elif isinstance(self.triggered_by_user, Named):
+        elif isinstance(self.triggered_by_user, NameBody):
             triggered_by_user = self.triggered_by_user.to_dict()
         else:
             triggered_by_user = self.triggered_by_user
@@ -124,7 +124,7 @@ class ExplanationBody:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.explanation_body_scores_item import ExplanationBodyScoresItem  # noqa: PLC0415
-        from ..models.named import Named  # noqa: PLC0415
+        from ..models.name_body import NameBody  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -148,18 +148,18 @@ class ExplanationBody:
 
         explanation_model_name = _parse_explanation_model_name(d.pop("explanationModelName"))
 
-        def _parse_author(data: object) -> Named | None:
+        def _parse_author(data: object) -> NameBody | None:
             if data is None:
                 return data
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                author_type_0 = Named.from_dict(data)
+                author_type_0 = NameBody.from_dict(data)
 
                 return author_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(Named | None, data)
+            return cast(NameBody | None, data)
 
         author = _parse_author(d.pop("author"))
 
@@ -176,7 +176,7 @@ class ExplanationBody:
 
                 scores.append(scores_item)
 
-        def _parse_triggered_by_user(data: object) -> Named | None | Unset:
+        def _parse_triggered_by_user(data: object) -> NameBody | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -184,12 +184,12 @@ class ExplanationBody:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                triggered_by_user_type_0 = Named.from_dict(data)
+                triggered_by_user_type_0 = NameBody.from_dict(data)
 
                 return triggered_by_user_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(Named | None | Unset, data)
+            return cast(NameBody | None | Unset, data)
 
         triggered_by_user = _parse_triggered_by_user(d.pop("triggeredByUser", UNSET))
 

@@ -18,7 +18,7 @@ class ExplanationList:
     """The explanations of a feature.
 
     Attributes:
-        explanations (list[ExplanationBody]): all of the feature, its label first
+        explanations (list[ExplanationBody]): all explanations of the feature, its label first
     """
 
     explanations: list[ExplanationBody]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..models.explanation_search_result_examplerecipes import (
         ExplanationSearchResultExamplerecipes,
     )
-    from ..models.searched_for import SearchedFor
-    from ..models.skipped import Skipped
+    from ..models.search_criteria import SearchCriteria
+    from ..models.skipped_sources import SkippedSources
 
 
 T = TypeVar("T", bound="ExplanationSearchResult")
@@ -25,21 +25,21 @@ class ExplanationSearchResult:
     """Features, best first: their ranks by meaning and by words are fused.
 
     Attributes:
-        request (SearchedFor): The request; fields that it does not have are null.
+        request (SearchCriteria): The request; fields that it does not have are null.
         results (list[ExplanationHit]): features, best first
         results_count (int): number of results in this response
         has_more (bool): whether there is a next page
-        skipped (list[Skipped]): sources that were not, or not completely, searched by meaning
+        skipped (list[SkippedSources]): sources that were not, or not completely, searched by meaning
         example_recipes (ExplanationSearchResultExamplerecipes): by `<model>/<source>`, how the values of examples were
             computed
         next_offset (int | None | Unset): offset of the next page; null at the end
     """
 
-    request: SearchedFor
+    request: SearchCriteria
     results: list[ExplanationHit]
     results_count: int
     has_more: bool
-    skipped: list[Skipped]
+    skipped: list[SkippedSources]
     example_recipes: ExplanationSearchResultExamplerecipes
     next_offset: int | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -92,11 +92,11 @@ class ExplanationSearchResult:
         from ..models.explanation_search_result_examplerecipes import (
             ExplanationSearchResultExamplerecipes,  # noqa: PLC0415
         )
-        from ..models.searched_for import SearchedFor  # noqa: PLC0415
-        from ..models.skipped import Skipped  # noqa: PLC0415
+        from ..models.search_criteria import SearchCriteria  # noqa: PLC0415
+        from ..models.skipped_sources import SkippedSources  # noqa: PLC0415
 
         d = dict(src_dict)
-        request = SearchedFor.from_dict(d.pop("request"))
+        request = SearchCriteria.from_dict(d.pop("request"))
 
         results = []
         _results = d.pop("results")
@@ -112,7 +112,7 @@ class ExplanationSearchResult:
         skipped = []
         _skipped = d.pop("skipped")
         for skipped_item_data in _skipped:
-            skipped_item = Skipped.from_dict(skipped_item_data)
+            skipped_item = SkippedSources.from_dict(skipped_item_data)
 
             skipped.append(skipped_item)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..models.feature_body_comments_item import FeatureBodyCommentsItem
     from ..models.feature_body_lists_item import FeatureBodyListsItem
     from ..models.model_body import ModelBody
-    from ..models.named import Named
+    from ..models.name_body import NameBody
     from ..models.source_body import SourceBody
     from ..models.source_set_body import SourceSetBody
 
@@ -31,7 +31,7 @@ class FeatureBody:
         layer (str): id of the source
         index (str): index of the feature in its source, 0 is the first, as a string of digits
         source_set_name (str): name of the source set
-        creator (Named): An object of which only the name is known.
+        creator (NameBody): An object of which only the name is known.
         hook_name (str): hook point that the source reads
         max_act_approx (float): largest activation of the feature in the corpus
         frac_nonzero (float): activation density: share of counted tokens on which the feature is active, 0 to 1
@@ -85,7 +85,7 @@ class FeatureBody:
     layer: str
     index: str
     source_set_name: str
-    creator: Named
+    creator: NameBody
     hook_name: str
     max_act_approx: float
     frac_nonzero: float
@@ -365,7 +365,7 @@ class FeatureBody:
         from ..models.feature_body_comments_item import FeatureBodyCommentsItem  # noqa: PLC0415
         from ..models.feature_body_lists_item import FeatureBodyListsItem  # noqa: PLC0415
         from ..models.model_body import ModelBody  # noqa: PLC0415
-        from ..models.named import Named  # noqa: PLC0415
+        from ..models.name_body import NameBody  # noqa: PLC0415
         from ..models.source_body import SourceBody  # noqa: PLC0415
         from ..models.source_set_body import SourceSetBody  # noqa: PLC0415
 
@@ -378,7 +378,7 @@ class FeatureBody:
 
         source_set_name = d.pop("sourceSetName")
 
-        creator = Named.from_dict(d.pop("creator"))
+        creator = NameBody.from_dict(d.pop("creator"))
 
         hook_name = d.pop("hookName")
 

@@ -20,7 +20,7 @@ class GenerateRequest:
         index (int | str): index of the feature in its source, 0 is the first; a number, or a string of digits
         explanation_type (str | Unset): how to explain; so far highlighted-tokens only Default: 'highlighted-tokens'.
         explanation_model_name (None | str | Unset): the language model as its provider names it; null or empty: the
-            autointerp server's choice
+            autointerp server's default
     """
 
     model_id: str

@@ -18,7 +18,7 @@ class InferenceHostList:
     """All inference hosts.
 
     Attributes:
-        hosts (list[InferenceHostBody]): those of the settings first, then in the order of adding
+        hosts (list[InferenceHostBody]): hosts of the settings first, then the added ones, oldest first
     """
 
     hosts: list[InferenceHostBody]

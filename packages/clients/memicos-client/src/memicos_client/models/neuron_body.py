@@ -8,7 +8,7 @@ from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
     from ..models.example_body import ExampleBody
-    from ..models.words_body import WordsBody
+    from ..models.explanation_summary import ExplanationSummary
 
 
 T = TypeVar("T", bound="NeuronBody")
@@ -29,7 +29,7 @@ class NeuronBody:
         pos_values (list[float]): effect on the logit of each token of pos_str
         neg_str (list[str]): tokens whose logits the feature lowers most, most negative effect first
         neg_values (list[float]): effect on the logit of each token of neg_str
-        explanations (list[WordsBody]): the one that serves as label first
+        explanations (list[ExplanationSummary]): explanations of the feature, its label first
         activations (list[ExampleBody]): the strongest example
     """
 
@@ -43,7 +43,7 @@ class NeuronBody:
     pos_values: list[float]
     neg_str: list[str]
     neg_values: list[float]
-    explanations: list[WordsBody]
+    explanations: list[ExplanationSummary]
     activations: list[ExampleBody]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -102,7 +102,7 @@ class NeuronBody:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         from ..models.example_body import ExampleBody  # noqa: PLC0415
-        from ..models.words_body import WordsBody  # noqa: PLC0415
+        from ..models.explanation_summary import ExplanationSummary  # noqa: PLC0415
 
         d = dict(src_dict)
         model_id = d.pop("modelId")
@@ -128,7 +128,7 @@ class NeuronBody:
         explanations = []
         _explanations = d.pop("explanations")
         for explanations_item_data in _explanations:
-            explanations_item = WordsBody.from_dict(explanations_item_data)
+            explanations_item = ExplanationSummary.from_dict(explanations_item_data)
 
             explanations.append(explanations_item)
 

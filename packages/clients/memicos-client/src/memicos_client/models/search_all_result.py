@@ -12,7 +12,7 @@ from ..models.search_all_result_rank import (
 )
 
 if TYPE_CHECKING:
-    from ..models.found_feature import FoundFeature
+    from ..models.ranked_feature_body import RankedFeatureBody
     from ..models.search_all_result_examplerecipes import SearchAllResultExamplerecipes
     from ..models.search_all_result_recipes import SearchAllResultRecipes
 
@@ -26,8 +26,8 @@ class SearchAllResult:
 
     Attributes:
         tokens (list[str]): the prompt's tokens, a prepended BOS first
-        result (list[FoundFeature]): features, in the order of `rank`
-        prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
+        result (list[RankedFeatureBody]): features, in the order of `rank`
+        prepended_bos (bool): whether BOS was prepended; false where the prompt itself begins with BOS
         sort_indexes (list[int]): token positions that the request ranked by
         rank (SearchAllResultRank): raw or share, as in the request
         recipes (SearchAllResultRecipes): by source, how the text's values were computed
@@ -35,7 +35,7 @@ class SearchAllResult:
     """
 
     tokens: list[str]
-    result: list[FoundFeature]
+    result: list[RankedFeatureBody]
     prepended_bos: bool
     sort_indexes: list[int]
     rank: SearchAllResultRank
@@ -79,7 +79,7 @@ class SearchAllResult:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.found_feature import FoundFeature  # noqa: PLC0415
+        from ..models.ranked_feature_body import RankedFeatureBody  # noqa: PLC0415
         from ..models.search_all_result_examplerecipes import (
             SearchAllResultExamplerecipes,  # noqa: PLC0415
         )
@@ -91,7 +91,7 @@ class SearchAllResult:
         result = []
         _result = d.pop("result")
         for result_item_data in _result:
-            result_item = FoundFeature.from_dict(result_item_data)
+            result_item = RankedFeatureBody.from_dict(result_item_data)
 
             result.append(result_item)
 

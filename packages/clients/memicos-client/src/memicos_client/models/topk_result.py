@@ -21,7 +21,7 @@ class TopkResult:
     Attributes:
         source (str): id of the source
         results (list[TopkToken]): one per token; without the ignored ones if ignoreBos is true
-        prepended_bos (bool): BOS was put before the prompt: not if it begins with BOS by itself
+        prepended_bos (bool): whether BOS was prepended; false where the prompt itself begins with BOS
         recipe (Recipe): How values of features were computed from text.
         example_recipe (Recipe): How values of features were computed from text.
     """

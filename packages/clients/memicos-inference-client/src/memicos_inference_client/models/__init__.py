@@ -31,7 +31,7 @@ from .error_body import ErrorBody
 from .error_body_cause import ErrorBodyCause
 from .feature import Feature
 from .feature_activation import FeatureActivation
-from .found_feature import FoundFeature
+from .feature_reference import FeatureReference
 from .health_response import HealthResponse
 from .health_response_state import HealthResponseState
 from .limitation import Limitation
@@ -131,7 +131,7 @@ __all__ = (
     "ErrorBodyCause",
     "Feature",
     "FeatureActivation",
-    "FoundFeature",
+    "FeatureReference",
     "HealthResponse",
     "HealthResponseState",
     "Limitation",

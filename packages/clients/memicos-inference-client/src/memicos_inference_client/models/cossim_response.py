@@ -9,7 +9,7 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
-    from ..models.found_feature import FoundFeature
+    from ..models.feature_reference import FeatureReference
     from ..models.similar_feature import SimilarFeature
 
 
@@ -23,15 +23,15 @@ class CossimResponse:
     Attributes:
         topk_decoder_cossim_features (list[SimilarFeature]): Features by descending cosine, ties by index. The requested
             feature is among them if it belongs to `source`; decoder rows of norm 0 are left out.
-        feature (FoundFeature | None | Unset): The feature of the request; null if it had a vector.
+        feature (FeatureReference | None | Unset): The feature of the request; null if it had a vector.
     """
 
     topk_decoder_cossim_features: list[SimilarFeature]
-    feature: FoundFeature | None | Unset = UNSET
+    feature: FeatureReference | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.found_feature import FoundFeature  # noqa: PLC0415
+        from ..models.feature_reference import FeatureReference  # noqa: PLC0415
 
         topk_decoder_cossim_features = []
         for topk_decoder_cossim_features_item_data in self.topk_decoder_cossim_features:
@@ -41,7 +41,7 @@ class CossimResponse:
         feature: dict[str, Any] | None | Unset
         if isinstance(self.feature, Unset):
             feature = UNSET
-        elif isinstance(self.feature, FoundFeature):
+        elif isinstance(self.feature, FeatureReference):
             feature = self.feature.to_dict()
         else:
             feature = self.feature
@@ -60,7 +60,7 @@ class CossimResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.found_feature import FoundFeature  # noqa: PLC0415
+        from ..models.feature_reference import FeatureReference  # noqa: PLC0415
         from ..models.similar_feature import SimilarFeature  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -71,7 +71,7 @@ class CossimResponse:
 
             topk_decoder_cossim_features.append(topk_decoder_cossim_features_item)
 
-        def _parse_feature(data: object) -> FoundFeature | None | Unset:
+        def _parse_feature(data: object) -> FeatureReference | None | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -79,12 +79,12 @@ class CossimResponse:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                feature_type_0 = FoundFeature.from_dict(data)
+                feature_type_0 = FeatureReference.from_dict(data)
 
                 return feature_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(FoundFeature | None | Unset, data)
+            return cast(FeatureReference | None | Unset, data)
 
         feature = _parse_feature(d.pop("feature", UNSET))
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="Limits")
 
@@ -30,6 +32,9 @@ class Limits:
         sae_bytes (int): Memory for the weights of sources at a time, in bytes.
         max_waiting (int): Requests in the queue for the model.
         body_bytes (int): Size of a request body, in bytes.
+        max_text_characters (int | None | Unset): Characters per prompt: more are refused before they are tokenised, as
+            they exceed `token_limit` tokens of the longest token's length; null: an earlier version, which tokenises texts
+            of any length.
     """
 
     token_limit: int
@@ -48,6 +53,7 @@ class Limits:
     sae_bytes: int
     max_waiting: int
     body_bytes: int
+    max_text_characters: int | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,6 +89,12 @@ class Limits:
 
         body_bytes = self.body_bytes
 
+        max_text_characters: int | None | Unset
+        if isinstance(self.max_text_characters, Unset):
+            max_text_characters = UNSET
+        else:
+            max_text_characters = self.max_text_characters
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -105,6 +117,8 @@ class Limits:
                 "body_bytes": body_bytes,
             }
         )
+        if max_text_characters is not UNSET:
+            field_dict["max_text_characters"] = max_text_characters
 
         return field_dict
 
@@ -143,6 +157,15 @@ class Limits:
 
         body_bytes = d.pop("body_bytes")
 
+        def _parse_max_text_characters(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        max_text_characters = _parse_max_text_characters(d.pop("max_text_characters", UNSET))
+
         limits = cls(
             token_limit=token_limit,
             context=context,
@@ -160,6 +183,7 @@ class Limits:
             sae_bytes=sae_bytes,
             max_waiting=max_waiting,
             body_bytes=body_bytes,
+            max_text_characters=max_text_characters,
         )
 
         limits.additional_properties = d

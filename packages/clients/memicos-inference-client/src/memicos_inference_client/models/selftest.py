@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.selftest_state import SelftestState, check_selftest_state
+from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.selftest_check import SelftestCheck
@@ -25,12 +26,16 @@ class Selftest:
         allowed (bool): Whether endpoints respond in spite of failed checks (setting ALLOW_UNVERIFIED).
         seconds (float): Duration of the checks at the start, in seconds.
         checks (list[SelftestCheck]): Checks so far: of the model, and of sources that were used.
+        unverified_beyond (int | None | Unset): Tokens of the longest text whose values are verified: beyond it a part
+            of the model (a sliding window, for example) computes differently, and no check of that length has passed. null:
+            no text that the server accepts is longer than what is verified, or the model is loading.
     """
 
     state: SelftestState
     allowed: bool
     seconds: float
     checks: list[SelftestCheck]
+    unverified_beyond: int | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,6 +50,12 @@ class Selftest:
             checks_item = checks_item_data.to_dict()
             checks.append(checks_item)
 
+        unverified_beyond: int | None | Unset
+        if isinstance(self.unverified_beyond, Unset):
+            unverified_beyond = UNSET
+        else:
+            unverified_beyond = self.unverified_beyond
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -55,6 +66,8 @@ class Selftest:
                 "checks": checks,
             }
         )
+        if unverified_beyond is not UNSET:
+            field_dict["unverified_beyond"] = unverified_beyond
 
         return field_dict
 
@@ -76,11 +89,21 @@ class Selftest:
 
             checks.append(checks_item)
 
+        def _parse_unverified_beyond(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        unverified_beyond = _parse_unverified_beyond(d.pop("unverified_beyond", UNSET))
+
         selftest = cls(
             state=state,
             allowed=allowed,
             seconds=seconds,
             checks=checks,
+            unverified_beyond=unverified_beyond,
         )
 
         selftest.additional_properties = d

@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 if TYPE_CHECKING:
-    from ..models.found_feature import FoundFeature
+    from ..models.feature_reference import FeatureReference
 
 
 T = TypeVar("T", bound="SimilarFeature")
@@ -18,11 +18,11 @@ class SimilarFeature:
     """A feature and its similarity to the requested direction.
 
     Attributes:
-        feature (FoundFeature): Identifies a feature in a response.
+        feature (FeatureReference): Identifies a feature in a response.
         cosine_similarity (float): Cosine between its decoder row and the requested direction, from -1 to 1.
     """
 
-    feature: FoundFeature
+    feature: FeatureReference
     cosine_similarity: float
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -44,10 +44,10 @@ class SimilarFeature:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.found_feature import FoundFeature  # noqa: PLC0415
+        from ..models.feature_reference import FeatureReference  # noqa: PLC0415
 
         d = dict(src_dict)
-        feature = FoundFeature.from_dict(d.pop("feature"))
+        feature = FeatureReference.from_dict(d.pop("feature"))
 
         cosine_similarity = d.pop("cosine_similarity")
 

@@ -70,12 +70,12 @@ def detect_format(location: Path, overrides: RecipeOverrides, name: str | None =
         raise SourceError(f"{location} is not a source ({describe_formats(name)})")
     if not location.is_dir():
         raise SourceError(f"there is no folder {location}")
-    found = source_locations(location, overrides, name)
-    if len(found) > 1:
-        raise SourceError(f"{location} holds {len(found)} sources; name the folder by path: to add all of them")
-    if found and found[0] != location:
-        return detect_format(found[0], overrides, name)
-    for file_format in _formats(name) if found else ():
+    locations = source_locations(location, overrides, name)
+    if len(locations) > 1:
+        raise SourceError(f"{location} holds {len(locations)} sources; name the folder by path: to add all of them")
+    if locations and locations[0] != location:
+        return detect_format(locations[0], overrides, name)
+    for file_format in _formats(name) if locations else ():
         weights = file_format.find_weights(location, overrides)
         if weights is not None:
             return file_format, weights

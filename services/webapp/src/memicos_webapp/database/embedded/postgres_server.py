@@ -168,9 +168,9 @@ def start(
             raise
         with log.open("rb") as text:
             text.seek(begin)
-            written = text.read().decode(errors="replace")
-        if time.monotonic() > deadline or not any(reason in written for reason in RETRIED):
-            reason = _last_error(written) or f"exit status {process.returncode}"
+            output = text.read().decode(errors="replace")
+        if time.monotonic() > deadline or not any(reason in output for reason in RETRIED):
+            reason = _last_error(output) or f"exit status {process.returncode}"
             raise DatabaseError(f"the embedded PostgreSQL in {folder} does not start: {reason}")
         time.sleep(POLL_SECONDS)
 
@@ -200,9 +200,9 @@ def _socket_folder(folder: Path, user: User) -> Path:
     _remove_socket_folder_of_killed_server(folder)
     temporary = Path(tempfile.gettempdir())
     parent = temporary if _can_hold_socket(temporary / f"{TEMPORARY}12345678") else Path("/tmp")
-    made = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=parent))
-    user.own(made)
-    return made
+    socket_folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=parent))
+    user.own(socket_folder)
+    return socket_folder
 
 
 def _can_hold_socket(folder: Path) -> bool:
@@ -248,8 +248,8 @@ def _write_authentication(folder: Path, user: User) -> None:
 
 def _environment() -> dict[str, str]:
     """The environment of PostgreSQL's processes: none of memicos' secrets."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
-    return {"PATH": os.defpath, "LC_ALL": "C", **kept}
+    variables = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C", **variables}
 
 
 class _Account(TypedDict, total=False):

@@ -105,8 +105,8 @@ def sync_detailed(
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
 
-    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
-    has all
+    With `chosen` false the choice is undone, and the default rule chooses the label. The response has
+    all
     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
     scope `write` in `X-Api-Key` (403 otherwise).
 
@@ -145,8 +145,8 @@ async def asyncio_detailed(
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
 
-    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
-    has all
+    With `chosen` false the choice is undone, and the default rule chooses the label. The response has
+    all
     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
     scope `write` in `X-Api-Key` (403 otherwise).
 
@@ -191,8 +191,8 @@ def sync(
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
 
-    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
-    has all
+    With `chosen` false the choice is undone, and the default rule chooses the label. The response has
+    all
     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
     scope `write` in `X-Api-Key` (403 otherwise).
 
@@ -231,8 +231,8 @@ async def asyncio(
      Choose an explanation as its feature's label: the heading of its page, and its name in lists and
     results.
 
-    With `chosen` false the choice is taken back, and the default rule chooses the label. The response
-    has all
+    With `chosen` false the choice is undone, and the default rule chooses the label. The response has
+    all
     explanations of the feature. Beyond loopback it takes the owner's session or an API key with the
     scope `write` in `X-Api-Key` (403 otherwise).
 

@@ -6,7 +6,7 @@ import httpx
 
 from ... import errors
 from ...client import AuthenticatedClient, Client
-from ...models.deleted import Deleted
+from ...models.delete_response import DeleteResponse
 from ...models.error_body import ErrorBody
 from ...types import Response
 
@@ -25,9 +25,11 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Deleted | ErrorBody | None:
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> DeleteResponse | ErrorBody | None:
     if response.status_code == 200:
-        response_200 = Deleted.from_dict(response.json())
+        response_200 = DeleteResponse.from_dict(response.json())
 
         return response_200
 
@@ -62,7 +64,9 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
         return None
 
 
-def _build_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> Response[Deleted | ErrorBody]:
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[DeleteResponse | ErrorBody]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -75,7 +79,7 @@ def sync_detailed(
     explanation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Deleted | ErrorBody]:
+) -> Response[DeleteResponse | ErrorBody]:
     """Delete an explanation
 
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
@@ -92,7 +96,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Deleted | ErrorBody]
+        Response[DeleteResponse | ErrorBody]
     """
 
     kwargs = _get_kwargs(
@@ -110,7 +114,7 @@ async def asyncio_detailed(
     explanation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Response[Deleted | ErrorBody]:
+) -> Response[DeleteResponse | ErrorBody]:
     """Delete an explanation
 
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
@@ -127,7 +131,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[Deleted | ErrorBody]
+        Response[DeleteResponse | ErrorBody]
     """
 
     kwargs = _get_kwargs(
@@ -139,19 +143,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> Deleted:
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> DeleteResponse:
     errors.raise_for_error(response)
     parsed = _parse_response(client=client, response=response)
     if parsed is None:
         raise errors.UnexpectedStatus(response.status_code, response.content)
-    return cast(Deleted, parsed)
+    return cast(DeleteResponse, parsed)
 
 
 def sync(
     explanation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Deleted:
+) -> DeleteResponse:
     """Delete an explanation
 
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
@@ -169,7 +173,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Deleted
+        DeleteResponse
     """
 
     return _result(
@@ -186,7 +190,7 @@ async def asyncio(
     explanation_id: int,
     *,
     client: AuthenticatedClient | Client,
-) -> Deleted:
+) -> DeleteResponse:
     """Delete an explanation
 
      Delete an explanation of your own. Explanations of datasets, or by another account, cannot be
@@ -204,7 +208,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Deleted
+        DeleteResponse
     """
 
     return _result(

@@ -7,7 +7,7 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.error_body import ErrorBody
 from ...models.generate_request import GenerateRequest
-from ...models.generated import Generated
+from ...models.generate_response import GenerateResponse
 from ...types import Response
 
 
@@ -30,9 +30,11 @@ def _get_kwargs(
     return _kwargs
 
 
-def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorBody | Generated | None:
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | GenerateResponse | None:
     if response.status_code == 200:
-        response_200 = Generated.from_dict(response.json())
+        response_200 = GenerateResponse.from_dict(response.json())
 
         return response_200
 
@@ -84,7 +86,7 @@ def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Res
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorBody | Generated]:
+) -> Response[ErrorBody | GenerateResponse]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -97,7 +99,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
-) -> Response[ErrorBody | Generated]:
+) -> Response[ErrorBody | GenerateResponse]:
     """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
@@ -118,7 +120,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorBody | Generated]
+        Response[ErrorBody | GenerateResponse]
     """
 
     kwargs = _get_kwargs(
@@ -136,7 +138,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
-) -> Response[ErrorBody | Generated]:
+) -> Response[ErrorBody | GenerateResponse]:
     """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
@@ -157,7 +159,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorBody | Generated]
+        Response[ErrorBody | GenerateResponse]
     """
 
     kwargs = _get_kwargs(
@@ -169,19 +171,19 @@ async def asyncio_detailed(
     return _build_response(client=client, response=response)
 
 
-def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> Generated:
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> GenerateResponse:
     errors.raise_for_error(response)
     parsed = _parse_response(client=client, response=response)
     if parsed is None:
         raise errors.UnexpectedStatus(response.status_code, response.content)
-    return cast(Generated, parsed)
+    return cast(GenerateResponse, parsed)
 
 
 def sync(
     *,
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
-) -> Generated:
+) -> GenerateResponse:
     """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
@@ -203,7 +205,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Generated
+        GenerateResponse
     """
 
     return _result(
@@ -220,7 +222,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     body: GenerateRequest,
-) -> Generated:
+) -> GenerateResponse:
     """Generate an explanation
 
      Have a language model explain a feature by its top examples. The explanation is stored and can be
@@ -242,7 +244,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Generated
+        GenerateResponse
     """
 
     return _result(

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Named")
+T = TypeVar("T", bound="NameBody")
 
 
 @_attrs_define
-class Named:
+class NameBody:
     """An object of which only the name is known.
 
     Attributes:
@@ -38,12 +38,12 @@ class Named:
         d = dict(src_dict)
         name = d.pop("name")
 
-        named = cls(
+        name_body = cls(
             name=name,
         )
 
-        named.additional_properties = d
-        return named
+        name_body.additional_properties = d
+        return name_body
 
     @property
     def additional_keys(self) -> list[str]:

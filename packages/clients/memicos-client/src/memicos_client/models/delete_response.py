@@ -1,37 +1,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-if TYPE_CHECKING:
-    from ..models.explanation_body import ExplanationBody
-
-
-T = TypeVar("T", bound="Generated")
+T = TypeVar("T", bound="DeleteResponse")
 
 
 @_attrs_define
-class Generated:
-    """The new explanation.
+class DeleteResponse:
+    """Confirmation of a deletion.
 
     Attributes:
-        explanation (ExplanationBody): An explanation of a feature.
+        message (str): the result of the request
     """
 
-    explanation: ExplanationBody
+    message: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        explanation = self.explanation.to_dict()
+        message = self.message
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "explanation": explanation,
+                "message": message,
             }
         )
 
@@ -39,17 +35,15 @@ class Generated:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.explanation_body import ExplanationBody  # noqa: PLC0415
-
         d = dict(src_dict)
-        explanation = ExplanationBody.from_dict(d.pop("explanation"))
+        message = d.pop("message")
 
-        generated = cls(
-            explanation=explanation,
+        delete_response = cls(
+            message=message,
         )
 
-        generated.additional_properties = d
-        return generated
+        delete_response.additional_properties = d
+        return delete_response
 
     @property
     def additional_keys(self) -> list[str]:

@@ -1,43 +1,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Skipped")
+if TYPE_CHECKING:
+    from ..models.explanation_body import ExplanationBody
+
+
+T = TypeVar("T", bound="GenerateResponse")
 
 
 @_attrs_define
-class Skipped:
-    """Sources of which some or all explanations were searched by words only.
+class GenerateResponse:
+    """The new explanation.
 
     Attributes:
-        model_id (str): id of the model
-        sources (list[str]): ids of sources
-        reason (str): why they were not searched by meaning
+        explanation (ExplanationBody): An explanation of a feature.
     """
 
-    model_id: str
-    sources: list[str]
-    reason: str
+    explanation: ExplanationBody
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        model_id = self.model_id
-
-        sources = self.sources
-
-        reason = self.reason
+        explanation = self.explanation.to_dict()
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "modelId": model_id,
-                "sources": sources,
-                "reason": reason,
+                "explanation": explanation,
             }
         )
 
@@ -45,21 +39,17 @@ class Skipped:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.explanation_body import ExplanationBody  # noqa: PLC0415
+
         d = dict(src_dict)
-        model_id = d.pop("modelId")
+        explanation = ExplanationBody.from_dict(d.pop("explanation"))
 
-        sources = cast(list[str], d.pop("sources"))
-
-        reason = d.pop("reason")
-
-        skipped = cls(
-            model_id=model_id,
-            sources=sources,
-            reason=reason,
+        generate_response = cls(
+            explanation=explanation,
         )
 
-        skipped.additional_properties = d
-        return skipped
+        generate_response.additional_properties = d
+        return generate_response
 
     @property
     def additional_keys(self) -> list[str]:

@@ -8,11 +8,11 @@ from attrs import field as _attrs_field
 
 from ..types import UNSET, Unset
 
-T = TypeVar("T", bound="SearchedFor")
+T = TypeVar("T", bound="SearchCriteria")
 
 
 @_attrs_define
-class SearchedFor:
+class SearchCriteria:
     """The request; fields that it does not have are null.
 
     Attributes:
@@ -166,7 +166,7 @@ class SearchedFor:
 
         release_name = _parse_release_name(d.pop("releaseName", UNSET))
 
-        searched_for = cls(
+        search_criteria = cls(
             query=query,
             offset=offset,
             min_density=min_density,
@@ -177,8 +177,8 @@ class SearchedFor:
             release_name=release_name,
         )
 
-        searched_for.additional_properties = d
-        return searched_for
+        search_criteria.additional_properties = d
+        return search_criteria
 
     @property
     def additional_keys(self) -> list[str]:

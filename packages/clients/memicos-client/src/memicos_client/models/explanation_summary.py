@@ -6,11 +6,11 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="WordsBody")
+T = TypeVar("T", bound="ExplanationSummary")
 
 
 @_attrs_define
-class WordsBody:
+class ExplanationSummary:
     """An explanation of a feature, in short.
 
     Attributes:
@@ -58,14 +58,14 @@ class WordsBody:
 
         explanation_model_name = _parse_explanation_model_name(d.pop("explanationModelName"))
 
-        words_body = cls(
+        explanation_summary = cls(
             description=description,
             type_name=type_name,
             explanation_model_name=explanation_model_name,
         )
 
-        words_body.additional_properties = d
-        return words_body
+        explanation_summary.additional_properties = d
+        return explanation_summary
 
     @property
     def additional_keys(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""`memicos embed`, or `python -m memicos_webapp.embeddings.embed`: embed explanations that have no vector."""
+"""`memicos embed`, or `python -m memicos_webapp.embeddings.commands`: embed explanations that have no vector."""
 
 import asyncio
 import logging

@@ -1,43 +1,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="FoundFeature")
+T = TypeVar("T", bound="SkippedSources")
 
 
 @_attrs_define
-class FoundFeature:
-    """Identifies a feature in a response.
+class SkippedSources:
+    """Sources of which some or all explanations were searched by words only.
 
     Attributes:
-        model (str): Id of the model, as in the request.
-        source (str): Id of the source.
-        index (int): Index of the feature in its source, from 0.
+        model_id (str): id of the model
+        sources (list[str]): ids of sources
+        reason (str): why they were not searched by meaning
     """
 
-    model: str
-    source: str
-    index: int
+    model_id: str
+    sources: list[str]
+    reason: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        model = self.model
+        model_id = self.model_id
 
-        source = self.source
+        sources = self.sources
 
-        index = self.index
+        reason = self.reason
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "model": model,
-                "source": source,
-                "index": index,
+                "modelId": model_id,
+                "sources": sources,
+                "reason": reason,
             }
         )
 
@@ -46,20 +46,20 @@ class FoundFeature:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        model = d.pop("model")
+        model_id = d.pop("modelId")
 
-        source = d.pop("source")
+        sources = cast(list[str], d.pop("sources"))
 
-        index = d.pop("index")
+        reason = d.pop("reason")
 
-        found_feature = cls(
-            model=model,
-            source=source,
-            index=index,
+        skipped_sources = cls(
+            model_id=model_id,
+            sources=sources,
+            reason=reason,
         )
 
-        found_feature.additional_properties = d
-        return found_feature
+        skipped_sources.additional_properties = d
+        return skipped_sources
 
     @property
     def additional_keys(self) -> list[str]:

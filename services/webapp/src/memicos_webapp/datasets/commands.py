@@ -1,4 +1,4 @@
-"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.load FOLDER`: import a dataset into the database."""
+"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.commands FOLDER`: import a dataset."""
 
 import asyncio
 import logging

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from ..models.neuron_body import NeuronBody
 
 
-T = TypeVar("T", bound="FoundFeature")
+T = TypeVar("T", bound="RankedFeatureBody")
 
 
 @_attrs_define
-class FoundFeature:
+class RankedFeatureBody:
     """A feature that is active on the text.
 
     Attributes:
@@ -27,7 +27,7 @@ class FoundFeature:
         values (list[float]): activation of the feature at each token; as many as tokens
         max_value (float): largest of values; with ignoreBos the ignored positions are left out
         max_value_index (int): token position of maxValue; 0 is the first token, a prepended BOS included
-        sum_values (float | None | Unset): sum of values at the positions of sortIndexes; null: none given
+        sum_values (float | None | Unset): sum of values at the positions of sortIndexes; null: sortIndexes is empty
         share (float | None | Unset): sumValues, or else maxValue, divided by the feature's maximum activation in its
             dataset; null where the dataset has none
         neuron (NeuronBody | None | Unset): null where the feature was not imported
@@ -226,7 +226,7 @@ class FoundFeature:
 
         dfa_max_value = _parse_dfa_max_value(d.pop("dfaMaxValue", UNSET))
 
-        found_feature = cls(
+        ranked_feature_body = cls(
             model_id=model_id,
             layer=layer,
             source=source,
@@ -242,8 +242,8 @@ class FoundFeature:
             dfa_max_value=dfa_max_value,
         )
 
-        found_feature.additional_properties = d
-        return found_feature
+        ranked_feature_body.additional_properties = d
+        return ranked_feature_body
 
     @property
     def additional_keys(self) -> list[str]:

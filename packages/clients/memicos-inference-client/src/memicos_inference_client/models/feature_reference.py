@@ -6,28 +6,38 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="Deleted")
+T = TypeVar("T", bound="FeatureReference")
 
 
 @_attrs_define
-class Deleted:
-    """Confirmation of a deletion.
+class FeatureReference:
+    """Identifies a feature in a response.
 
     Attributes:
-        message (str): the result of the request
+        model (str): Id of the model, as in the request.
+        source (str): Id of the source.
+        index (int): Index of the feature in its source, from 0.
     """
 
-    message: str
+    model: str
+    source: str
+    index: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        message = self.message
+        model = self.model
+
+        source = self.source
+
+        index = self.index
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "message": message,
+                "model": model,
+                "source": source,
+                "index": index,
             }
         )
 
@@ -36,14 +46,20 @@ class Deleted:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        message = d.pop("message")
+        model = d.pop("model")
 
-        deleted = cls(
-            message=message,
+        source = d.pop("source")
+
+        index = d.pop("index")
+
+        feature_reference = cls(
+            model=model,
+            source=source,
+            index=index,
         )
 
-        deleted.additional_properties = d
-        return deleted
+        feature_reference.additional_properties = d
+        return feature_reference
 
     @property
     def additional_keys(self) -> list[str]:

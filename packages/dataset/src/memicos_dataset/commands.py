@@ -1,0 +1,146 @@
+"""The sub-commands `memicos dataset inspect`, `verify`, `convert` and `diff`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memicos_dataset.conversion.diff import TOLERANCE, SourceDiff, diff
+from memicos_dataset.conversion.formats import Format, as_native, format_of
+from memicos_dataset.conversion.inspect import faults, summary
+from memicos_dataset.conversion.native import to_native
+from memicos_dataset.conversion.public import to_public
+from memicos_dataset.conversion.work import Options
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder
+from memicos_dataset.public_layout.metadata import Facts
+
+DIFFERENT, UNUSABLE = 1, 2
+"""Exit statuses: there are differences or faults; the datasets could not be compared."""
+
+_LOCATION = "a folder or URL: a native dataset, the public layout (of a source or a model), or SAEDashboard's output"
+Location = Annotated[str, typer.Argument(help=_LOCATION)]
+Sources = Annotated[list[str] | None, typer.Option("--source", help="a source of a model's folder; may be repeated")]
+
+
+def inspect_dataset(dataset: Location) -> None:
+    """Print what a dataset has: sources, features, explanations, texts, and their sizes."""
+    try:
+        for line in summary(Folder.of(dataset)):
+            typer.echo(line)
+    except (DatasetError, OSError) as error:
+        _exit(error)
+
+
+def verify_dataset(
+    dataset: Location,
+    source: Sources = None,
+    counted_tokens: Annotated[int | None, typer.Option(min=1, help="as for convert")] = None,
+    corpus_url: Annotated[str | None, typer.Option(help="as for convert")] = None,
+) -> None:
+    """Check all files and rows of a dataset; print each fault.
+
+    A native dataset: rows, bytes and sha256 of each file, and the rules for rows. Other formats: what a conversion
+    would leave out or refuse. Exit status: 0 without faults, 1 with faults.
+    """
+    facts = Facts(counted_tokens=counted_tokens, corpus_url=corpus_url)
+    count = 0
+    try:
+        for fault in faults(Folder.of(dataset), Options(sources=tuple(source or ()), facts=facts)):
+            typer.echo(str(fault))
+            count += 1
+    except OSError as error:
+        _exit(error)
+    typer.echo(f"{count} faults" if count else "no faults")
+    raise typer.Exit(DIFFERENT if count else 0)
+
+
+def convert_dataset(
+    dataset: Location,
+    out: Annotated[Path, typer.Argument(help="local folder to write")],
+    to: Annotated[Format | None, typer.Option(help="native or public; by default the other one")] = None,
+    source: Sources = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="layers of the model")] = None,
+    d_model: Annotated[int | None, typer.Option("--d-model", min=1, help="width of the model")] = None,
+    vocabulary_size: Annotated[int | None, typer.Option(min=1, help="entries of the model's vocabulary")] = None,
+    counted_tokens: Annotated[
+        int | None, typer.Option(min=1, help="tokens that densities are shares of, where the files do not say it")
+    ] = None,
+    license: Annotated[str | None, typer.Option(help="licence of the texts")] = None,
+    corpus_url: Annotated[str | None, typer.Option(help="page where the texts are published")] = None,
+    skip_rows: Annotated[int, typer.Option(min=0, help="rows that cannot be stored and may be left out")] = 0,
+    replace: Annotated[bool, typer.Option("--replace", help="replace OUT if it exists")] = False,
+) -> None:
+    """Convert a dataset between the native format and the public layout; SAEDashboard's output becomes native.
+
+    A conversion that was killed goes on when the same command is run again. OUT appears when it is complete.
+    docs/dataset.md says what each format has.
+    """
+    facts = Facts(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
+    options = Options(tuple(source or ()), facts, skip_rows, replace)
+    folder = Folder.of(dataset)
+    try:
+        native = format_of(folder, options.sources) is Format.NATIVE
+        target = to or (Format.PUBLIC if native else Format.NATIVE)
+        if target is not (Format.PUBLIC if native else Format.NATIVE):
+            raise DatasetError(folder.root, f"cannot be converted to {target}: native becomes public, others native")
+        (to_public if native else to_native)(folder, out, options, typer.echo)
+    except (DatasetError, OSError) as error:
+        _exit(error)
+    typer.echo(f"{out} is complete")
+
+
+def diff_datasets(
+    first: Location,
+    second: Location,
+    tolerance: Annotated[float, typer.Option(min=0, help="largest relative difference of equal numbers")] = TOLERANCE,
+    corpus_url: Annotated[str | None, typer.Option(help="as for convert")] = None,
+) -> None:
+    """Compare two datasets of any format: sources, features, columns and values.
+
+    Contexts are compared by their tokens. Exit status: 0 if they are equal, 1 if not, 2 if they could not be read.
+    """
+    options = Options(facts=Facts(corpus_url=corpus_url))
+    different = False
+    try:
+        with (
+            as_native(Folder.of(first), options, _quiet) as left,
+            as_native(Folder.of(second), options, _quiet) as right,
+        ):
+            for result in diff(left, right, tolerance):
+                different = different or bool(result)
+                _print_diff(result)
+    except (DatasetError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(UNUSABLE) from error
+    raise typer.Exit(DIFFERENT if different else 0)
+
+
+def _print_diff(result: str | SourceDiff) -> None:
+    if isinstance(result, str):
+        typer.echo(result)
+        return
+    if not result:
+        typer.echo(f"source {result.source}: {result.features:,} features are equal")
+        return
+    typer.echo(f"source {result.source}: {result.features:,} features in both")
+    for name, indices in (("first", result.only_first), ("second", result.only_second)):
+        if indices:
+            shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
+            typer.echo(f"  features in the {name} only: {len(indices):,} ({shown})")
+    for column, count in result.columns.most_common():
+        typer.echo(f"  {column}: differs in {count:,} features")
+    for example in result.examples:
+        typer.echo(f"  {example}")
+    counts = result.explanations_only_first, result.explanations_only_second
+    if any(counts):
+        typer.echo(f"  explanations in the first only: {counts[0]:,}; in the second only: {counts[1]:,}")
+
+
+def _quiet(line: str) -> None:
+    """Progress is not shown."""
+
+
+def _exit(error: Exception) -> None:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(1) from error

@@ -1,0 +1,182 @@
+"""Differences of two datasets: sources, features, columns and values.
+
+Numbers that a dataset gives have no meaning of their own: contexts are compared by their tokens, and token ids by
+their strings. Fields of the manifest that say how a dataset was made are not compared.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from memicos_dataset import manifest as m
+from memicos_dataset import read, schema
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder
+
+TOLERANCE = 1e-5
+"""Largest relative difference of numbers that are equal: they are stored with 32 bits."""
+SHOWN = 10
+"""Differences of a source that are shown with their values."""
+
+_TOKEN_COLUMNS = ("positive_token_ids", "negative_token_ids")
+_CONTEXTS = "example_contexts"
+_EMPTY: tuple[Any, ...] = (None, "", [])
+
+Row = dict[str, Any]
+
+
+@dataclass
+class SourceDiff:
+    """Differences of one source. `columns`: number of features with another value in each column."""
+
+    source: str
+    features: int = 0
+    only_first: list[int] = field(default_factory=list)
+    only_second: list[int] = field(default_factory=list)
+    columns: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+    explanations_only_first: int = 0
+    explanations_only_second: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.only_first
+            or self.only_second
+            or self.columns
+            or self.explanations_only_first
+            or self.explanations_only_second
+        )
+
+
+class _Side:
+    """One of the datasets, with the strings of its contexts."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.manifest = read.read_manifest(folder)
+        self.sources = {source.id: source for source in self.manifest.source_set.sources}
+        self._strings: dict[int, str] = {}
+        for batch in read.vocabulary(folder, self.manifest):
+            self._strings.update(zip(*(batch.column(n).to_pylist() for n in ("token_id", "token")), strict=True))
+        self._context_keys = np.zeros(self.manifest.corpus.contexts, dtype=np.int64)
+        for batch in read.contexts(folder, self.manifest):
+            numbers, ids = (batch.column(name).to_pylist() for name in ("context", "token_ids"))
+            for number, row in zip(numbers, ids, strict=True):
+                self._context_keys[number] = hash(tuple(self._strings[i] for i in row))
+
+    def features(self, source: m.Source) -> Iterator[Row]:
+        """Rows whose numbers of contexts and tokens are replaced, by ascending index.
+
+        Raises:
+            DatasetError: they are not ascending.
+        """
+        last = -1
+        for batch in read.feature_batches(self.folder, source):
+            for row in batch.rows.to_pylist():
+                if row["index"] <= last:
+                    raise DatasetError(batch.path, "features are not in the order of their indices")
+                last = row["index"]
+                row[_CONTEXTS] = [int(self._context_keys[number]) for number in row[_CONTEXTS]]
+                row |= {name: [self._strings[i] for i in row[name]] for name in _TOKEN_COLUMNS}
+                yield row
+
+    def explanations(self, source: m.Source) -> Counter[tuple[object, ...]]:
+        """How often each explanation occurs."""
+        rows: Counter[tuple[object, ...]] = Counter()
+        for batch in read.explanations(self.folder, source):
+            rows.update(zip(*(batch.column(name).to_pylist() for name in schema.EXPLANATIONS.names), strict=True))
+        return rows
+
+
+def diff(first: Folder, second: Folder, tolerance: float = TOLERANCE) -> Iterator[str | SourceDiff]:
+    """Differences of two native datasets: lines about their manifests, and a SourceDiff for each source that both have.
+
+    Raises:
+        DatasetError: one of them cannot be read.
+    """
+    sides = _Side(first), _Side(second)
+    for name in ("model", "source_set"):
+        ids = [getattr(side.manifest, name).id for side in sides]
+        if ids[0] != ids[1]:
+            yield f"{name}: {ids[0]!r} and {ids[1]!r}"
+    for place, other in ((0, 1), (1, 0)):
+        for source in sorted(sides[place].sources.keys() - sides[other].sources.keys()):
+            yield f"source {source} is in the {('first', 'second')[place]} only"
+    for name in sorted(sides[0].sources.keys() & sides[1].sources.keys()):
+        yield _source_diff(name, sides, tolerance)
+
+
+def _source_diff(name: str, sides: tuple[_Side, _Side], tolerance: float) -> SourceDiff:
+    result = SourceDiff(name)
+    sources = [side.sources[name] for side in sides]
+    rows = _joined(sides[0].features(sources[0]), sides[1].features(sources[1]))
+    for index, first, second in rows:
+        if first is None:
+            result.only_second.append(index)
+        elif second is None:
+            result.only_first.append(index)
+        else:
+            result.features += 1
+            for column in _differing(first, second, tolerance):
+                result.columns[column] += 1
+                if len(result.examples) < SHOWN:
+                    values = _short(first.get(column)), _short(second.get(column))
+                    result.examples.append(f"feature {index}, {column}: {values[0]} and {values[1]}")
+    explanations = [side.explanations(source) for side, source in zip(sides, sources, strict=True)]
+    result.explanations_only_first = (explanations[0] - explanations[1]).total()
+    result.explanations_only_second = (explanations[1] - explanations[0]).total()
+    return result
+
+
+def _joined(first: Iterator[Row], second: Iterator[Row]) -> Iterator[tuple[int, Row | None, Row | None]]:
+    """Rows of two ascending sequences by index."""
+    left, right = next(first, None), next(second, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left["index"] < right["index"]):
+            assert left is not None
+            yield left["index"], left, None
+            left = next(first, None)
+        elif left is None or right["index"] < left["index"]:
+            yield right["index"], None, right
+            right = next(second, None)
+        else:
+            yield left["index"], left, right
+            left, right = next(first, None), next(second, None)
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any], tolerance: float) -> Iterable[str]:
+    for column in first.keys() | second.keys():
+        known = schema.FEATURE_TABLE.column(column)
+        values = first.get(column), second.get(column)
+        if not _equal(*values, tolerance, known is None or known.optional):
+            yield column
+
+
+def _equal(first: Any, second: Any, tolerance: float, optional: bool) -> bool:
+    """Whether values are equal; an optional column that is missing is equal to an empty one."""
+    if optional and _is_empty(first) and _is_empty(second):
+        return True
+    if isinstance(first, list) and isinstance(second, list):
+        if len(first) != len(second):
+            return False
+        if first and isinstance(first[0], float):
+            return bool(np.allclose(first, second, rtol=tolerance, atol=tolerance * max(map(abs, first))))
+        return all(_equal(a, b, tolerance, optional) for a, b in zip(first, second, strict=True))
+    if isinstance(first, float) and isinstance(second, float):
+        return abs(first - second) <= tolerance * max(abs(first), abs(second))
+    return first == second
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a value has nothing: null, or a list of what is empty. -1 is no position."""
+    if isinstance(value, list):
+        return all(_is_empty(entry) for entry in value)
+    return value in _EMPTY or value == schema.NO_POSITION
+
+
+def _short(value: object) -> str:
+    content = repr(value)
+    return content if len(content) <= 80 else content[:77] + "..."

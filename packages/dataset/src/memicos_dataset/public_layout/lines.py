@@ -1,0 +1,105 @@
+"""Lines of batch files, streamed, and rows that are refused."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import orjson
+from isal import igzip, isal_zlib
+
+from memicos_dataset.errors import DatasetError, LineError
+from memicos_dataset.folder import COPY_BYTES, Folder
+
+LINE_BYTES = 64 << 20
+"""Longest line: a row of the layout has some kilobytes."""
+
+Row = dict[str, Any]
+
+_READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, cast(type[Exception], isal_zlib.error))
+
+
+def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tuple[int, bytes]]:
+    """Number (from 1) and content of each line that is not empty. At most `longest` bytes and a block are in memory.
+
+    Raises:
+        DatasetError: the file cannot be read, is damaged, ends early, or has a longer line.
+    """
+    place = folder.locate(path)
+    number, parts, length = 1, [], 0
+    try:
+        for block in _blocks(folder, path):
+            first, *others = block.split(b"\n")
+            parts.append(first)
+            length += len(first)
+            for line in others:
+                if length > longest:
+                    break
+                yield from _line(number, b"".join(parts))
+                number, parts, length = number + 1, [line], len(line)
+            if length > longest:
+                raise DatasetError(place, f"line {number} is longer than {longest} bytes; a row has some kilobytes")
+    except FileNotFoundError as error:
+        raise DatasetError(place, "no such file") from error
+    except _READ_ERRORS as error:
+        raise DatasetError(place, f"cannot be read after line {number - 1} ({error}); fetch the file again") from error
+    yield from _line(number, b"".join(parts))
+
+
+def _line(number: int, line: bytes) -> Iterator[tuple[int, bytes]]:
+    if line.strip():
+        yield number, line
+
+
+def _blocks(folder: Folder, path: str) -> Iterator[bytes]:
+    with folder.open(path) as file:
+        if path.endswith(".gz"):
+            with igzip.IGzipFile(fileobj=file, mode="rb") as decompressed:
+                while block := decompressed.read(COPY_BYTES):
+                    yield block
+        else:
+            while block := file.read(COPY_BYTES):
+                yield block
+
+
+def parse(line: bytes) -> Row:
+    """The JSON object of a line.
+
+    Raises:
+        ValueError: the line has none.
+    """
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # accepts NaN, so that the column can be named
+        row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError("is not a JSON object")
+    return row
+
+
+class Rejects:
+    """Rows that are left out. The one after `limit` of them ends the conversion."""
+
+    def __init__(self, limit: int, report: Callable[[str], object]) -> None:
+        self.count = 0
+        self._limit, self._report = limit, report
+
+    def add(self, error: LineError) -> None:
+        """Leave out a row.
+
+        Raises:
+            LineError: it is one too many.
+        """
+        if self.count >= self._limit:
+            raise error
+        self.count += 1
+        self._report(f"left out: {error}")
+
+
+def rows(folder: Folder, path: str, rejects: Rejects) -> Iterator[tuple[int, Row]]:
+    """Line number and object of each line; lines without one are rejected."""
+    for number, line in lines(folder, path):
+        try:
+            yield number, parse(line)
+        except (ValueError, RecursionError) as error:
+            rejects.add(LineError(folder.locate(path), number, "", f"is not a JSON object ({error})"))
