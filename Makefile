@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MEMBERS := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp[embedded] services/inference services/autointerp
-TOOLS := uv hatchling ruff pyright import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
+TOOLS := uv hatchling ruff pyright pip-audit import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
 	glassllm psutil watchfiles python-dotenv schemathesis neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and the packages that their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
@@ -234,8 +234,9 @@ fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=
 soak: setup ## load-test inference with many clients, some of which disconnect; fail if it leaks (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)
 
-check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility, settings
+check: setup contracts migrations visibility ## lint, formatting, types, import rules, contracts, migrations, visibility, settings, notices
 	$(BIN)/python scripts/configuration.py check
+	$(BIN)/python scripts/third_party_notices.py check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
@@ -254,11 +255,17 @@ format: setup ## sort imports and format the code
 test-stack: setup ## run the stacks on a real docker engine: start, use, kill, stop; not in `make test`
 	$(BIN)/pytest $(PYTEST_ARGS) -s tests/stack
 
+audit: setup ## fail if a locked package has a known vulnerability; says so where the data cannot be reached
+	$(BIN)/python scripts/audit.py
+
 ##@ Releases
 
 release: ## set one version everywhere, date the CHANGELOG entry, commit and tag (VERSION=1.2.0)
 	@test -n "$(VERSION)" || { echo "name the version: make release VERSION=1.2.0"; exit 1; }
 	@$(PYTHON) scripts/release.py "$(VERSION)"
+
+notices: setup ## write THIRD_PARTY_NOTICES.md from the metadata of the locked packages
+	$(BIN)/python scripts/third_party_notices.py
 
 lock: ## resolve requirements.in into requirements.lock, with hashes (UPGRADE=--upgrade for newer versions)
 	$(BIN)/python scripts/lock.py $(UPGRADE)

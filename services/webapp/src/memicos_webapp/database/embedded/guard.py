@@ -21,6 +21,8 @@ START_SECONDS = 10
 """How long a server that was started just before may take to accept connections."""
 STOP_SECONDS = 60
 """How long the server may take to end its sessions and write its data before it is told to stop at once."""
+EXIT_SECONDS = 10
+"""How long the system may take to close the files of a killed process, one of which is this program's pipe."""
 SOCKET_NAME = ".s.PGSQL.5432"
 
 
@@ -68,11 +70,18 @@ def main() -> None:
         return
     # the folders may have been deleted, as those of tests are
     with suppress(FileNotFoundError), start_lock.open("r+") as start, users_lock.open("r+") as users:
-        fcntl.flock(start, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
+        deadline = time.monotonic() + EXIT_SECONDS
+        while True:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # another process uses the server, or the system has not yet closed the files of the killed one
+                fcntl.flock(start, fcntl.LOCK_UN)
+                if time.monotonic() > deadline:
+                    return
+            time.sleep(POLL_SECONDS)
         if running := find_running(folder):
             pid, socket_folder = running
             stop(folder, pid)
