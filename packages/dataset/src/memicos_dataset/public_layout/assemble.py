@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from memicos_dataset import schema
+from memicos_dataset.checks import ROUNDING
 from memicos_dataset.public_layout.activations import EXAMPLES
 from memicos_dataset.public_layout.features import (
     EXPLANATIONS,
@@ -143,12 +144,12 @@ def _array(values: Any) -> pa.Array:
 
 
 def _maxima(features: pa.Table, examples: pa.Table, owners: np.ndarray) -> np.ndarray:
-    """Largest activation of each feature (float32): what its row says, or a larger value of an example; at least 0."""
-    said = features["max_activation"].fill_null(0).to_numpy()
-    maxima = np.maximum(said, 0).astype(np.float32)
+    """Largest activation of each feature (float32): that of its row, or of an example beyond rounding above it."""
+    stated = np.maximum(features["max_activation"].fill_null(0).to_numpy(), 0).astype(np.float32)
+    maxima = stated.copy()
     values = _array(examples["values"])
     np.maximum.at(maxima, np.repeat(owners, np.diff(values.offsets.to_numpy())), values.flatten().to_numpy())
-    return maxima
+    return np.where(maxima > stated * (1 + ROUNDING), maxima, stated)
 
 
 @dataclass(frozen=True)
