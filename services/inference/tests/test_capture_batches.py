@@ -40,6 +40,13 @@ class Gate:
         self.go.set()
         self.submitted = 0
         self.runs: list[tuple[str, int]] = []
+        self.scheduler: Scheduler | None = None
+
+    async def until_submitted(self, number: int) -> None:
+        """Return when this many requests have been submitted, and their texts tokenised."""
+        async with asyncio.timeout(30):
+            while self.submitted < number or self.scheduler is None or self.scheduler._tokenizer.n_waiting:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -53,6 +60,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
     def counted_submit(self: Scheduler, *arguments: Any) -> PendingRequest:
         gate.submitted += 1
+        gate.scheduler = self
         return submit(self, *arguments)
 
     def counted(source: Source, needed: Any) -> Any:
@@ -76,10 +84,7 @@ async def _at_once(url: str, gate: Gate, requests: list[tuple[str, dict[str, Any
     before = gate.submitted
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         tasks = [asyncio.create_task(_post(http, *request)) for request in requests]
-        for _ in range(3000):
-            if gate.submitted >= before + len(requests):
-                break
-            await asyncio.sleep(0.01)
+        await gate.until_submitted(before + len(requests))
         gate.go.set()
         return await asyncio.gather(*tasks)
 
@@ -125,8 +130,7 @@ async def test_clients_that_leave_end_their_searches_within_one_source(
         gate.go.clear()
         before = gate.submitted
         tasks = [asyncio.create_task(_post(http, "all", search)) for search in searches]
-        while gate.submitted < before + 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await gate.until_submitted(before + 2)
         gate.go.set()
         await asyncio.to_thread(running.wait, 30)
         for task in tasks:

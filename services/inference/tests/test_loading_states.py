@@ -57,7 +57,13 @@ async def test_responses_while_the_model_loads(settings: MakeSettings, monkeypat
                 "progress": "fetching the moon",
                 "progress_fraction": 0.25,
                 "load": 0,
-                "selftest": {"state": "waiting", "allowed": False, "seconds": 0, "checks": []},
+                "selftest": {
+                    "state": "waiting",
+                    "allowed": False,
+                    "seconds": 0,
+                    "checks": [],
+                    "unverified_beyond": None,
+                },
             }
             for response in (
                 await http.get("/v1/capabilities"),

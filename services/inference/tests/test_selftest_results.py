@@ -15,6 +15,7 @@ from memicos_inference.app import _load
 from memicos_inference.http.errors import Unavailable
 from memicos_inference.settings import Settings
 from memicos_inference.status import service as status
+from memicos_inference.status.published import PublishedCapabilities
 from memicos_inference.verification.state import Verification
 from memicos_testing.models.model_classes import CASES, write_model
 from safetensors.torch import load_file, save_file
@@ -35,7 +36,7 @@ def own(settings: MakeSettings, model_folder: Path, tmp_path: Path) -> Settings:
 def start(settings: Settings) -> Verification:
     """Run the self-test as a start of a server does, and store its results."""
     verification = Verification(settings)
-    _load(settings, verification, lambda text, fraction: None)
+    _load(settings, verification, PublishedCapabilities(verification), lambda text, fraction: None)
     if verification.storing:
         verification.storing.join(60)
     return verification
@@ -196,7 +197,7 @@ def short_of_time(settings: Settings) -> Settings:
 def test_checks_left_out_for_time_run_later_and_are_remembered(own: Settings) -> None:
     hurried = short_of_time(own)
     verification = Verification(hurried)
-    loaded = _load(hurried, verification, lambda text, fraction: None)
+    loaded = _load(hurried, verification, PublishedCapabilities(verification), lambda text, fraction: None)
     assert [check.passed for check in verification.checks] == [None] * len(MODEL_CHECKS)
     assert verification.storing is None
     left = [verification.run_left_out(loaded) for _ in MODEL_CHECKS]
@@ -215,7 +216,7 @@ def test_a_check_that_fails_later_stops_its_endpoints_and_nothing_is_remembered(
     hurried = short_of_time(own)
     verification = Verification(hurried)
     breaking(monkeypatch)
-    loaded = _load(hurried, verification, lambda text, fraction: None)
+    loaded = _load(hurried, verification, PublishedCapabilities(verification), lambda text, fraction: None)
     assert verification.state == "passed"
     while verification.run_left_out(loaded):
         pass

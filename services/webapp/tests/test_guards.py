@@ -85,7 +85,7 @@ async def test_only_allowed_host_names_get_a_response(settings: dict[str, object
         response = await client.get("/api/openapi.json", headers={"Host": host})
     assert response.status_code == status
     if status == 403:
-        assert "set MEMICOS_ALLOWED_HOSTS" in response.json()["error"]
+        assert "add it to MEMICOS_ALLOWED_HOSTS" in response.json()["error"]
 
 
 async def test_writes_without_credentials_are_refused_beyond_loopback() -> None:

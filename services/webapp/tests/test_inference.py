@@ -226,7 +226,7 @@ async def test_no_connection_to_the_database_is_held_meanwhile(
 ) -> None:
     async with started(loaded_url, database_pool=1, database_wait_seconds=0.3) as client:
         for path, body in CALLS.items():
-            inference.delay = 1.0
+            inference.delay = 60
             running = asyncio.create_task(client.post(path, json=body))
             async with asyncio.timeout(10):
                 while not inference.seen:  # noqa: ASYNC110 (the double has no event for it)

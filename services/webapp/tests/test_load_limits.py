@@ -14,6 +14,7 @@ from memicos_testing.json_bodies.steer_bodies import chat, completion, numbered_
 from memicos_testing.servers import Start, running
 from memicos_webapp.app import create_app
 from memicos_webapp.settings import Settings
+from memicos_webapp.steering import event_stream
 from memicos_webapp.steering.read_ahead import read_ahead
 
 TEXT = "the whale rose " * 7
@@ -169,6 +170,7 @@ async def test_a_stopped_reader_holds_no_connection_to_inference(
     url: str, app: Any, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The text is read to its end from inference while the reader is stopped; one that resumes misses nothing."""
+    monkeypatch.setattr(event_stream, "SLOW_SECONDS", 0)  # the test does not wait until the reader counts as slow
     wide = "x" * 20_000
     monkeypatch.setattr(
         inference, "_logprobs", lambda kind, n: [{"token": wide, "logprob": -1, "top_logprobs": []}] * n

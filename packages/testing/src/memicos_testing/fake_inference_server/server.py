@@ -7,6 +7,7 @@ that tests detect a client that parses them incorrectly.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,14 +129,26 @@ class FakeInferenceServer:
         return endpoint
 
     async def _delay(self, request: Request) -> None:
-        """Wait for `delay` seconds, or until the client disconnects, which `calls_closed` counts."""
-        try:
-            async with asyncio.timeout(self.delay):
-                while (await request.receive())["type"] != "http.disconnect":
-                    pass
+        """Wait for `delay` seconds, or until the client disconnects, which `calls_closed` counts.
+
+        A `delay` that is changed meanwhile counts at once.
+        """
+        started = time.monotonic()
+        while (left := started + self.delay - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(left, 0.05)):
+                    while (await request.receive())["type"] != "http.disconnect":
+                        pass
+            except TimeoutError:
+                continue
             self.calls_closed += 1
-        except TimeoutError:
-            pass
+            return
+
+    async def _frame_delay(self) -> None:
+        started = time.monotonic()
+        await asyncio.sleep(0)
+        while (left := started + self.delay - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.05))
 
     async def health(self, request: Request) -> Response:
         self.checks.append("health")
@@ -356,7 +369,7 @@ class FakeInferenceServer:
                 for n in range(1, total + 1):
                     if n - 1 == self.break_after:
                         raise ConnectionError("cut off on demand")
-                    await asyncio.sleep(self.delay)
+                    await self._frame_delay()
                     if n - 1 == self.end_after:
                         return
                     if n - 1 == self.error_after:

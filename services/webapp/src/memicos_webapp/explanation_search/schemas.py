@@ -105,7 +105,7 @@ class ExplanationHit(BaseModel):
         )
 
 
-class SkippedSources(BaseModel):
+class SkippedSourcesBody(BaseModel):
     """Sources of which some or all explanations were searched by words only."""
 
     modelId: str = Field(description="id of the model")
@@ -113,7 +113,7 @@ class SkippedSources(BaseModel):
     reason: str = Field(description="why they were not searched by meaning")
 
     @classmethod
-    def from_sources(cls, skipped: SkippedSources) -> "SkippedSources":
+    def from_sources(cls, skipped: SkippedSources) -> "SkippedSourcesBody":
         return cls(modelId=skipped.model, sources=skipped.sources, reason=skipped.reason)
 
 
@@ -125,7 +125,7 @@ class ExplanationSearchResult(BaseModel):
     resultsCount: int = Field(description="number of results in this response")
     hasMore: bool = Field(description="whether there is a next page")
     nextOffset: int | None = Field(default=None, description="offset of the next page; null at the end")
-    skipped: list[SkippedSources] = Field(description="sources that were not, or not completely, searched by meaning")
+    skipped: list[SkippedSourcesBody] = Field(description="sources not, or not completely, searched by meaning")
     exampleRecipes: dict[str, Recipe] = Field(
         description="by `<model>/<source>`, how the values of examples were computed"
     )
@@ -139,7 +139,7 @@ class ExplanationSearchResult(BaseModel):
             resultsCount=len(results.hits),
             hasMore=results.next_offset is not None,
             nextOffset=results.next_offset,
-            skipped=[SkippedSources.from_sources(skipped) for skipped in results.skipped],
+            skipped=[SkippedSourcesBody.from_sources(skipped) for skipped in results.skipped],
             exampleRecipes={name: recipes.dataset_recipe(source) for name, source in sources.items()},
         )
 
