@@ -147,7 +147,7 @@ class FakeInferenceServer:
     async def _frame_delay(self) -> None:
         started = time.monotonic()
         await asyncio.sleep(0)
-        while (left := started + self.delay - time.monotonic()) > 0:
+        while (left := started + self.delay - time.monotonic()) > 0:  # noqa: ASYNC110 (`delay` may change)
             await asyncio.sleep(min(left, 0.05))
 
     async def health(self, request: Request) -> Response:
