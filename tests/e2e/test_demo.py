@@ -103,6 +103,7 @@ def test_ctrl_c_ends_every_process(start: Start, data: Path) -> None:
     assert running_processes([*family, server]) == []
 
 
+@pytest.mark.slow
 def test_the_end_of_one_server_ends_the_others(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")
@@ -114,6 +115,7 @@ def test_the_end_of_one_server_ends_the_others(start: Start, data: Path) -> None
     assert running_processes(family) == []
 
 
+@pytest.mark.slow
 def test_a_killed_inference_server_is_restarted(start: Start, data: Path) -> None:
     demo = start(data)
     demo.wait_for("pages are served")

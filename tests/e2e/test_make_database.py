@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import asyncpg
+import pytest
 from memicos_testing.demo_program import data_folder
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import embedded
@@ -37,6 +38,7 @@ def features(data: Path) -> int:
         return asyncio.run(count(url))
 
 
+@pytest.mark.slow
 def test_a_database_is_migrated_backed_up_reset_and_restored() -> None:
     with data_folder() as folder:
         data, dataset, file = folder / "data", folder / "dataset", folder / "before.dump"

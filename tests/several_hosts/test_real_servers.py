@@ -166,6 +166,7 @@ def test_a_source_added_or_removed_at_a_running_server_shows_within_seconds(stac
     stack.a.change("POST", "", {"spec": f"path:{stack.a.folder / 'saes' / '2-res'}"})
 
 
+@pytest.mark.slow
 def test_one_of_two_servers_is_killed_during_requests(stack: Stack) -> None:
     stack.wait(lambda states: set(states.values()) == {"ready"})
     expected = stack.post("/api/activation/new", TEXT).json()
