@@ -80,6 +80,7 @@ def test_from_home_by_search_to_a_feature(visit: Visit, inference: FakeInference
     page.get_by_role("link", name="Search", exact=False).first.click()
     expect(page).to_have_url(re.compile(re.escape(visit.home) + "search"))
     page.goto(f"{visit.home}search-explanations")
+    expect(page.get_by_role("searchbox", name="Search explanations", exact=True)).to_be_focused()
     page.keyboard.type("whale")
     first = page.locator(".result").first
     expect(first.locator("mark")).to_have_text("whale")
