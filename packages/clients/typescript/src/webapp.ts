@@ -1002,9 +1002,9 @@ export interface components {
             nextOffset?: number | null;
             /**
              * Skipped
-             * @description sources that were not, or not completely, searched by meaning
+             * @description sources not, or not completely, searched by meaning
              */
-            skipped: components["schemas"]["SkippedSources"][];
+            skipped: components["schemas"]["SkippedSourcesBody"][];
             /**
              * Examplerecipes
              * @description by `<model>/<source>`, how the values of examples were computed
@@ -2159,10 +2159,10 @@ export interface components {
             layers: string[];
         };
         /**
-         * SkippedSources
+         * SkippedSourcesBody
          * @description Sources of which some or all explanations were searched by words only.
          */
-        SkippedSources: {
+        SkippedSourcesBody: {
             /**
              * Modelid
              * @description id of the model

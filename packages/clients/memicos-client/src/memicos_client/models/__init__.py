@@ -58,7 +58,7 @@ from .search_criteria import SearchCriteria
 from .search_model_body import SearchModelBody
 from .search_release_body import SearchReleaseBody
 from .search_sources_body import SearchSourcesBody
-from .skipped_sources import SkippedSources
+from .skipped_sources_body import SkippedSourcesBody
 from .source_body import SourceBody
 from .source_body_saelensconfig import SourceBodySaelensconfig
 from .source_set_body import SourceSetBody
@@ -137,7 +137,7 @@ __all__ = (
     "SearchModelBody",
     "SearchReleaseBody",
     "SearchSourcesBody",
-    "SkippedSources",
+    "SkippedSourcesBody",
     "SourceBody",
     "SourceBodySaelensconfig",
     "SourceSetBody",

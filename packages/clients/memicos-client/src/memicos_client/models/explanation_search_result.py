@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         ExplanationSearchResultExamplerecipes,
     )
     from ..models.search_criteria import SearchCriteria
-    from ..models.skipped_sources import SkippedSources
+    from ..models.skipped_sources_body import SkippedSourcesBody
 
 
 T = TypeVar("T", bound="ExplanationSearchResult")
@@ -29,7 +29,7 @@ class ExplanationSearchResult:
         results (list[ExplanationHit]): features, best first
         results_count (int): number of results in this response
         has_more (bool): whether there is a next page
-        skipped (list[SkippedSources]): sources that were not, or not completely, searched by meaning
+        skipped (list[SkippedSourcesBody]): sources not, or not completely, searched by meaning
         example_recipes (ExplanationSearchResultExamplerecipes): by `<model>/<source>`, how the values of examples were
             computed
         next_offset (int | None | Unset): offset of the next page; null at the end
@@ -39,7 +39,7 @@ class ExplanationSearchResult:
     results: list[ExplanationHit]
     results_count: int
     has_more: bool
-    skipped: list[SkippedSources]
+    skipped: list[SkippedSourcesBody]
     example_recipes: ExplanationSearchResultExamplerecipes
     next_offset: int | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -93,7 +93,7 @@ class ExplanationSearchResult:
             ExplanationSearchResultExamplerecipes,  # noqa: PLC0415
         )
         from ..models.search_criteria import SearchCriteria  # noqa: PLC0415
-        from ..models.skipped_sources import SkippedSources  # noqa: PLC0415
+        from ..models.skipped_sources_body import SkippedSourcesBody  # noqa: PLC0415
 
         d = dict(src_dict)
         request = SearchCriteria.from_dict(d.pop("request"))
@@ -112,7 +112,7 @@ class ExplanationSearchResult:
         skipped = []
         _skipped = d.pop("skipped")
         for skipped_item_data in _skipped:
-            skipped_item = SkippedSources.from_dict(skipped_item_data)
+            skipped_item = SkippedSourcesBody.from_dict(skipped_item_data)
 
             skipped.append(skipped_item)
 

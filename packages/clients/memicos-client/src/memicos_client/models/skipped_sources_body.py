@@ -6,11 +6,11 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="SkippedSources")
+T = TypeVar("T", bound="SkippedSourcesBody")
 
 
 @_attrs_define
-class SkippedSources:
+class SkippedSourcesBody:
     """Sources of which some or all explanations were searched by words only.
 
     Attributes:
@@ -52,14 +52,14 @@ class SkippedSources:
 
         reason = d.pop("reason")
 
-        skipped_sources = cls(
+        skipped_sources_body = cls(
             model_id=model_id,
             sources=sources,
             reason=reason,
         )
 
-        skipped_sources.additional_properties = d
-        return skipped_sources
+        skipped_sources_body.additional_properties = d
+        return skipped_sources_body
 
     @property
     def additional_keys(self) -> list[str]:
