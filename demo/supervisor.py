@@ -2,7 +2,7 @@
 
 Every program has a process group of its own, so that a terminal's Ctrl-C reaches only the supervisor, which then ends
 each group: SIGTERM, a grace period, SIGKILL. If a program ends by itself, all others are ended, except for programs
-that are restarted (`Supervisor.keep`). If the supervisor is killed, `guard.py` ends them.
+that are restarted (`Supervisor.keep`). If the supervisor is killed, `watchdog.py` ends them.
 """
 
 import asyncio
@@ -97,9 +97,9 @@ class Supervisor:
         self.console = console
         self.folder = folder
         self.running: list[Running] = []
-        guard = subprocess.Popen(
+        watchdog = subprocess.Popen(
             # without site-packages: its start takes milliseconds
-            [sys.executable, "-I", "-S", Path(__file__).with_name("guard.py")],
+            [sys.executable, "-I", "-S", Path(__file__).with_name("watchdog.py")],
             cwd="/",
             stdin=subprocess.PIPE,
             # it needs no signal, and keeps no terminal or pipe open
@@ -107,21 +107,21 @@ class Supervisor:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        assert guard.stdin is not None
-        self._guard = guard
-        self._guard_pipe = guard.stdin
+        assert watchdog.stdin is not None
+        self._watchdog = watchdog
+        self._watchdog_pipe = watchdog.stdin
 
     def close(self) -> None:
-        """End the guard; all programs have ended."""
+        """End the watchdog; all programs have ended."""
         # it may have been killed
         with suppress(BrokenPipeError):
-            self._guard_pipe.close()
-        self._guard.wait()
+            self._watchdog_pipe.close()
+        self._watchdog.wait()
 
-    def _tell_guard(self, sign: str, running: Running) -> None:
+    def _notify_watchdog(self, sign: str, running: Running) -> None:
         with suppress(BrokenPipeError):
-            self._guard_pipe.write(f"{sign}{running.process.pid}\n".encode())
-            self._guard_pipe.flush()
+            self._watchdog_pipe.write(f"{sign}{running.process.pid}\n".encode())
+            self._watchdog_pipe.flush()
 
     async def start(self, program: Program) -> Running:
         process = await asyncio.create_subprocess_exec(
@@ -138,14 +138,14 @@ class Supervisor:
         running = Running(program, process, relay=asyncio.create_task(asyncio.sleep(0)))
         running.relay = asyncio.create_task(self._relay(running, process.stdout))
         self.running.append(running)
-        self._tell_guard("+", running)
+        self._notify_watchdog("+", running)
         return running
 
     def _forget(self, running: Running) -> None:
         """Kill what is left of the group of a program that has ended, before its id can be reused."""
         self._signal(running, signal.SIGKILL)
         self.running.remove(running)
-        self._tell_guard("-", running)
+        self._notify_watchdog("-", running)
 
     async def _relay(self, running: Running, stream: asyncio.StreamReader) -> None:
         rest = b""

@@ -24,8 +24,8 @@ import numpy as np
 import orjson
 from isal import igzip
 from memicos_dataset import read
+from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.native import to_native
-from memicos_dataset.conversion.work import Options
 from memicos_dataset.folder import Folder
 from memicos_dataset.public_layout.files import source_folders
 

@@ -80,7 +80,7 @@ def short_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the demo's programs that kills after a second."""
     folder = tmp_path / "demo"
     folder.mkdir()
-    for name in ("supervisor.py", "guard.py"):
+    for name in ("supervisor.py", "watchdog.py"):
         text = (ROOT / "demo" / name).read_text()
         assert text.count("GRACE_SECONDS = 10\n") == 1
         (folder / name).write_text(text.replace("GRACE_SECONDS = 10\n", "GRACE_SECONDS = 1\n"))
@@ -92,7 +92,7 @@ def test_programs_of_a_killed_supervisor_end_with_their_own_processes() -> None:
     with supervisor(WITH_CHILD) as process:
         wait_for(process, "child")
         family = psutil.Process(process.pid).children(recursive=True)
-        # the program, its own process, and the guard
+        # the program, its own process, and the watchdog
         assert len(family) == 3
         process.kill()
         begin = time.monotonic()
@@ -121,9 +121,11 @@ def test_a_supervisor_in_order_ends_its_guard_too() -> None:
 def test_it_runs_on_without_its_guard() -> None:
     with supervisor("import time; print('runs', flush=True); time.sleep(600)") as process:
         wait_for(process, "runs")
-        (guard,) = [p for p in psutil.Process(process.pid).children() if any("guard.py" in a for a in p.cmdline())]
-        (program,) = [p for p in psutil.Process(process.pid).children() if p != guard]
-        guard.kill()
+        (watchdog,) = [
+            p for p in psutil.Process(process.pid).children() if any("watchdog.py" in a for a in p.cmdline())
+        ]
+        (program,) = [p for p in psutil.Process(process.pid).children() if p != watchdog]
+        watchdog.kill()
         program.kill()
         # the program is started again
         wait_for(process, "runs")

@@ -11,11 +11,11 @@ import pytest
 from filelock import FileLock
 from memicos_cli.main import app
 from memicos_dataset import read
+from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.diff import SourceDiff, diff
 from memicos_dataset.conversion.inspect import faults
 from memicos_dataset.conversion.native import to_native
 from memicos_dataset.conversion.public import to_public
-from memicos_dataset.conversion.work import Options
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FILE_NAME
@@ -115,7 +115,7 @@ def test_an_interrupted_conversion_continues(
     reads: list[str] = []
     real = layout_lines.rows
     monkeypatch.setattr(
-        "memicos_dataset.public_layout.staging.rows",
+        "memicos_dataset.public_layout.steps.rows",
         lambda folder, path, rejects: (reads.append(path), real(folder, path, rejects))[1],
     )
     out = tmp_path / "resumed"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from memicos_dataset import read
+from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.inspect import faults
 from memicos_dataset.conversion.native import to_native
-from memicos_dataset.conversion.work import Options
 from memicos_dataset.errors import DatasetError, LineError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest

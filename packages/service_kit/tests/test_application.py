@@ -12,12 +12,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
-from memicos_service import docs_page, errors, logs, request_log
+from memicos_service import docs_page, errors, logs
 from memicos_service.application import JSON_POLICY, ServiceApp
 from memicos_service.errors import ErrorReport, ServiceError
 from memicos_service.guards import ServiceGuard
 from memicos_service.host_names import BindAddress, allowed_names, is_allowed
-from memicos_service.request_log import FinishedRequest, RequestObserver
+from memicos_service.logs import request_log
+from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from memicos_testing.servers import running
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter, field_validator
 

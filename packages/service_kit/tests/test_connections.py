@@ -13,14 +13,14 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from memicos_service import request_log
-from memicos_service.connection_settings import (
+from memicos_service.connections.settings import (
     ConnectionLimits,
     ConnectionSettings,
     default_connections,
     limits_or_exit,
 )
-from memicos_service.request_log import FinishedRequest, RequestObserver
+from memicos_service.logs import request_log
+from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from memicos_testing.servers import running
 
 LIMITS = ConnectionLimits(connections=3, header_seconds=0.3, body_seconds=0.3, idle_seconds=0.3)
@@ -258,7 +258,7 @@ def test_more_connections_than_open_files_end_the_program() -> None:
 
 def test_the_limit_of_open_files_is_raised() -> None:
     program = (
-        "import resource; from memicos_service.connection_settings import *;"
+        "import resource; from memicos_service.connections.settings import *;"
         "print(limits_or_exit('program', ConnectionSettings()).connections, resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     command = ["sh", "-c", 'ulimit -Sn 100; ulimit -Hn 900; exec "$@"', "sh", sys.executable, "-c", program]

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 from asgi_correlation_id import correlation_id
-from memicos_service import repeated_faults
-from memicos_service.repeated_faults import RepeatedFaults
+from memicos_service.logs import repeated_faults
+from memicos_service.logs.repeated_faults import RepeatedFaults
 
 
 class Log:

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
-from memicos_service import request_log
-from memicos_service.connection_settings import ConnectionLimits
-from memicos_service.request_log import FinishedRequest, RequestObserver
+from memicos_service.connections.settings import ConnectionLimits
+from memicos_service.logs import request_log
+from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from memicos_testing.servers import running
 
 SEND_SECONDS = 0.4

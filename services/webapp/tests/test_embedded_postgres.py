@@ -255,14 +255,14 @@ def test_a_killed_process_leaves_no_server(folder: Folder) -> None:
 
 
 def test_the_file_of_a_killed_server_with_the_id_of_another_process(tmp_path: Path) -> None:
-    """The guard ends no other process, which has the id by now."""
+    """The watchdog ends no other process, which has the id by now."""
     with subprocess.Popen(["sleep", "60"]) as other:
         lines = [str(other.pid), str(tmp_path), "1", "5432", ".", "", "1 1", "ready"]
         (tmp_path / "postmaster.pid").write_text("\n".join(lines))
         locks = [tmp_path / "start.lock", tmp_path / "users.lock"]
         for lock in locks:
             lock.touch()
-        program = Path(module.__file__).with_name("guard.py")
+        program = Path(module.__file__).with_name("watchdog.py")
         subprocess.run([sys.executable, program, tmp_path, *locks, "x-"], check=True, timeout=60, input=b"")
         assert other.poll() is None
         other.kill()

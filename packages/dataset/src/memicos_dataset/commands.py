@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
+from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.diff import TOLERANCE, SourceDiff, diff
 from memicos_dataset.conversion.formats import Format, as_native, format_of
 from memicos_dataset.conversion.inspect import faults, summary
 from memicos_dataset.conversion.native import to_native
 from memicos_dataset.conversion.public import to_public
-from memicos_dataset.conversion.work import Options
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
-from memicos_dataset.public_layout.metadata import Facts
+from memicos_dataset.public_layout.metadata import MetadataOptions
 
 DIFFERENT, UNUSABLE = 1, 2
 """Exit statuses: there are differences or faults; the datasets could not be compared."""
@@ -43,10 +43,12 @@ def verify_dataset(
     A native dataset: rows, bytes and sha256 of each file, and the rules for rows. Other formats: what a conversion
     would leave out or refuse. Exit status: 0 without faults, 1 with faults.
     """
-    facts = Facts(counted_tokens=counted_tokens, corpus_url=corpus_url)
+    metadata_options = MetadataOptions(counted_tokens=counted_tokens, corpus_url=corpus_url)
     count = 0
     try:
-        for fault in faults(Folder.of(dataset), Options(sources=tuple(source or ()), facts=facts)):
+        for fault in faults(
+            Folder.of(dataset), Options(sources=tuple(source or ()), metadata_options=metadata_options)
+        ):
             typer.echo(str(fault))
             count += 1
     except OSError as error:
@@ -76,8 +78,8 @@ def convert_dataset(
     A conversion that was killed goes on when the same command is run again. OUT appears when it is complete.
     docs/dataset.md says what each format has.
     """
-    facts = Facts(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
-    options = Options(tuple(source or ()), facts, skip_rows, replace)
+    metadata_options = MetadataOptions(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
+    options = Options(tuple(source or ()), metadata_options, skip_rows, replace)
     folder = Folder.of(dataset)
     try:
         native = format_of(folder, options.sources) is Format.NATIVE
@@ -100,7 +102,7 @@ def diff_datasets(
 
     Contexts are compared by their tokens. Exit status: 0 if they are equal, 1 if not, 2 if they could not be read.
     """
-    options = Options(facts=Facts(corpus_url=corpus_url))
+    options = Options(metadata_options=MetadataOptions(corpus_url=corpus_url))
     different = False
     try:
         with (

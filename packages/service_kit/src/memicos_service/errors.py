@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from memicos_service import validation
-from memicos_service.request_log import request_id
+from memicos_service.logs.request_log import request_id
 
 
 class ServiceError(Exception):

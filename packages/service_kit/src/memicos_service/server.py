@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import psutil
 from starlette.types import ASGIApp
 
-from memicos_service.connection_settings import ConnectionLimits
-from memicos_service.connections import LimitedConfig
-from memicos_service.stopped_readers import limit_unsent_bytes
+from memicos_service.connections.limited_connection import LimitedConfig
+from memicos_service.connections.send_watch import limit_unsent_bytes
+from memicos_service.connections.settings import ConnectionLimits
 
 BACKLOG = 128
 """Connections that wait to be accepted, unless a setting says otherwise."""

@@ -9,9 +9,9 @@ from typing import Literal
 
 import httpx
 import uvicorn
-from memicos_service.connection_settings import ConnectionLimits
-from memicos_service.connections import LimitedConfig
-from memicos_service.stopped_readers import limit_unsent_bytes
+from memicos_service.connections.limited_connection import LimitedConfig
+from memicos_service.connections.send_watch import limit_unsent_bytes
+from memicos_service.connections.settings import ConnectionLimits
 from starlette.types import ASGIApp
 
 Serve = Callable[..., Awaitable[str]]

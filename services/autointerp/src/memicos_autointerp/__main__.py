@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvicorn
 from memicos_service import logs, server
-from memicos_service.connection_settings import limits_or_exit
+from memicos_service.connections.settings import limits_or_exit
 from memicos_service.settings import read_or_exit
 from memicos_service.variable_names import warn_of_environment
 

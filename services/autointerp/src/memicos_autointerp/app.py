@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from memicos_autointerp_core.provider import open_http
-from memicos_service import docs_page, request_log
+from memicos_service import docs_page
 from memicos_service.application import ServiceApp
 from memicos_service.guards import ServiceGuard
 from memicos_service.host_names import allowed_names
-from memicos_service.request_log import FinishedRequest, RequestObserver
+from memicos_service.logs import request_log
+from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 
 from memicos_autointerp import errors
 from memicos_autointerp.explain import api as explain_api

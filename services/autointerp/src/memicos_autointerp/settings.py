@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from memicos_autointerp_core.explainers.interface import ExplainerOptions
 from memicos_autointerp_core.provider import ProviderOptions
 from memicos_service import settings as service_settings
-from memicos_service.connection_settings import ConnectionSettings
+from memicos_service.connections.settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from memicos_service.connection_settings import limits_or_exit
+from memicos_service.connections.settings import limits_or_exit
 from memicos_service.server import bind, is_loopback
 from memicos_service.variable_names import warn_of_environment
 

@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 from fastapi import FastAPI
-from memicos_service import request_log
-from memicos_service.request_log import FinishedRequest, RequestObserver
+from memicos_service.logs import request_log
+from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from starlette.types import Scope
 
 from memicos_webapp.inference.visitors import visitor

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from memicos_service import settings as service_settings
-from memicos_service.connection_settings import ConnectionSettings
+from memicos_service.connections.settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, LOOPBACK_NAMES, BindAddress, allowed_names
 from memicos_service.logs import LogFormat
 from memicos_service.server import is_loopback

@@ -102,9 +102,9 @@ def diff(first: Folder, second: Folder, tolerance: float = TOLERANCE) -> Iterato
         ids = [getattr(side.manifest, name).id for side in sides]
         if ids[0] != ids[1]:
             yield f"{name}: {ids[0]!r} and {ids[1]!r}"
-    for place, other in ((0, 1), (1, 0)):
-        for source in sorted(sides[place].sources.keys() - sides[other].sources.keys()):
-            yield f"source {source} is in the {('first', 'second')[place]} only"
+    for side, other in ((0, 1), (1, 0)):
+        for source in sorted(sides[side].sources.keys() - sides[other].sources.keys()):
+            yield f"source {source} is in the {('first', 'second')[side]} only"
     for name in sorted(sides[0].sources.keys() & sides[1].sources.keys()):
         yield _source_diff(name, sides, tolerance)
 

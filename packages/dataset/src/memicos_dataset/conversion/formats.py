@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
+from memicos_dataset.conversion.conversion_folder import Options, ProgressCallback
 from memicos_dataset.conversion.native import to_native
-from memicos_dataset.conversion.work import Options, Report
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FILE_NAME
@@ -36,7 +36,7 @@ def format_of(folder: Folder, sources: tuple[str, ...] = ()) -> Format:
 
 
 @contextmanager
-def as_native(folder: Folder, options: Options, report: Report) -> Iterator[Folder]:
+def as_native(folder: Folder, options: Options, report: ProgressCallback) -> Iterator[Folder]:
     """A native dataset as it is, or another one converted into a temporary folder.
 
     Raises:

@@ -12,8 +12,8 @@ from memicos_dataset.checks import (
     check_explanations,
     check_manifest,
 )
+from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.formats import Format, as_native, format_of
-from memicos_dataset.conversion.work import Options
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest

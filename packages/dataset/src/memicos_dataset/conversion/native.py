@@ -12,21 +12,21 @@ from pydantic import ValidationError
 
 from memicos_dataset import manifest as m
 from memicos_dataset import schema
-from memicos_dataset.conversion.work import Options, Report, Work, work_folder
+from memicos_dataset.conversion.conversion_folder import ConversionFolder, Options, ProgressCallback, conversion_folder
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location
-from memicos_dataset.public_layout import assemble, metadata
+from memicos_dataset.public_layout import metadata, native_tables
 from memicos_dataset.public_layout.corpus import CorpusBuilder
 from memicos_dataset.public_layout.files import METADATA, SourceFolder, source_folders
 from memicos_dataset.public_layout.lines import Rejects
-from memicos_dataset.public_layout.staging import Step, StepReader
+from memicos_dataset.public_layout.steps import Step, StepReader
 from memicos_dataset.write import CONTEXTS_PER_FILE, FAST_LEVEL, FEATURES_PER_FILE, write_batches, write_table
 
 _KINDS = ("activations", "dashboard", "features", "explanations")
 """Order of batch files: activations say first whether the set has token ids."""
 
 
-def to_native(location: Location, out: Path, options: Options, report: Report) -> m.Manifest:
+def to_native(location: Location, out: Path, options: Options, report: ProgressCallback) -> m.Manifest:
     """Convert sources of one set to a native dataset at `out`.
 
     In memory are at most a batch of rows, the features and examples of 1,024 indices, 20 bytes for each context and
@@ -51,8 +51,8 @@ def to_native(location: Location, out: Path, options: Options, report: Report) -
     sources, rows = [source for source, _ in pairs], [own for _, own in pairs]
     metadata.check_one_set(sources[0], rows)
     # before anything is read
-    metadata.corpus_url(rows[0], options.facts)
-    with work_folder(out, plan, options.replace) as work:
+    metadata.corpus_url(rows[0], options.metadata_options)
+    with conversion_folder(out, plan, options.replace) as work:
         return _Conversion(work, sources, rows, options, report).run()
 
 
@@ -68,11 +68,11 @@ def _plan(source: SourceFolder) -> dict[str, Any]:
 class _Conversion:
     def __init__(
         self,
-        work: Work,
+        work: ConversionFolder,
         sources: Sequence[SourceFolder],
         rows: Sequence[metadata.SourceRows],
         options: Options,
-        report: Report,
+        report: ProgressCallback,
     ) -> None:
         self._work, self._sources, self._rows = work, sources, rows
         self._options, self._report = options, report
@@ -86,7 +86,7 @@ class _Conversion:
         files = [self._source_files(rows, own) for rows, own in zip(self._rows, steps, strict=True)]
         corpus = self._corpus_files([step for own in steps for step in own])
         try:
-            manifest = metadata.manifest(self._rows, files, corpus, self._options.facts)
+            manifest = metadata.manifest(self._rows, files, corpus, self._options.metadata_options)
         except ValidationError as error:
             first = error.errors()[0]
             location = ".".join(str(part) for part in first["loc"])
@@ -153,11 +153,11 @@ class _Conversion:
         return part
 
     def _counted_tokens(self, rows: metadata.SourceRows, steps: list[Step]) -> int:
-        """Tokens that densities are shares of: as said, or by the feature with most tokens in its histogram."""
-        known = self._options.facts.counted_tokens or rows.counted_tokens
-        if known:
-            return known
-        most, estimate = 0, 0
+        """Tokens that densities are shares of: as stated, or by the feature with most tokens in its histogram."""
+        stated = self._options.metadata_options.counted_tokens or rows.counted_tokens
+        if stated:
+            return stated
+        largest, estimate = 0, 0
         for step in steps:
             if "features" not in step.ranges:
                 continue
@@ -165,8 +165,8 @@ class _Conversion:
                 for batch in file.iter_batches(columns=["density", "activation_histogram"]):
                     for row in batch.to_pylist():
                         active = sum(row["activation_histogram"])
-                        if active > most and row["density"] > 0:
-                            most, estimate = active, round(active / row["density"])
+                        if active > largest and row["density"] > 0:
+                            largest, estimate = active, round(active / row["density"])
         if not estimate:
             raise DatasetError(
                 rows.id,
@@ -178,16 +178,18 @@ class _Conversion:
     def _feature_file(
         self, rows: metadata.SourceRows, steps: list[Step], number: int, counted_tokens: int
     ) -> dict[str, Any]:
-        figures = assemble.SourceFigures()
+        figures = native_tables.SourceFigures()
         low = number * FEATURES_PER_FILE
-        tables = assemble.feature_tables(steps, low, low + FEATURES_PER_FILE, counted_tokens, self._rejects, figures)
+        tables = native_tables.feature_tables(
+            steps, low, low + FEATURES_PER_FILE, counted_tokens, self._rejects, figures
+        )
         path = f"{rows.id}/features-{number:05d}.parquet"
-        entry = self._write(path, assemble.FEATURE_SCHEMA, tables)
+        entry = self._write(path, native_tables.FEATURE_SCHEMA, tables)
         return {"entry": entry, **dataclasses.asdict(figures)}
 
     def _explanation_file(self, rows: metadata.SourceRows, steps: list[Step], indices: np.ndarray) -> dict[str, Any]:
-        tables = assemble.explanation_tables(steps, indices, self._rejects)
-        return {"entry": self._write(f"{rows.id}/explanations.parquet", assemble.EXPLANATION_SCHEMA, tables)}
+        tables = native_tables.explanation_tables(steps, indices, self._rejects)
+        return {"entry": self._write(f"{rows.id}/explanations.parquet", native_tables.EXPLANATION_SCHEMA, tables)}
 
     def _write(self, path: str, columns: pa.Schema, tables: Iterator[pa.Table]) -> dict[str, Any] | None:
         """Write a file; None where it would have no rows."""

@@ -17,10 +17,10 @@ from memicos_dataset.checks import (
     check_explanations,
     check_manifest,
 )
-from memicos_dataset.conversion.work import Options, Report, Work, work_folder
+from memicos_dataset.conversion.conversion_folder import ConversionFolder, Options, ProgressCallback, conversion_folder
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location
-from memicos_dataset.public_layout.rows import ContextReader, PublicRows, metadata_rows
+from memicos_dataset.public_layout.public_rows import ContextReader, PublicRows, metadata_rows
 
 BATCH_ROWS = 1024
 """Features, and explanations, of a batch file."""
@@ -29,7 +29,7 @@ READ_ROWS = 64
 PUBLIC_VERSION = "v1"
 
 
-def to_public(location: Location, out: Path, options: Options, report: Report) -> m.Manifest:
+def to_public(location: Location, out: Path, options: Options, report: ProgressCallback) -> m.Manifest:
     """Convert a native dataset, or `options.sources` of it, to `v1/<model>/<source>/` below `out`.
 
     Raises:
@@ -47,13 +47,15 @@ def to_public(location: Location, out: Path, options: Options, report: Report) -
         "manifest": manifest.model_dump(mode="json"),
         "sources": list(options.sources),
     }
-    with work_folder(out, plan, options.replace) as work:
+    with conversion_folder(out, plan, options.replace) as work:
         _Conversion(work, folder, manifest, options, report).run()
     return manifest
 
 
 class _Conversion:
-    def __init__(self, work: Work, folder: Folder, manifest: m.Manifest, options: Options, report: Report) -> None:
+    def __init__(
+        self, work: ConversionFolder, folder: Folder, manifest: m.Manifest, options: Options, report: ProgressCallback
+    ) -> None:
         self._work, self._folder, self._manifest, self._report = work, folder, manifest, report
         chosen = options.sources
         self._sources = [source for source in manifest.source_set.sources if not chosen or source.id in chosen]
@@ -109,8 +111,8 @@ class _Conversion:
         return check.lengths, ContextReader(starts, check.lengths, np.memmap(path, dtype=np.int32, mode="r"))
 
     def _feature_batch(self, folder: Path, number: int, rows: PublicRows, batches: list[read.Batch]) -> None:
-        for kind, make in (("features", rows.features), ("activations", rows.activations)):
-            lines = (line for batch in batches for line in make(batch.rows))
+        for kind, to_rows in (("features", rows.features), ("activations", rows.activations)):
+            lines = (line for batch in batches for line in to_rows(batch.rows))
             _write_lines(folder / kind / f"batch-{number}.jsonl.gz", lines)
 
     def _explanations(self, folder: Path, source: m.Source, rows: PublicRows, indices: set[int]) -> None:

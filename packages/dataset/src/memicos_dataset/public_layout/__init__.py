@@ -5,15 +5,15 @@
     v1/<model>/<source>/activations/batch-<N>.jsonl.gz
     v1/<model>/<source>/explanations/batch-<N>.jsonl.gz
 
-files         folders and batch files, in the order of their numbers
-lines         lines of compressed files, and rows that are refused
-values        checked values of a row
-corpus        contexts by the hash of their tokens, and the vocabulary
-activations   activation rows as columns
-features      feature and explanation rows as columns
-saedashboard  SAEDashboard's own output as the same rows
-metadata      the four files of one row, and the manifest
-staging       batch files as steps that a killed conversion does not repeat
-assemble      steps to the files of a dataset
-rows          rows of the layout from a dataset
+files          folders and batch files, in the order of their numbers
+lines          lines of compressed files, and rows that are refused
+values         checked values of a row
+corpus         contexts by the hash of their tokens, and the vocabulary
+activations    activation rows as columns
+features       feature and explanation rows as columns
+saedashboard   SAEDashboard's own output as the same rows
+metadata       the four files of one row, and the manifest
+steps          batch files as steps that a killed conversion does not repeat
+native_tables  steps to the files of a dataset
+public_rows    rows of the layout from a dataset
 """

@@ -17,7 +17,7 @@ from memicos_dataset.public_layout.values import (
     feature_index,
     number,
     numbers,
-    shown,
+    quoted,
 )
 from memicos_dataset.schema import NO_POSITION
 
@@ -90,7 +90,7 @@ class ActivationChunk:
             check_source(row, self._source_id)
         tokens, values = row.get("tokens"), row.get("values")
         if not isinstance(tokens, list) or not tokens or set(map(type, tokens)) != {str}:
-            raise ValueProblem("tokens", f"{shown(tokens)} is no list of strings with at least one")
+            raise ValueProblem("tokens", f"{quoted(tokens)} is no list of strings with at least one")
         if len(tokens) > LONGEST_CONTEXT:
             raise ValueProblem("tokens", f"has {len(tokens)} tokens, more than {LONGEST_CONTEXT}")
         if not isinstance(values, list) or len(values) != len(tokens):
@@ -148,8 +148,8 @@ class ActivationChunk:
             [self._tokens[row] for row in kept],
             [self._ids[row] for row in kept],
         )
-        places = np.flatnonzero(values)
-        owners = np.searchsorted(starts, places, side="right") - 1
+        active = np.flatnonzero(values)
+        owners = np.searchsorted(starts, active, side="right") - 1
         counts = np.bincount(owners, minlength=count)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         bins = np.array(self._bins, dtype=np.float32).reshape(-1, 3)
@@ -160,8 +160,8 @@ class ActivationChunk:
                 pa.array(np.zeros(count, dtype=np.int32)),
                 pa.array(np.array(self._positions, dtype=np.int16)),
                 *(pa.array(np.ascontiguousarray(bins[:, axis])) for axis in range(3)),
-                pa.ListArray.from_arrays(pa.array(offsets), pa.array((places - starts[owners]).astype(np.int16))),
-                pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[places])),
+                pa.ListArray.from_arrays(pa.array(offsets), pa.array((active - starts[owners]).astype(np.int16))),
+                pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[active])),
                 pa.array(self._dfa, pa.list_(pa.float32())),
                 pa.array(np.array(self._dfa_positions, dtype=np.int16)),
                 pa.array(self._extra, pa.string()),
@@ -188,7 +188,7 @@ def _token_ids(row: Row, count: int) -> list[int] | None:
         or set(map(type, ids)) != {int}
         or not 0 <= min(ids) <= max(ids) <= LARGEST_INDEX
     ):
-        raise ValueProblem("tokenIds", f"{shown(ids)} is no list of {count} token ids")
+        raise ValueProblem("tokenIds", f"{quoted(ids)} is no list of {count} token ids")
     return ids
 
 
@@ -198,7 +198,7 @@ def _position(row: Row, values: list[Any], count: int) -> int:
         position = row.get(column)
         if position is not None:
             if type(position) is not int or not 0 <= position < count:
-                raise ValueProblem(column, f"{shown(position)} is no position of {count} tokens")
+                raise ValueProblem(column, f"{quoted(position)} is no position of {count} tokens")
             return position
     try:
         return values.index(max(values))
@@ -225,5 +225,5 @@ def _dfa_position(row: Row, dfa: list[float], count: int) -> int:
     if not dfa or target is None:
         return NO_POSITION
     if type(target) is not int or not 0 <= target < count:
-        raise ValueProblem("dfaTargetIndex", f"{shown(target)} is no position of {count} tokens")
+        raise ValueProblem("dfaTargetIndex", f"{quoted(target)} is no position of {count} tokens")
     return target

@@ -17,7 +17,7 @@ from memicos_dataset.public_layout.values import (
     integers,
     number,
     numbers,
-    shown,
+    quoted,
     text,
     texts,
 )
@@ -168,7 +168,7 @@ def explanation_row(line: int, row: Row, source_id: str) -> dict[str, Any]:
         try:
             embedding = orjson.loads(embedding)
         except orjson.JSONDecodeError:
-            raise ValueProblem("embedding", f"{shown(embedding)} is no list of numbers") from None
+            raise ValueProblem("embedding", f"{quoted(embedding)} is no list of numbers") from None
     return {
         "index": index,
         "line": line,

@@ -24,7 +24,7 @@ def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tupl
     Raises:
         DatasetError: the file cannot be read, is damaged, ends early, or has a longer line.
     """
-    place = folder.locate(path)
+    location = folder.locate(path)
     number, parts, length = 1, [], 0
     try:
         for block in _blocks(folder, path):
@@ -37,11 +37,13 @@ def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tupl
                 yield from _line(number, b"".join(parts))
                 number, parts, length = number + 1, [line], len(line)
             if length > longest:
-                raise DatasetError(place, f"line {number} is longer than {longest} bytes; a row has some kilobytes")
+                raise DatasetError(location, f"line {number} is longer than {longest} bytes; a row has some kilobytes")
     except FileNotFoundError as error:
-        raise DatasetError(place, "no such file") from error
+        raise DatasetError(location, "no such file") from error
     except _READ_ERRORS as error:
-        raise DatasetError(place, f"cannot be read after line {number - 1} ({error}); fetch the file again") from error
+        raise DatasetError(
+            location, f"cannot be read after line {number - 1} ({error}); fetch the file again"
+        ) from error
     yield from _line(number, b"".join(parts))
 
 

@@ -23,7 +23,7 @@ _WEB_ADDRESS = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
 
 @dataclass(frozen=True)
-class Facts:
+class MetadataOptions:
     """What the user says where the files do not."""
 
     layers: int | None = None
@@ -71,10 +71,10 @@ def read_rows(folder: SourceFolder) -> SourceRows:
     source = rows["source"]
     source_id = str(source.get("id") or folder.id)
     match = _SOURCE_ID.fullmatch(source_id)
-    place = folder.folder.locate("source.jsonl")
+    location = folder.folder.locate("source.jsonl")
     if match is None:
         raise DatasetError(
-            place,
+            location,
             f"{source_id!r} is no id of a source, <layer>-<set>; name the folder by its id, or give source.jsonl the "
             "field `id`",
         )
@@ -82,14 +82,14 @@ def read_rows(folder: SourceFolder) -> SourceRows:
     layer = 0 if match[1] == "e" else int(match[1])
     problem = check_source_id(source_id, set_id, layer)
     if problem:
-        raise DatasetError(place, problem)
+        raise DatasetError(location, problem)
     model_id = str(source.get("modelId") or rows["model"].get("id") or folder.model_id)
     config = source.get("saelensConfig")
     if isinstance(config, str):
         try:
             config = orjson.loads(config)
         except orjson.JSONDecodeError as error:
-            raise DatasetError(place, f"saelensConfig is not JSON ({error})") from error
+            raise DatasetError(location, f"saelensConfig is not JSON ({error})") from error
     return SourceRows(
         rows["release"],
         rows["model"],
@@ -147,14 +147,16 @@ class CorpusFiles:
     """All contexts begin with the same token, which is BOS."""
 
 
-def manifest(rows: Sequence[SourceRows], files: Sequence[SourceFiles], corpus: CorpusFiles, facts: Facts) -> m.Manifest:
+def manifest(
+    rows: Sequence[SourceRows], files: Sequence[SourceFiles], corpus: CorpusFiles, metadata_options: MetadataOptions
+) -> m.Manifest:
     """The manifest of a converted set.
 
     Raises:
         DatasetError: an entry is not valid, such as an address that is none.
     """
     first = rows[0]
-    model = _model(first, facts)
+    model = _model(first, metadata_options)
     return m.Manifest(
         release=_release(first),
         model=model,
@@ -164,7 +166,7 @@ def manifest(rows: Sequence[SourceRows], files: Sequence[SourceFiles], corpus: C
             description=str(first.sourceset.get("type") or first.sourceset.get("description") or first.set_id),
             sources=[_source(own, own_files, corpus, model) for own, own_files in zip(rows, files, strict=True)],
         ),
-        corpus=_corpus(first, corpus, facts),
+        corpus=_corpus(first, corpus, metadata_options),
     )
 
 
@@ -180,15 +182,15 @@ def _release(rows: SourceRows) -> m.Release:
     )
 
 
-def _model(rows: SourceRows, facts: Facts) -> m.Model:
+def _model(rows: SourceRows, metadata_options: MetadataOptions) -> m.Model:
     model = rows.model
     return m.Model(
         id=rows.model_id,
         name=str(model.get("displayName") or rows.model_id),
         # the known converter writes 0 where it does not know
-        layers=facts.layers or _whole(model.get("layers")),
-        d_model=facts.d_model or _whole(model.get("dimension")),
-        vocabulary_size=facts.vocabulary_size,
+        layers=metadata_options.layers or _whole(model.get("layers")),
+        d_model=metadata_options.d_model or _whole(model.get("dimension")),
+        vocabulary_size=metadata_options.vocabulary_size,
         chat=bool(model.get("instruct")),
         origin=str(model.get("tlensId") or model.get("owner") or UNKNOWN),
         license=UNKNOWN,
@@ -224,16 +226,18 @@ def _source(rows: SourceRows, files: SourceFiles, corpus: CorpusFiles, model: m.
     )
 
 
-def corpus_url(rows: SourceRows, facts: Facts) -> str:
+def corpus_url(rows: SourceRows, metadata_options: MetadataOptions) -> str:
     """Where the texts are published.
 
     Raises:
-        DatasetError: neither the rows nor `facts` say it, or it is no address.
+        DatasetError: neither the rows nor `metadata_options` say it, or it is no address.
     """
-    if facts.corpus_url is not None:
-        if not _WEB_ADDRESS.fullmatch(facts.corpus_url):
-            raise DatasetError("--corpus-url", f"{facts.corpus_url!r} is no address with http:// or https://")
-        return facts.corpus_url
+    if metadata_options.corpus_url is not None:
+        if not _WEB_ADDRESS.fullmatch(metadata_options.corpus_url):
+            raise DatasetError(
+                "--corpus-url", f"{metadata_options.corpus_url!r} is no address with http:// or https://"
+            )
+        return metadata_options.corpus_url
     name = corpus_name(rows)
     hub = f"https://huggingface.co/datasets/{name}" if _HUB_ID.fullmatch(name) else None
     url = _address(rows.source.get("datasetUrl"), name, hub, *_list(rows.release.get("urls")))
@@ -246,7 +250,7 @@ def corpus_url(rows: SourceRows, facts: Facts) -> str:
     return url
 
 
-def _corpus(rows: SourceRows, corpus: CorpusFiles, facts: Facts) -> m.Corpus:
+def _corpus(rows: SourceRows, corpus: CorpusFiles, metadata_options: MetadataOptions) -> m.Corpus:
     name = corpus_name(rows)
     return m.Corpus(
         id=name,
@@ -257,8 +261,8 @@ def _corpus(rows: SourceRows, corpus: CorpusFiles, facts: Facts) -> m.Corpus:
         collections=[
             m.Collection(
                 name=name,
-                license=facts.license or str(rows.source.get("datasetLicense") or UNKNOWN),
-                url=corpus_url(rows, facts),
+                license=metadata_options.license or str(rows.source.get("datasetLicense") or UNKNOWN),
+                url=corpus_url(rows, metadata_options),
                 attribution=str(rows.source.get("datasetAttribution") or name),
             )
         ],

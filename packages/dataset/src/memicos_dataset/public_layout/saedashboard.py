@@ -55,12 +55,12 @@ def entries(folder: Folder, path: str, rejects: Rejects) -> Iterator[Entry]:
         activations = feature.get("activations") or []
         row = _renamed(feature, _FEATURE_NAMES, left_out=("activations", *_OF_SOURCE))
         rows = []
-        for place, activation in enumerate(activations if isinstance(activations, list) else []):
+        for location, activation in enumerate(activations if isinstance(activations, list) else []):
             if not isinstance(activation, dict):
-                rejects.add(LineError(folder.locate(path), number, f"activations.{place}", "is not a JSON object"))
+                rejects.add(LineError(folder.locate(path), number, f"activations.{location}", "is not a JSON object"))
                 continue
             rows.append(
-                (f"activations.{place}.", _renamed(activation, _ACTIVATION_NAMES) | {"index": row.get("index")})
+                (f"activations.{location}.", _renamed(activation, _ACTIVATION_NAMES) | {"index": row.get("index")})
             )
         yield number, row, rows
 
@@ -83,14 +83,14 @@ def source_row(folder: Folder, path: str) -> Row:
 
 
 def _content(folder: Folder, path: str) -> dict[str, Any]:
-    place = folder.locate(path)
+    location = folder.locate(path)
     try:
         with folder.open(path) as file:
             content = file.read(FILE_BYTES + 1)
     except OSError as error:
-        raise DatasetError(place, f"cannot be read ({error})") from error
+        raise DatasetError(location, f"cannot be read ({error})") from error
     if len(content) > FILE_BYTES:
-        raise DatasetError(place, f"is larger than {FILE_BYTES} bytes; generate with fewer features in a batch")
+        raise DatasetError(location, f"is larger than {FILE_BYTES} bytes; generate with fewer features in a batch")
     try:
         parsed = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -98,9 +98,9 @@ def _content(folder: Folder, path: str) -> dict[str, Any]:
         try:
             parsed = json.loads(content)
         except (ValueError, RecursionError):
-            raise DatasetError(place, f"is not JSON ({error})") from error
+            raise DatasetError(location, f"is not JSON ({error})") from error
     if not isinstance(parsed, dict):
-        raise DatasetError(place, "is not a JSON object")
+        raise DatasetError(location, "is not a JSON object")
     return parsed
 
 

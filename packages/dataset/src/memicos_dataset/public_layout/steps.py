@@ -7,6 +7,7 @@ step depends on those before it: contexts and tokens are numbered in the order o
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,35 +117,35 @@ class StepReader:
         return Step(folder, path, ranges, summary["named_index"])
 
     def _reject(self, path: str) -> Callable[[int, str, str], None]:
-        place = self._source.folder.locate(path)
-        return lambda line, column, problem: self._rejects.add(LineError(place, line, column, problem, self._unit))
+        location = self._source.folder.locate(path)
+        return lambda line, column, problem: self._rejects.add(LineError(location, line, column, problem, self._unit))
 
     def read_features(self, path: str, tables: _Tables) -> None:
-        make = self._feature_maker(tables)
-        for chunk in _chunks(self._rows(path, make), FEATURE_ROWS):
+        to_row = self._feature_converter(tables)
+        for chunk in _chunks(self._rows(path, to_row), FEATURE_ROWS):
             tables.write("features", pa.Table.from_pylist(chunk, schema=FEATURES))
 
     def read_explanations(self, path: str, tables: _Tables) -> None:
-        make = lambda line, row: explanation_row(line, row, self._source_id)  # noqa: E731
-        for chunk in _chunks(self._rows(path, make), EXPLANATION_ROWS):
+        to_row = partial(explanation_row, source_id=self._source_id)
+        for chunk in _chunks(self._rows(path, to_row), EXPLANATION_ROWS):
             tables.write("explanations", pa.Table.from_pylist(chunk, schema=EXPLANATIONS))
 
-    def _rows(self, path: str, make: Callable[[int, Row], Row]) -> Iterator[Row]:
+    def _rows(self, path: str, to_row: Callable[[int, Row], Row]) -> Iterator[Row]:
         reject = self._reject(path)
         for line, row in rows(self._source.folder, path, self._rejects):
             try:
-                yield make(line, row)
+                yield to_row(line, row)
             except ValueProblem as problem:
                 reject(line, problem.column, problem.problem)
 
-    def _feature_maker(self, tables: _Tables) -> Callable[[int, Row], Row]:
-        def make(line: int, row: Row) -> Row:
+    def _feature_converter(self, tables: _Tables) -> Callable[[int, Row], Row]:
+        def to_row(line: int, row: Row) -> Row:
             columns = feature_row(line, row, self._source_id, self._corpus)
             named = [*columns["neighbour_indices"], *columns["correlated_indices"]]
             tables.named_index = max(tables.named_index, *named, -1)
             return columns
 
-        return make
+        return to_row
 
     def read_activations(self, path: str, tables: _Tables) -> None:
         reject = self._reject(path)
@@ -162,20 +163,20 @@ class StepReader:
 
     def read_dashboard(self, path: str, tables: _Tables) -> None:
         reject = self._reject(path)
-        make = self._feature_maker(tables)
+        to_row = self._feature_converter(tables)
         features: list[Row] = []
         chunk = ActivationChunk(self._source_id, self._corpus)
         for number, row, activations in saedashboard.entries(self._source.folder, path, self._rejects):
             try:
-                features.append(make(number, row))
+                features.append(to_row(number, row))
             except ValueProblem as problem:
                 reject(number, problem.column, problem.problem)
                 continue
-            for place, activation in activations:
+            for prefix, activation in activations:
                 try:
                     chunk.add(number, activation)
                 except ValueProblem as problem:
-                    reject(number, place + problem.column, problem.problem)
+                    reject(number, prefix + problem.column, problem.problem)
             if len(chunk) >= CHUNK_ROWS:
                 tables.write("examples", chunk.table(reject))
                 chunk = ActivationChunk(self._source_id, self._corpus)

@@ -1,6 +1,6 @@
 """Stops the embedded PostgreSQL when the process that uses it is killed, and no other process uses it.
 
-`python guard.py FOLDER START_LOCK USERS_LOCK SOCKET_PREFIX`: FOLDER is the data folder, the locks are those of the
+`python watchdog.py FOLDER START_LOCK USERS_LOCK SOCKET_PREFIX`: FOLDER is the data folder, the locks are those of the
 package's `__init__.py`, SOCKET_PREFIX begins the names of a socket's own folders. Standard input is a pipe from the
 process, which the operating system closes when the process ends, SIGKILL included; a line in it says that the process
 has stopped the server itself. Only the standard library is imported, so that the program starts in milliseconds.

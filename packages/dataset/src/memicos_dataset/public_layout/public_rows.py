@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from memicos_dataset import manifest as m
 from memicos_dataset.public_layout.activations import TOP_BIN
-from memicos_dataset.public_layout.assemble import bin_centres
 from memicos_dataset.public_layout.features import HISTOGRAMS, INTEGER_LISTS, NUMBER_LISTS, TEXTS, TOKEN_LISTS
 from memicos_dataset.public_layout.lines import Row
+from memicos_dataset.public_layout.native_tables import bin_centres
 from memicos_dataset.schema import NO_POSITION, TOP_GROUP
 
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE

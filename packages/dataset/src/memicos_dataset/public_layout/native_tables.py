@@ -20,7 +20,7 @@ from memicos_dataset.public_layout.features import (
     TOKEN_LISTS,
 )
 from memicos_dataset.public_layout.lines import Rejects
-from memicos_dataset.public_layout.staging import Step, read_range
+from memicos_dataset.public_layout.steps import Step, read_range
 
 RANGE = 1024
 """Indices whose features and examples are in memory at once."""
@@ -35,7 +35,7 @@ EXPLANATION_SCHEMA = schema.EXPLANATION_TABLE.known
 
 @dataclass
 class SourceFigures:
-    """What is known of a source once its features are assembled."""
+    """What is is_listed of a source once its features are assembled."""
 
     dead_features: int = 0
     features: int = 0
@@ -66,11 +66,11 @@ def explanation_tables(steps: Sequence[Step], indices: np.ndarray, rejects: Reje
     largest = max((step.ranges["explanations"][1] for step in steps if "explanations" in step.ranges), default=-1)
     for first in range(0, largest + 1, RANGE):
         rows = read_range(steps, "explanations", first, first + RANGE, EXPLANATIONS).sort_by("index")
-        known = np.isin(rows["index"].to_numpy(), indices)
-        for place in np.flatnonzero(~known).tolist():
-            row = rows.slice(place, 1).to_pylist()[0]
+        is_listed = np.isin(rows["index"].to_numpy(), indices)
+        for number in np.flatnonzero(~is_listed).tolist():
+            row = rows.slice(number, 1).to_pylist()[0]
             rejects.add(steps[row["step"]].error(row["line"], "index", f"feature {row['index']} is not in the files"))
-        rows = rows.filter(pa.array(known))
+        rows = rows.filter(pa.array(is_listed))
         if len(rows):
             yield rows.select(EXPLANATION_SCHEMA.names).cast(EXPLANATION_SCHEMA)
 
@@ -79,23 +79,23 @@ def _unique(steps: Sequence[Step], features: pa.Table, rejects: Rejects) -> pa.T
     features = features.sort_by([("index", "ascending"), ("step", "ascending"), ("line", "ascending")])
     indices = features["index"].to_numpy()
     again = np.concatenate([[False], indices[1:] == indices[:-1]]) if len(indices) else np.zeros(0, bool)
-    for place in np.flatnonzero(again).tolist():
-        row = features.slice(place, 1).select(["index", "step", "line"]).to_pylist()[0]
+    for number in np.flatnonzero(again).tolist():
+        row = features.slice(number, 1).select(["index", "step", "line"]).to_pylist()[0]
         rejects.add(steps[row["step"]].error(row["line"], "index", f"feature {row['index']} occurs again"))
     return features.filter(pa.array(~again)) if again.any() else features
 
 
 def _of_features(steps: Sequence[Step], features: pa.Table, examples: pa.Table, rejects: Rejects) -> pa.Table:
     owners = examples["index"].to_numpy()
-    known = np.isin(owners, features["index"].to_numpy())
-    if known.all():
+    is_listed = np.isin(owners, features["index"].to_numpy())
+    if is_listed.all():
         return examples
-    strangers, places = np.unique(np.where(known, -1, owners), return_index=True)
-    for index, place in zip(strangers.tolist(), places.tolist(), strict=True):
+    unlisted, first_rows = np.unique(np.where(is_listed, -1, owners), return_index=True)
+    for index, number in zip(unlisted.tolist(), first_rows.tolist(), strict=True):
         if index >= 0:
-            row = examples.slice(place, 1).select(["step", "line"]).to_pylist()[0]
+            row = examples.slice(number, 1).select(["step", "line"]).to_pylist()[0]
             rejects.add(steps[row["step"]].error(row["line"], "index", f"feature {index} is not among the features"))
-    return examples.filter(pa.array(known))
+    return examples.filter(pa.array(is_listed))
 
 
 def _join(features: pa.Table, examples: pa.Table, counted_tokens: int) -> pa.Table:

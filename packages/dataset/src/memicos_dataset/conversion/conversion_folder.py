@@ -15,10 +15,10 @@ import orjson
 from filelock import FileLock, Timeout
 
 from memicos_dataset.errors import DatasetError
-from memicos_dataset.public_layout.metadata import Facts
+from memicos_dataset.public_layout.metadata import MetadataOptions
 from memicos_dataset.publish import finish_interrupted, publish, staging_folder
 
-Report = Callable[[str], object]
+ProgressCallback = Callable[[str], object]
 """Called with a line about the progress."""
 
 
@@ -28,14 +28,14 @@ class Options:
 
     sources: tuple[str, ...] = ()
     """Sources of a folder; empty: all."""
-    facts: Facts = field(default_factory=Facts)
+    metadata_options: MetadataOptions = field(default_factory=MetadataOptions)
     skip_rows: int = 0
     """Rows that cannot be stored and may be left out, before the conversion ends with an error."""
     replace: bool = False
     """Whether an output that exists is replaced."""
 
 
-class Work:
+class ConversionFolder:
     """The folder of a conversion. `files` becomes the output."""
 
     def __init__(self, out: Path) -> None:
@@ -56,7 +56,7 @@ class Work:
 
 
 @contextmanager
-def work_folder(out: Path, plan: dict[str, Any], replace: bool) -> Iterator[Work]:
+def conversion_folder(out: Path, plan: dict[str, Any], replace: bool) -> Iterator[ConversionFolder]:
     """The folder of a conversion to `out`, while no other writes it; at the end its `files` are shown at `out`.
 
     Raises:
@@ -69,7 +69,7 @@ def work_folder(out: Path, plan: dict[str, Any], replace: bool) -> Iterator[Work
             finish_interrupted(out)
             if out.exists() and not replace:
                 raise DatasetError(out, "exists; name another folder, or replace it with --replace")
-            work = Work(out)
+            work = ConversionFolder(out)
             _start(work, orjson.dumps(plan, default=str, option=orjson.OPT_SORT_KEYS))
             yield work
             staging = staging_folder(out)
@@ -81,7 +81,7 @@ def work_folder(out: Path, plan: dict[str, Any], replace: bool) -> Iterator[Work
         raise DatasetError(out, "another conversion is writing it; wait for its end") from None
 
 
-def _start(work: Work, plan: bytes) -> None:
+def _start(work: ConversionFolder, plan: bytes) -> None:
     """Keep the parts of an earlier run with the same plan, and delete others."""
     note = work.folder / "plan.json"
     if not (note.exists() and note.read_bytes() == plan and work.files.exists()):

@@ -9,7 +9,7 @@ import structlog
 from asgi_correlation_id import correlation_id
 from structlog.typing import EventDict, WrappedLogger
 
-from memicos_service.repeated_faults import RepeatedFaults
+from memicos_service.logs.repeated_faults import RepeatedFaults
 
 LogFormat = Literal["text", "json"]
 

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from memicos_service.connection_settings import ConnectionLimits
-from memicos_service.request_log import CLIENT_DISCONNECTED
-from memicos_service.stopped_readers import SendWatch
+from memicos_service.connections.send_watch import SendWatch
+from memicos_service.connections.settings import ConnectionLimits
+from memicos_service.logs.request_log import CLIENT_DISCONNECTED
 
 log = logging.getLogger(__name__)
 
