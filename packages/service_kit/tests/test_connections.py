@@ -7,14 +7,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from memicos_service.connections.settings import (
-    ConnectionLimits,
     ConnectionSettings,
     default_connections,
     limits_or_exit,
@@ -23,8 +22,8 @@ from memicos_service.logs import request_log
 from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from memicos_testing.servers import running
 
-LIMITS = ConnectionLimits(connections=3, header_seconds=0.3, body_seconds=0.3, idle_seconds=0.3)
-PATIENT = ConnectionLimits(connections=3, header_seconds=30, body_seconds=30, idle_seconds=30)
+LIMITS = ConnectionSettings(max_connections=3, header_seconds=0.3, body_seconds=0.3, idle_seconds=0.3)
+PATIENT = ConnectionSettings(max_connections=3, header_seconds=30, body_seconds=30, idle_seconds=30)
 HALF_A_HEADER = b"GET /now HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Part: "
 HALF_A_BODY = b"POST /body HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n\r\n12345"
 REQUEST = b"GET /now HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -73,21 +72,21 @@ class Server:
     connect: Callable[..., Awaitable[Connection]]
 
 
-Serve = Callable[[ConnectionLimits], Awaitable[Server]]
+Serve = Callable[[ConnectionSettings], Awaitable[Server]]
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
-        async def start(limits: ConnectionLimits) -> Server:
+        async def start(limits: ConnectionSettings) -> Server:
             return await stack.enter_async_context(_server(limits))
 
         yield start
 
 
 @asynccontextmanager
-async def _server(limits: ConnectionLimits) -> AsyncIterator[Server]:
+async def _server(limits: ConnectionSettings) -> AsyncIterator[Server]:
     app, observer, release = FastAPI(), Observer(), asyncio.Event()
     request_log.install(app, logging.getLogger("kit.requests"), observer)
 
@@ -228,7 +227,7 @@ async def test_requests_in_progress_are_never_replaced(serve: Serve) -> None:
 
 
 async def test_the_address_with_most_connections_is_replaced_first(serve: Serve) -> None:
-    server = await serve(replace(PATIENT, connections=4))
+    server = await serve(PATIENT.model_copy(update={"max_connections": 4}))
     first = await server.connect(HALF_A_HEADER)
     held = [await server.connect(HALF_A_HEADER, "127.0.0.2") for _ in range(3)]
     for connection in held[:2]:
@@ -259,7 +258,8 @@ def test_more_connections_than_open_files_end_the_program() -> None:
 def test_the_limit_of_open_files_is_raised() -> None:
     program = (
         "import resource; from memicos_service.connections.settings import *;"
-        "print(limits_or_exit('program', ConnectionSettings()).connections, resource.getrlimit(resource.RLIMIT_NOFILE))"
+        "limits = limits_or_exit('program', ConnectionSettings());"
+        "print(limits.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     command = ["sh", "-c", 'ulimit -Sn 100; ulimit -Hn 900; exec "$@"', "sh", sys.executable, "-c", program]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "644 (900, 900)\n"

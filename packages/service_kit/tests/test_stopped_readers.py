@@ -5,19 +5,18 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
 import httpx
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
-from memicos_service.connections.settings import ConnectionLimits
+from memicos_service.connections.settings import ConnectionSettings
 from memicos_service.logs import request_log
 from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from memicos_testing.servers import running
 
 SEND_SECONDS = 0.4
-LIMITS = ConnectionLimits(send_seconds=SEND_SECONDS)
+LIMITS = ConnectionSettings(send_seconds=SEND_SECONDS)
 EVENT = f"data: {'x' * 4000}\n\n"
 LARGE_BYTES, TAIL_BYTES = 8 * 2**20, 400 * 1024
 SLOW_BYTES = 600_000
@@ -34,7 +33,7 @@ class Observer(RequestObserver):
 
 
 @asynccontextmanager
-async def served(limits: ConnectionLimits) -> AsyncIterator[tuple[str, Observer]]:
+async def served(limits: ConnectionSettings) -> AsyncIterator[tuple[str, Observer]]:
     app, observer = FastAPI(), Observer()
     request_log.install(app, logging.getLogger("kit.requests"), observer)
 
@@ -105,7 +104,7 @@ async def test_a_reader_that_stops_before_the_end_of_a_finished_response_is_clos
 @pytest.mark.parametrize("path", [f"/events?count={SLOW_BYTES // len(EVENT)}", f"/body?size={SLOW_BYTES}"])
 async def test_a_slow_reader_gets_the_whole_response(path: str) -> None:
     """It takes several times as long as a reader may be stopped, and as a connection may be idle."""
-    async with served(replace(LIMITS, idle_seconds=0.3)) as (url, observer):
+    async with served(LIMITS.model_copy(update={"idle_seconds": 0.3})) as (url, observer):
         reader = get(url, path, 16_384)
         received, start = 0, asyncio.get_running_loop().time()
         reader.setblocking(False)

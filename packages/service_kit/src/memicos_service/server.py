@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from memicos_service.connections.limited_connection import LimitedConfig
 from memicos_service.connections.send_watch import limit_unsent_bytes
-from memicos_service.connections.settings import ConnectionLimits
+from memicos_service.connections.settings import ConnectionSettings
 
 BACKLOG = 128
 """Connections that wait to be accepted, unless a setting says otherwise."""
@@ -93,7 +93,7 @@ def _listening_process(port: int) -> str:
     return "another process"
 
 
-def server_config(app: ASGIApp, graceful_seconds: int, limits: ConnectionLimits) -> LimitedConfig:
+def server_config(app: ASGIApp, graceful_seconds: int, limits: ConnectionSettings) -> LimitedConfig:
     """uvicorn's configuration: limits of connections, our own logs, and a limit on how long a shutdown waits.
 
     uvicorn itself reads no forwarding header: by default it would trust every process of this machine.

@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 from memicos_service.connections.limited_connection import LimitedConfig
 from memicos_service.connections.send_watch import limit_unsent_bytes
-from memicos_service.connections.settings import ConnectionLimits
+from memicos_service.connections.settings import ConnectionSettings
 from starlette.types import ASGIApp
 
 Serve = Callable[..., Awaitable[str]]
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(
-    app: ASGIApp, lifespan: Literal["auto", "off"] = "auto", limits: ConnectionLimits | None = None
+    app: ASGIApp, lifespan: Literal["auto", "off"] = "auto", limits: ConnectionSettings | None = None
 ) -> AsyncIterator[str]:
     """Serve `app` in this event loop; yield its URL when it has started, and stop it afterwards.
 
@@ -40,7 +40,7 @@ async def running(
         limit_unsent_bytes(listener)
         config = LimitedConfig(
             app,
-            limits or ConnectionLimits(),
+            limits or ConnectionSettings(),
             lifespan=lifespan,
             log_config=None,
             proxy_headers=False,

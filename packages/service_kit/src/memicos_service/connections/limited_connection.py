@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from memicos_service.connections.send_watch import SendWatch
-from memicos_service.connections.settings import ConnectionLimits
+from memicos_service.connections.settings import MAX_CONNECTIONS, ConnectionSettings
 from memicos_service.logs.request_log import CLIENT_DISCONNECTED
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,10 @@ class Phase(Enum):
 class LimitedConfig(uvicorn.Config):
     """uvicorn's configuration with limits on connections, for `LimitedConnection`."""
 
-    def __init__(self, app: ASGIApp, limits: ConnectionLimits, **options: Any) -> None:
+    def __init__(self, app: ASGIApp, limits: ConnectionSettings, **options: Any) -> None:
         super().__init__(app, http=LimitedConnection, ws="none", backlog=ACCEPTED_AT_ONCE, **options)
         self.limits = limits
+        self.max_connections = limits.max_connections or MAX_CONNECTIONS
         self.refused: set[LimitedConnection] = set()
 
 
@@ -67,6 +68,7 @@ class LimitedConnection(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = config.limits
+        self.max_connections = config.max_connections
         self.refused = config.refused
         self.timeout_keep_alive = config.limits.idle_seconds
         self.phase = Phase.HEADERS
@@ -78,7 +80,7 @@ class LimitedConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
-        if len(self.connections) > self.limits.connections and not self._close_another():
+        if len(self.connections) > self.max_connections and not self._close_another():
             return self._refuse()
         self._enter(Phase.HEADERS)
 

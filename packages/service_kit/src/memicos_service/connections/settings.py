@@ -3,7 +3,6 @@
 import logging
 import resource
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -63,19 +62,8 @@ class ConnectionSettings(ServiceSettings):
         return empty_is_unset(value)
 
 
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """`ConnectionSettings` with a known number of connections. Times are in seconds."""
-
-    connections: int = MAX_CONNECTIONS
-    header_seconds: float = 10
-    body_seconds: float = 60
-    idle_seconds: float = 5
-    send_seconds: float = 60
-
-
-def limits_or_exit(program: str, settings: ConnectionSettings) -> ConnectionLimits:
-    """The limits for this process, whose own limit of open files is raised first.
+def limits_or_exit(program: str, settings: ConnectionSettings) -> ConnectionSettings:
+    """The settings with a number of connections for this process, whose limit of open files is raised first.
 
     Ends the program with one line on standard error where the settings need more open files than it may have.
     """
@@ -84,9 +72,7 @@ def limits_or_exit(program: str, settings: ConnectionSettings) -> ConnectionLimi
     if connections >= open_files:
         name = variable(type(settings), "max_connections")
         sys.exit(f"{program}: {name}: {connections} connections need more than {open_files} open files (ulimit -Hn).")
-    return ConnectionLimits(
-        connections, settings.header_seconds, settings.body_seconds, settings.idle_seconds, settings.send_seconds
-    )
+    return settings.model_copy(update={"max_connections": connections})
 
 
 def raise_file_limit() -> int:

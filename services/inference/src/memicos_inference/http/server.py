@@ -6,7 +6,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from memicos_service.connections.settings import ConnectionLimits
+from memicos_service.connections.settings import ConnectionSettings
 from memicos_service.server import server_config
 
 from memicos_inference.scheduler.scheduler import Scheduler
@@ -18,7 +18,7 @@ CLOSE_AFTER_SECONDS = 2
 class Server(uvicorn.Server):
     """Serves `app` until a signal, and shuts down in the same way after each."""
 
-    def __init__(self, app: FastAPI, limits: ConnectionLimits) -> None:
+    def __init__(self, app: FastAPI, limits: ConnectionSettings) -> None:
         super().__init__(server_config(app, graceful_seconds=2 * CLOSE_AFTER_SECONDS, limits=limits))
         self._scheduler: Scheduler = app.state.scheduler
 
