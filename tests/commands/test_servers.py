@@ -31,7 +31,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tracked files that the commands use, as they are now."""
     folder = tmp_path_factory.mktemp("commands") / "memicos"
     listed = subprocess.run(
-        ["git", "ls-files", "Makefile", "requirements.lock", "packages", "services"],
+        ["git", "ls-files", "Makefile", "requirements.lock", "requirements.torch.lock", "packages", "services"],
         cwd=ROOT,
         capture_output=True,
         text=True,
