@@ -217,7 +217,7 @@ async def test_what_a_client_sent_is_not_repeated_at_any_length(client: httpx.As
     assert ServiceError(404, message).message == ErrorReport(404, message, "").message
     error = ServiceError(404, message).message
     assert len(error) <= errors.MAX_MESSAGE
-    assert error.startswith("There is no source 'x") and error.endswith(": choose another.")
+    assert error.startswith("There is no source 'x") and error.endswith(" choose another.")
     assert len((await client.get(f"/{long[:5_000]}")).text) < errors.MAX_MESSAGE + 100
 
 
