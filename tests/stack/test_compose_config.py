@@ -12,6 +12,7 @@ DOCUMENT = (ROOT / "docs/deploy.md").read_text()
 COMMANDS = re.findall(r"^docker compose -p \S+ ((?:-f \S+\.yaml )+)up", DOCUMENT, re.M)
 EXAMPLE = "more-inference.yaml"
 """A file of the user's own, whose content is in the document."""
+OWN_DATABASE = "postgresql://memicos@db.example/memicos"
 PLUGIN = run("docker", "compose", "version").returncode == 0
 PROGRAMS = [["docker-compose"]] * bool(shutil.which("docker-compose")) + [["docker", "compose"]] * PLUGIN
 
@@ -30,7 +31,8 @@ def config(program: list[str], folder: Path, files: str, **variables: str) -> di
     """What compose makes of the files."""
     paths = [part for name in re.findall(r"-f (\S+)", files) for part in ("-f", str(folder / name))]
     command = [*program, "--env-file", str(folder / ".env"), *paths, "config"]
-    return yaml.safe_load(output(*command, seconds=COMMAND_SECONDS, MODEL_SOURCESET="gpt2-small.res-jb", **variables))
+    variables = {"MODEL_SOURCESET": "gpt2-small.res-jb", "DATABASE_URL": OWN_DATABASE} | variables
+    return yaml.safe_load(output(*command, seconds=COMMAND_SECONDS, **variables))
 
 
 def test_the_document_names_every_file() -> None:
@@ -61,6 +63,24 @@ def test_the_example_of_several_inference_servers_is_accepted(program: list[str]
     assert webapp[webapp_secret] == "of-gemma"
     hosts = dict(item.split("=", 1) for item in webapp["MEMICOS_INFERENCE_HOSTS"].split(","))
     assert set(hosts.values()) == {f"http://{name}:5002" for name in services if name.startswith("inference")}
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_with_an_own_database_there_is_none_in_the_stack(program: list[str], folder: Path) -> None:
+    services = config(program, folder, "-f compose.own-database.yaml")["services"]
+    assert set(services) == {"webapp", "autointerp"}
+    environment = services["webapp"]["environment"]
+    # the password of the stack's own PostgreSQL is not sent to another one
+    assert environment["DATABASE_URL"] == OWN_DATABASE and environment.get("PGPASSWORD") is None
+    environment = config(program, folder, "-f compose.own-database.yaml", PGPASSWORD="a:b@c")["services"]["webapp"]
+    assert environment["environment"]["PGPASSWORD"] == "a:b@c"
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_without_the_address_of_an_own_database_it_stops(program: list[str]) -> None:
+    files = ("-f", str(DOCKER / "compose.own-database.yaml"))
+    refused = run(*program, "--env-file", str(DOCKER / ".env"), *files, "config", DATABASE_URL="")
+    assert refused.returncode != 0 and "set it to the address of your PostgreSQL" in refused.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)

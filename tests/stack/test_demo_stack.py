@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from memicos_testing.docker_stack import ROOT, TAG, Stack, env_value, eventually, measure, output, run
+from memicos_testing.docker_stack import ROOT, TAG, Stack, eventually, measure, output, run
 
 FEATURE = {"modelId": "smollm2-135m-it", "layer": "15-res-4k", "index": "87"}
 DASHBOARD = "/smollm2-135m-it/15-res-4k/87"
@@ -28,12 +28,6 @@ def steer(client: httpx.Client, tokens: int = 16) -> httpx.Response:
         "features": [feature],
     }  # fmt: skip
     return client.post("/api/steer", json=body)
-
-
-def sql(database: str, statement: str) -> str:
-    """A statement's rows, in the database's container."""
-    command = ("psql", "-h", "127.0.0.1", "-U", "memicos", "-d", "memicos", "-Atc", statement)
-    return output("docker", "exec", "-e", f"PGPASSWORD={env_value('POSTGRES_PASSWORD')}", database, *command)
 
 
 def in_image(image: str, *command: str) -> str:
@@ -222,9 +216,7 @@ def test_data_is_kept(demo: Stack, client: httpx.Client) -> None:
 
 
 def test_a_database_of_a_newer_version_is_one_line(demo: Stack, client: httpx.Client) -> None:
-    database = demo.container("database")["Id"]
-
-    sql(database, "CREATE TABLE kept_version AS TABLE alembic_version; UPDATE alembic_version SET version_num = '9999'")
+    demo.sql("CREATE TABLE kept_version AS TABLE alembic_version; UPDATE alembic_version SET version_num = '9999'")
     try:
         output("docker", "restart", demo.container("webapp")["Id"])
         eventually(lambda: "migrated by a newer memicos" in demo.logs("webapp"))
@@ -232,5 +224,5 @@ def test_a_database_of_a_newer_version_is_one_line(demo: Stack, client: httpx.Cl
         assert all(line.startswith("webapp: the database was migrated") and "Update memicos" in line for line in lines)
     finally:
         restore = "UPDATE alembic_version SET version_num = (SELECT version_num FROM kept_version)"
-        sql(database, f"{restore}; DROP TABLE kept_version")
+        demo.sql(f"{restore}; DROP TABLE kept_version")
     eventually(lambda: client.get(DASHBOARD).status_code == 200)

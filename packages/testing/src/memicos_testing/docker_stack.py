@@ -121,6 +121,12 @@ class Stack:
         """The address of a service's container in the default network of the project."""
         return self.container(service)["NetworkSettings"]["Networks"][f"{self.project}_default"]["IPAddress"]
 
+    def sql(self, statement: str) -> str:
+        """A statement's rows, in the database's container: a line each, fields separated by `|`."""
+        psql = ("psql", "-h", "127.0.0.1", "-U", "memicos", "-d", "memicos", "-v", "ON_ERROR_STOP=1", "-Atc", statement)
+        password = f"PGPASSWORD={env_value('POSTGRES_PASSWORD')}"
+        return output("docker", "exec", "-e", password, self.container("database")["Id"], *psql).strip()
+
     def logs(self, service: str) -> str:
         process = run("docker", "logs", self.container(service)["Id"])
         return process.stdout + process.stderr
