@@ -7,7 +7,25 @@ import typer
 
 
 def generate(
-    config: Annotated[Path, typer.Argument(help="TOML file, for example demo/generate.toml")],
+    config: Annotated[
+        Path | None, typer.Argument(help="TOML file, for example demo/generate.toml; options win over its keys")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="folder or hub id of the model")] = None,
+    sae: Annotated[
+        list[str] | None,
+        typer.Option(help="SAEs as in SAE_SETS: path:<folder>, hf:<owner>/<name>/<folder>, saelens:<release>, neurons"),
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="file of texts: .jsonl, .txt or .parquet; also .gz, .zst")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="tokens that are drawn from the corpus")] = None,
+    out: Annotated[str | None, typer.Option(help="folder of the dataset")] = None,
+    work: Annotated[str | None, typer.Option(help="folder for activations")] = None,
+    context_size: Annotated[int | None, typer.Option(min=2, help="tokens of a context")] = None,
+    corpus_license: Annotated[str | None, typer.Option(help="licence of the text")] = None,
+    corpus_url: Annotated[str | None, typer.Option(help="where the text is published")] = None,
+    corpus_attribution: Annotated[str | None, typer.Option(help="credit of the text")] = None,
+    dtype: Annotated[str | None, typer.Option(help="dtype of the model: float32, float16 or bfloat16")] = None,
+    device: Annotated[str | None, typer.Option(help="PyTorch device, such as cpu or cuda")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="threads of PyTorch")] = None,
     harvest_only: Annotated[
         bool, typer.Option("--harvest-only", help="stop after the activations are harvested, the long part")
     ] = False,
@@ -15,13 +33,21 @@ def generate(
     """Run a corpus through a model and its SAEs and write a dataset of feature dashboards.
 
     A killed run continues where it stopped. The output folder is replaced when the new dataset is complete, never
-    before. docs/dataset.md describes CONFIG.
+    before. docs/dataset.md describes CONFIG. Without it, --model, --sae, --corpus, --corpus-url, --tokens and --out are
+    needed.
     """
-    from memicos_pipeline.config import ConfigError, read_config
+    from memicos_pipeline.config import ConfigError
     from memicos_pipeline.corpus import CorpusError
+    from memicos_pipeline.flags import merged_config
+
+    options = {
+        "model": model, "sae": sae, "corpus": corpus, "tokens": tokens, "out": out, "work": work,
+        "context_size": context_size, "corpus_license": corpus_license, "corpus_url": corpus_url,
+        "corpus_attribution": corpus_attribution, "dtype": dtype, "device": device, "threads": threads,
+    }  # fmt: skip
 
     try:
-        settings = read_config(config)
+        settings = merged_config(config, options)
         # imports torch: a wrong configuration is refused before
         from memicos_pipeline.generate import generate
 

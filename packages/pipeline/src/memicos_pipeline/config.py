@@ -2,9 +2,10 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from memicos_dataset.manifest import WebAddress
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from memicos_pipeline.corpus import ShortTexts
 from memicos_pipeline.dashboards.histograms import HISTOGRAM_BINS
@@ -37,20 +38,33 @@ class ModelConfig(_Strict):
     dtype: str = Field(
         pattern="^(float32|float16|bfloat16)$", description="dtype of the model: float32, float16 or bfloat16"
     )
-    chat: bool = Field(description="whether the model is a chat model")
+    chat: bool | None = Field(
+        default=None, description="whether the model is a chat model; by default whether it has a chat template"
+    )
     license: str = Field(description="licence of the weights")
     url: WebAddress | None = Field(default=None, description="page about the model")
     device: str = Field(default="cpu", description="PyTorch device, such as `cpu` or `cuda`")
 
 
 class SourceSetConfig(_Strict):
-    """`[source_set]`: the SAEs, which are folders `<layer>-<set>` in SAELens' format."""
+    """`[source_set]`: the SAEs, either `saes`, or `folder` and `sources`."""
 
-    id: str = Field(description="name of the set, such as `res-4k`")
-    name: str = Field(description="title on pages")
-    description: str = Field(description="one sentence")
-    folder: Path = Field(description="folder that holds the SAEs' folders")
-    sources: list[str] = Field(min_length=1, description="names of the SAEs' folders, which become source ids")
+    id: str | None = Field(default=None, description="name of the set, such as `res-4k`; by default that of its ids")
+    name: str | None = Field(default=None, description="title on pages; by default the id")
+    description: str = Field(default="", description="one sentence")
+    saes: list[str] = Field(
+        default=[],
+        description="entries as in [`SAE_SETS`](own-sae.md): `path:<folder>`, `hf:<owner>/<name>/<folder>`, "
+        "`saelens:<release>/<sae_id>`, a set's name, `neurons`",
+    )
+    folder: Path | None = Field(default=None, description="folder with folders `<layer>-<set>` of SAELens' format")
+    sources: list[str] = Field(default=[], description="names of these folders, which become source ids")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "SourceSetConfig":
+        if bool(self.saes) == (self.folder is not None and bool(self.sources)):
+            raise ValueError("needs either saes, or folder and sources")
+        return self
 
 
 class CollectionConfig(_Strict):
@@ -68,9 +82,23 @@ class CorpusConfig(_Strict):
 
     id: str = Field(description="name of the corpus")
     description: str = Field(description="one sentence")
-    file: Path = Field(description="JSON Lines with `title`, `collection` and `text`")
+    file: Path = Field(
+        description="JSON Lines with `title`, `collection` and `text`; with `tokens` also with `text` alone, plain "
+        "text (`.txt`) or Parquet with a column `text`; `.gz` and `.zst` are decompressed"
+    )
     # positions are stored in 16 bits
-    context_size: int = Field(gt=1, le=2**15 - 1, description="tokens of a context, BOS included")
+    context_size: int | None = Field(
+        default=None,
+        gt=1,
+        le=2**15 - 1,
+        description="tokens of a context, BOS included; by default as the sources were trained",
+    )
+    tokens: int | None = Field(
+        default=None, gt=0, description="tokens that are drawn from the file, as one collection; or all that it has"
+    )
+    license: str = Field(default="unknown", description="with `tokens`: licence of the text")
+    url: WebAddress | None = Field(default=None, description="with `tokens`: where the text is published; needed then")
+    attribution: str = Field(default="", description="with `tokens`: credit")
     short_texts: ShortTexts = Field(
         default="drop",
         description="tokens at the end of a text that do not fill a context, and so texts shorter than one: `drop` "
@@ -78,7 +106,15 @@ class CorpusConfig(_Strict):
         "are cut, with an end-of-text token between two",
     )
     seed: int = Field(default=0, description="seed of the draw of contexts")
-    collections: list[CollectionConfig] = Field(min_length=1, description="the collections, one table each")
+    collections: list[CollectionConfig] = Field(default=[], description="the collections, one table each")
+
+    @model_validator(mode="after")
+    def _one_division(self) -> "CorpusConfig":
+        if bool(self.collections) == (self.tokens is not None):
+            raise ValueError("needs either tokens or collections")
+        if self.tokens is not None and self.url is None:
+            raise ValueError("tokens need url (--corpus-url): pages that quote the text say where it is published")
+        return self
 
 
 class DashboardConfig(_Strict):
@@ -124,7 +160,7 @@ class GenerateConfig(_Strict):
     work: Path = Field(
         description="folder for activations, 8 bytes for each active feature of each token, kept for the next run"
     )
-    release: ReleaseConfig
+    release: ReleaseConfig | None = Field(default=None)
     model: ModelConfig
     source_set: SourceSetConfig
     corpus: CorpusConfig
@@ -139,15 +175,25 @@ def read_config(path: Path) -> GenerateConfig:
         ConfigError: it is missing, not TOML, or a key is wrong.
     """
     try:
-        return GenerateConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return validate(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def validate(content: dict[str, Any], location: str) -> GenerateConfig:
+    """The configuration with the keys `content`, which are from `location`.
+
+    Raises:
+        ConfigError: a key is missing or wrong.
+    """
+    try:
+        return GenerateConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {key}: {first['msg']}") from error
+        raise ConfigError(f"{location}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def settings_tables() -> str:

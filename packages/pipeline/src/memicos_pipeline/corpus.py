@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,6 +44,70 @@ class Contexts:
     documents: np.ndarray
 
 
+def read_texts(path: Path, collection: str) -> list[Document]:
+    """Read a file of any accepted format as documents of one collection.
+
+    `.txt` is one document; Parquet has a column `text`, JSON Lines an object with `text` in each line; both may have
+    `title`. A name that ends in `.gz` or `.zst` is decompressed.
+
+    Raises:
+        CorpusError: the file has another ending, or is not of its format; the message has the row.
+    """
+    kind = path.name.removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise CorpusError(
+            f"{path}: expected a name that ends in .{', .'.join(_READERS)}, or in one of them and .gz or .zst"
+        )
+    try:
+        rows = list(reader(_decompressed(path), path.name))
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path}: cannot be read as .{kind} ({error})") from error
+    documents = []
+    for number, row in enumerate(rows, 1):
+        title = row.get("title") or f"{path.name} {number}"
+        documents.append(_document_of({**row, "title": title, "collection": collection}, f"{path}:{number}"))
+    if not documents:
+        raise CorpusError(f"{path}: no documents")
+    return documents
+
+
+def _decompressed(path: Path) -> bytes:
+    codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    if codec is None:
+        return path.read_bytes()
+    with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, codec) as stream:
+        return stream.read()
+
+
+def _text_rows(content: bytes, name: str) -> Iterator[dict[str, Any]]:
+    yield {"title": name.partition(".")[0], "text": content.removeprefix(codecs.BOM_UTF8).decode("utf-8")}
+
+
+def _json_rows(content: bytes, name: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).rstrip().splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise CorpusError(f"{name}:{number}: expected an object with text as JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise CorpusError(f"{name}:{number}: expected an object with text")
+        yield row
+
+
+def _parquet_rows(content: bytes, name: str) -> Iterator[dict[str, Any]]:
+    file = pq.ParquetFile(pa.BufferReader(content))
+    columns = [column for column in ("title", "text") if column in file.schema_arrow.names]
+    if "text" not in columns:
+        raise CorpusError(f"{name}: has no column text, only {', '.join(file.schema_arrow.names)}")
+    for batch in file.iter_batches(columns=columns):
+        yield from batch.to_pylist()
+
+
+_READERS = {"jsonl": _json_rows, "txt": _text_rows, "parquet": _parquet_rows}
+"""The reader of each ending: gives rows with `text` and maybe `title`."""
+
+
 def read_documents(path: Path) -> list[Document]:
     """Read documents from a JSON Lines file with `title`, `collection` and `text` in each line.
 
@@ -63,6 +129,10 @@ def _document(line: bytes, location: str) -> Document:
         raise CorpusError(f"{location}: expected title, collection and text as JSON ({error})") from error
     if not isinstance(row, dict):
         raise CorpusError(f"{location}: expected an object with title, collection and text")
+    return _document_of(row, location)
+
+
+def _document_of(row: dict[str, Any], location: str) -> Document:
     for name in ("title", "collection", "text"):
         if name not in row:
             raise CorpusError(f"{location}: {name} is missing")
@@ -86,6 +156,7 @@ def cut_contexts(
     seed: int = 0,
     short_texts: ShortTexts = "drop",
     separator: int | None = None,
+    at_most: bool = False,
 ) -> Contexts:
     """Cut documents into windows of `context_size` tokens (BOS included) and draw `budgets[collection]` of each.
 
@@ -93,10 +164,10 @@ def cut_contexts(
     `pad` a shorter window. With `pack` the documents of a collection are one text, with the token `separator` between
     two of them; a window may then hold the end of one document and others, and what does not fill the last window is
     dropped. A window whose tokens occurred before is dropped. The draw depends on `seed` alone; windows keep the order
-    of the documents.
+    of the documents. With `at_most` a collection may have fewer windows than its budget.
 
     Raises:
-        CorpusError: a collection has no budget, or fewer windows than its budget.
+        CorpusError: a collection has no budget, or fewer windows than its budget, or none.
     """
     width = context_size - (bos is not None)
     for document in documents:
@@ -114,6 +185,8 @@ def cut_contexts(
     drawn: list[tuple[int, list[int]]] = []
     for name, budget in budgets.items():
         candidates = windows[name]
+        if at_most and candidates:
+            budget = min(budget, len(candidates))
         if len(candidates) < budget:
             raise CorpusError(
                 f"{name}: has {len(candidates)} windows of {width} tokens, fewer than contexts = {budget}"

@@ -1,6 +1,5 @@
 """`memicos generate`: run a corpus through a model and its SAEs and write a dataset."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,13 +20,15 @@ from memicos_pipeline.corpus import PADDING
 from memicos_pipeline.dashboards.correlations import MAX_PASSES, correlated_features, passes_needed
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics, feature_statistics
 from memicos_pipeline.dashboards.logit_effects import DESCRIPTION as LOGIT_EFFECT
+from memicos_pipeline.dashboards.logit_effects import PROJECTED_DESCRIPTION as PROJECTED_LOGIT_EFFECT
 from memicos_pipeline.dashboards.logit_effects import logit_effects
 from memicos_pipeline.dashboards.neighbours import decoder_neighbours
-from memicos_pipeline.dashboards.unembedding import final_norm_gain, unembedding_matrix
+from memicos_pipeline.dashboards.unembedding import final_norm_gain, residual_directions, unembedding_matrix
 from memicos_pipeline.dataset_writer import corpus_files, explanation_file, feature_files
 from memicos_pipeline.harvest import BYTES_OF_ACTIVATION, ShardShape, StoredActivations, harvest
 from memicos_pipeline.preparation import GenerateInputs, prepare
 from memicos_pipeline.residual_norm import residual_norm
+from memicos_pipeline.selected_sources import SelectedSource
 from memicos_pipeline.work_folder import lock_dataset, lock_work_folder, work_folder
 
 ReportLine = Callable[[str], None]
@@ -54,6 +55,7 @@ def _generate(config: GenerateConfig, report: ReportLine, harvest_only: bool) ->
     if execution.threads is not None:
         torch.set_num_threads(execution.threads)
     inputs = prepare(config)
+    config = inputs.config
     shape = ShardShape(execution.shard_contexts, execution.batch_contexts)
     work = work_folder(config.work, inputs.model.hf, inputs.sources, inputs.contexts.token_ids, shape)
     with lock_work_folder(work):
@@ -86,13 +88,15 @@ def write_dataset(
     positions = _positions_of(explained, len(contexts.token_ids), width)
     used_ids = set(np.unique(contexts.token_ids).tolist()) - {PADDING}
     sources = []
-    for source in inputs.sources:
+    for selected in inputs.selected:
+        source = selected.source
         shape = ShardShape(execution.shard_contexts, execution.batch_contexts)
         activations = StoredActivations(work / source.id, source.d_sae, len(contexts.token_ids), width, shape)
         report(f"{source.id}: {activations.counts.sum()} activations; logits, neighbours, correlations")
-        decoder = source.sae.W_dec.detach().float().cpu().numpy()
+        directions = residual_directions(model, source)
+        decoder = source.decoder_rows().detach().float().cpu().numpy() if isinstance(source, SaeSource) else directions
         limits = config.dashboard
-        effects = logit_effects(decoder, gain, unembedding, limits.logits, limits.histogram_bins)
+        effects = logit_effects(directions, gain, unembedding, limits.logits, limits.histogram_bins)
         neighbours = decoder_neighbours(decoder, limits.neighbours)
         correlated, correlation_tokens = _correlations(activations, limits.neighbours, max_bytes)
         report(f"{source.id}: statistics and examples")
@@ -114,15 +118,15 @@ def write_dataset(
         share = complete.features / source.d_sae
         report(f"{source.id}: {dead} of {source.d_sae} features dead, {share:.1%} with 10 distinct examples")
         norm = residual_norm(model, source, contexts.token_ids)
-        entry = _source_entry(config, model, source, activations, features, explanations, norm)
+        entry = _source_entry(config, model, selected, activations, features, explanations, norm)
         sources.append(entry.model_copy(update={"correlation_tokens": correlation_tokens}))
     documents, vocabulary, context_files = corpus_files(folder, inputs.documents, contexts, strings, used_ids)
     manifest = m.Manifest(
-        release=m.Release(**config.release.model_dump()),
+        release=m.Release.model_validate(config.release.model_dump() if config.release else {}),
         model=_model_entry(config, model),
         source_set=m.SourceSet(
-            id=config.source_set.id,
-            name=config.source_set.name,
+            id=config.source_set.id or "",
+            name=config.source_set.name or "",
             description=config.source_set.description,
             sources=sources,
         ),
@@ -187,7 +191,7 @@ def _model_entry(config: GenerateConfig, model: LanguageModel) -> m.Model:
         layers=model.n_layers,
         d_model=model.d_model,
         vocabulary_size=model.d_vocab,
-        chat=config.model.chat,
+        chat=bool(config.model.chat),
         origin=model.origin,
         license=config.model.license,
         url=config.model.url,
@@ -221,26 +225,26 @@ def _corpus_entry(
 def _source_entry(
     config: GenerateConfig,
     model: LanguageModel,
-    source: SaeSource,
+    selected: SelectedSource,
     activations: StoredActivations,
     features: list[m.FileEntry],
     explanations: m.FileEntry,
     norm: float | None,
 ) -> m.Source:
-    recipe = source.recipe
+    source, recipe = selected.source, selected.source.recipe
     return m.Source(
         id=source.id,
         layer=source.layer,
         recipe=m.Recipe(
             hook_name=source.hook_name,
             prepend_bos=recipe.prepend_bos,
-            context_size=config.corpus.context_size,
+            context_size=config.corpus.context_size or recipe.context_size,
             ignored_positions=ignored_positions(recipe, recipe_has_bos(recipe, model.bos_token_id)),
             norm_cut=recipe.norm_cut,
             dtype=config.model.dtype,
             weight_processing="none",
             sae=m.SaeRecipe(
-                weights=source.id,
+                weights=selected.weights,
                 architecture=source.architecture,
                 dtype="float32",
                 normalize_activations=recipe.normalize_activations,
@@ -251,11 +255,11 @@ def _source_entry(
         architecture=source.architecture,
         d_in=source.d_in,
         d_sae=source.d_sae,
-        sae_config=json.loads((config.source_set.folder / source.id / "cfg.json").read_text(encoding="utf-8")),
+        sae_config=selected.sae_config,
         counted_tokens=activations.counted,
         dead_features=int((activations.counts == 0).sum()),
         residual_norm=norm,
-        logit_effect=LOGIT_EFFECT,
+        logit_effect=LOGIT_EFFECT if source.d_out == model.d_model else PROJECTED_LOGIT_EFFECT,
         features=features,
         explanations=explanations,
     )

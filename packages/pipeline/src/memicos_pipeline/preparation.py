@@ -9,21 +9,32 @@ from memicos_dataset.source_ids import check_source_id
 from memicos_engine.model.hook_points import residual_layer
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.selftest.execution_modes import with_execution_modes
-from memicos_engine.sources.source import SaeSource
+from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_loading import load_source
 
-from memicos_pipeline.config import ConfigError, GenerateConfig
-from memicos_pipeline.corpus import Contexts, Document, cut_contexts, read_documents
+from memicos_pipeline.config import CollectionConfig, ConfigError, GenerateConfig, ReleaseConfig
+from memicos_pipeline.corpus import Contexts, Document, cut_contexts, read_documents, read_texts
+from memicos_pipeline.dashboards.unembedding import check_direction
+from memicos_pipeline.selected_sources import SelectedSource, load_sources, sae_config, set_id
+
+MAX_CONTEXT_SIZE = 2**15 - 1
+"""Positions are stored in 16 bits."""
 
 
 @dataclass(frozen=True)
 class GenerateInputs:
-    """The loaded model, its sources in the configuration's order, the documents, and the contexts cut from them."""
+    """The complete configuration, the loaded model and sources, the documents and the contexts cut from them."""
 
+    config: GenerateConfig
+    """With the ids and sizes that are made from those of the sources."""
     model: LanguageModel
-    sources: list[SaeSource]
+    selected: list[SelectedSource]
     documents: list[Document]
     contexts: Contexts
+
+    @property
+    def sources(self) -> list[Source]:
+        return [item.source for item in self.selected]
 
     @property
     def prepends_bos(self) -> bool:
@@ -41,28 +52,72 @@ def prepare(config: GenerateConfig) -> GenerateInputs:
         OSError: the model cannot be loaded.
     """
     _check_folders(config)
-    documents = read_documents(config.corpus.file)
+    corpus = config.corpus
+    documents = read_documents(corpus.file) if corpus.collections else read_texts(corpus.file, corpus.id)
     model = with_execution_modes(
         load_model(config.model.id, config.model.folder, config.model.device, config.model.dtype)
     )
-    if config.corpus.context_size > model.max_context:
+    if (corpus.context_size or 0) > model.max_context:
         raise ConfigError(
-            f"corpus.context_size: {config.corpus.context_size} tokens; the model accepts at most {model.max_context}"
+            f"corpus.context_size: {corpus.context_size} tokens; the model accepts at most {model.max_context}"
         )
-    sources = [_load_source(config, name, model) for name in config.source_set.sources]
+    if config.source_set.saes:
+        selected = load_sources(config, model)
+    else:
+        selected = [_load_source(config, name, model) for name in config.source_set.sources]
+    sources = [item.source for item in selected]
+    config = _completed(config, model, sources)
+    for source in sources:
+        if problem := check_source_id(source.id, config.source_set.id or "", source.layer):
+            raise ConfigError(f"source_set: {problem}")
+        check_direction(model, source)
     if len({source.recipe.prepend_bos for source in sources}) > 1:
         raise ConfigError("the sources disagree on prepend_bos; generate them into separate datasets")
     contexts = cut_contexts(
         documents,
         lambda text: model.token_ids(text, prepend_bos=False),
         model.bos_token_id if sources[0].recipe.prepend_bos else None,
-        config.corpus.context_size,
+        config.corpus.context_size or model.max_context,
         {collection.name: collection.contexts for collection in config.corpus.collections},
         config.corpus.seed,
         config.corpus.short_texts,
         _separator(config, model),
+        at_most=config.corpus.tokens is not None,
     )
-    return GenerateInputs(model, sources, documents, contexts)
+    return GenerateInputs(config, model, selected, documents, contexts)
+
+
+def _completed(config: GenerateConfig, model: LanguageModel, sources: list[Source]) -> GenerateConfig:
+    """The configuration with what it leaves to the model and the sources."""
+    corpus, source_set = config.corpus, config.source_set
+    size = corpus.context_size or min(sources[0].recipe.context_size, model.max_context, MAX_CONTEXT_SIZE)
+    collections = corpus.collections
+    if corpus.tokens is not None:
+        assert corpus.url is not None
+        width = size - (sources[0].recipe.prepend_bos and model.bos_token_id is not None)
+        collections = [
+            CollectionConfig(
+                name=corpus.id,
+                contexts=max(1, corpus.tokens // width),
+                license=corpus.license,
+                url=corpus.url,
+                attribution=corpus.attribution,
+            )
+        ]
+    name = source_set.id or set_id([source.id for source in sources])
+    source_set = source_set.model_copy(update={"id": name, "name": source_set.name or name})
+    release = config.release or ReleaseConfig(
+        id=name, name=source_set.name or name, description=f"{name} on {config.model.name}", creator="unknown"
+    )
+    chat = model.has_chat_template if config.model.chat is None else config.model.chat
+    return config.model_copy(
+        update={
+            "corpus": corpus.model_copy(update={"context_size": size, "collections": collections}),
+            "source_set": source_set,
+            "release": release,
+            "model": config.model.model_copy(update={"chat": chat}),
+        }
+    )
 
 
 def _separator(config: GenerateConfig, model: LanguageModel) -> int | None:
@@ -77,17 +132,18 @@ def _separator(config: GenerateConfig, model: LanguageModel) -> int | None:
     return int(end)
 
 
-def _load_source(config: GenerateConfig, name: str, model: LanguageModel) -> SaeSource:
-    source = load_source(config.source_set.folder / name, name, config.model.device)
+def _load_source(config: GenerateConfig, name: str, model: LanguageModel) -> SelectedSource:
+    folder = (config.source_set.folder or Path()) / name
+    source = load_source(folder, name, config.model.device)
     if source.d_in != model.d_model:
         raise ConfigError(
             f"source {name} reads activations of width {source.d_in}; the model's width is {model.d_model}"
         )
     if residual_layer(source.hook_name) is None or source.layer >= model.n_layers:
         raise ConfigError(f"source {name}: its hook {source.hook_name} is not a residual stream of this model")
-    if problem := check_source_id(name, config.source_set.id, source.layer):
+    if config.source_set.id and (problem := check_source_id(name, config.source_set.id, source.layer)):
         raise ConfigError(f"source_set.sources: {problem}")
-    return source
+    return SelectedSource(source, name, sae_config(source, folder))
 
 
 def _check_folders(config: GenerateConfig) -> None:
@@ -98,7 +154,7 @@ def _check_folders(config: GenerateConfig) -> None:
     if not config.corpus.file.is_file():
         raise ConfigError(f"corpus.file: {config.corpus.file} is missing")
     for name in config.source_set.sources:
-        path = config.source_set.folder / name / "cfg.json"
+        path = (config.source_set.folder or Path()) / name / "cfg.json"
         if not path.is_file():
             raise ConfigError(f"source_set: {path} is missing; sources are folders in SAELens' format")
     if config.out.exists() and not (config.out / FILE_NAME).is_file() and any(config.out.iterdir()):

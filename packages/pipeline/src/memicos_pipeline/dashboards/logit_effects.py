@@ -8,7 +8,9 @@ from memicos_pipeline.dashboards.histograms import effect_histograms
 from memicos_pipeline.dashboards.ranking import largest
 
 DESCRIPTION = "decoder row x gain of the final norm x unembedding (W_dec diag(g) W_U), no centring, no bias"
-"""How the effects are computed, as the manifest and pages state it."""
+PROJECTED_DESCRIPTION = DESCRIPTION.replace("decoder row", "decoder row through the layer's output matrix", 1)
+"""How the effects are computed, as the manifest and pages state it: at the residual stream, and at the input of a
+matrix that leads to it."""
 
 
 @dataclass(frozen=True)
