@@ -72,14 +72,9 @@ def test_a_source_at_any_hook(folder: Path, tmp_path: Path, sae: str) -> None:
     assert (collection.license, collection.url) == ("CC0-1.0", URL)
     assert manifest.execution is not None and manifest.execution.threads == 1
     (source,) = [source for source in manifest.source_set.sources if source.layer == 1]
-    ids = torch.tensor(
-        [
-            row["token_ids"]
-            for file in manifest.corpus.context_files
-            for row in pq.read_table(out / file.path).to_pylist()
-        ]
-    )
-    hidden = capture(model, ids, None, [hooks[sae]])[hooks[sae]][:, 1:].flatten(0, 1)
+    (contexts,) = manifest.corpus.context_files
+    ids = torch.tensor(pq.read_table(out / contexts.path).column("token_ids").to_pylist())
+    hidden = capture(model, ids, None, [hooks[sae]])[hooks[sae]][:, int(source.recipe.prepend_bos) :].flatten(0, 1)
     if sae == "neurons":
         values, weights = hidden.numpy(), np.eye(hidden.shape[1], dtype=np.float32)
     else:
