@@ -71,6 +71,11 @@ class Settings(ConnectionSettings):
         ge=0,
         description="How often the webapp deletes retired loads and rows of interrupted imports; 0: only imports do.",
     )
+    interrupted_import_seconds: float = Field(
+        default=86_400,
+        ge=0,
+        description="How long rows of an interrupted `memicos import` are kept, so that the same command continues it.",
+    )
     allowed_hosts: str = Field(default="", description=ALLOWED_HOSTS)
     public_url: str = Field(
         default="",
