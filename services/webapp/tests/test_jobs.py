@@ -55,6 +55,7 @@ async def test_a_killed_import_continues_at_the_file_where_it_was(
     assert await fetch(fresh_url, "SELECT FROM staged_explanation") == []
 
 
+@pytest.mark.slow
 async def test_another_dataset_of_the_set_replaces_an_interrupted_import(
     fresh_url: str, small_dataset: Path, tmp_path: Path, write_dataset: Callable[..., Manifest]
 ) -> None:
