@@ -16,7 +16,6 @@ from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.progress import ImportCancelled
 from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
-from memicos_webapp.jobs.service import add_import
 from memicos_webapp.settings import read_for_writing
 
 
@@ -26,6 +25,9 @@ async def _load(folder: str, url: str, options: ImportOptions) -> ImportReport:
 
 
 async def _queue(sources: list[str], url: str, options: ImportOptions) -> None:
+    # PgQueuer, which imports in the foreground need not wait for
+    from memicos_webapp.jobs.service import add_import
+
     await migrate(url)
     connection = await connect(url, "memicos-import")
     try:
