@@ -106,8 +106,14 @@ async def test_a_backup_of_a_newer_memicos_is_refused_and_one_of_an_older_is_mig
     await asyncio.to_thread(backup.backup, own_url, newer)
     with pytest.raises(DatabaseError, match=r"was migrated by a newer memicos.*revision 9999"):
         await asyncio.to_thread(backup.restore, empty_url, newer)
-    # revision 0007 has no tables of sessions
-    await fetch(own_url, "DROP TABLE session, api_key, login_link")
+    # revision 0007 has no tables of sessions and of jobs
+    await execute(
+        own_url,
+        """DROP TABLE session, api_key, login_link, job_file, job, staged_explanation, pgqueuer, pgqueuer_log,
+             pgqueuer_schedules, pgqueuer_statistics;
+           DROP TYPE job_state, pgqueuer_status;
+           DROP FUNCTION fn_pgqueuer_changed""",
+    )
     await fetch(own_url, "UPDATE alembic_version SET version_num = '0007'")
     older = tmp_path / "older.dump"
     await asyncio.to_thread(backup.backup, own_url, older)
