@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 from memicos_testing.servers import Start, free_port
+from memicos_testing.webapp.database import execute
 from memicos_webapp.database import backup
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.datasets.service import load
