@@ -15,7 +15,7 @@ from memicos_engine.model import chat_template
 from memicos_engine.model.language_model import DEFAULT_MAX_CONTEXT, LanguageModel, load_model, max_context
 from memicos_testing.models import plain_model
 from memicos_testing.models.small_model import without_bos as without_bos_token
-from transformers import BloomConfig, LlamaConfig, MambaConfig, MptConfig
+from transformers import BloomConfig, KimiLinearConfig, LlamaConfig, MambaConfig, MptConfig
 
 
 def changed(model: LanguageModel, **attributes: Any) -> LanguageModel:
@@ -78,6 +78,8 @@ def test_a_token_without_an_embedding_row_is_refused(small: LanguageModel) -> No
 def test_context_of_configurations_without_max_position_embeddings() -> None:
     assert max_context(BloomConfig.from_dict({"seq_length": 4096})) == 4096
     assert max_context(MptConfig(max_seq_len=512)) == 512
+    # stated as model_max_length, which its class maps
+    assert max_context(KimiLinearConfig.from_dict({"model_max_length": 4096})) == 4096
     assert max_context(MambaConfig()) == DEFAULT_MAX_CONTEXT
     assert max_context(LlamaConfig(max_position_embeddings=64)) == 64
 

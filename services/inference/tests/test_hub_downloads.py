@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from memicos_engine.errors import LoadError
+from memicos_engine.sources.source_selection import select_sources
 from memicos_inference import model_loading
 from memicos_inference.app import create_app
 from memicos_inference.loaded_model import LoadedModel
@@ -212,6 +213,32 @@ async def test_an_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert f"{GPT2} is not in the cache, and the hub cannot be reached at {unused_url}" in message
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         assert "HF_HUB_OFFLINE forbids to fetch it" in await refusal(sae_sets=())
+
+
+async def test_the_hub_is_tried_for_the_first_source_only(
+    running_hub: tuple[SmallHub, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it cannot be reached; the further sources are those that the cache has."""
+    waits: list[float] = []
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", waits.append)
+    hub, url = running_hub
+    hub.refusals.clear()
+    with asked_at(url, tmp_path, monkeypatch):
+        await load(include_sae=("^1-res-jb$",))
+    unused_url = f"http://127.0.0.1:{free_port()}"
+    with asked_at(unused_url, tmp_path, monkeypatch):
+        settings = Settings(model_id=GPT2, include_sae=("^[0-4]-res-jb$",))
+        selection = model_loading.source_selection(settings, "cpu")
+        candidates = select_sources(selection, lambda step, share: None).candidates
+        entries, errors = await asyncio.to_thread(
+            model_loading.read_source_info, candidates, selection, lambda step, share: None
+        )
+    assert [entry.info.id for entry in entries] == ["1-res-jb"]
+    assert list(errors) == ["0-res-jb", "2-res-jb", "3-res-jb", "4-res-jb"]
+    reason = f"{RES_JB} is not in the cache, and the hub cannot be reached at {unused_url} (ConnectError: "
+    assert all(reason in message for message in errors.values()), errors
+    # the retries of one request
+    assert len(waits) == 5
 
 
 async def test_each_refusal_of_a_source_has_its_message(hub: SmallHub) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -90,18 +91,24 @@ def source_selection(settings: Settings, device: str) -> SourceSelection:
 def read_source_info(
     candidates: Sequence[SourceCandidate], selection: SourceSelection, report: ProgressCallback
 ) -> tuple[list[CacheEntry], dict[str, str]]:
-    """Read the metadata of each source, without weights. Returns entries, and by id the errors of other sources."""
+    """Read the metadata of each source, without weights. Returns entries, and by id the errors of other sources.
+
+    Once the hub cannot be reached, further sources are read from its cache only.
+    """
     from memicos_engine.sources.source_cache import CacheEntry
     from memicos_engine.sources.source_candidates import with_load_errors
 
     entries: list[CacheEntry] = []
     errors: dict[str, str] = {}
+    unreachable: str | None = None
     for number, candidate in enumerate(candidates, 1):
         report(f"reading the configuration of {candidate.id} ({number} of {len(candidates)})", IMPORTED)
         try:
-            info = with_load_errors(candidate, candidate.read_info, selection)
+            with hub.cache_only(unreachable) if unreachable else nullcontext():
+                info = with_load_errors(candidate, candidate.read_info, selection)
         except LoadError as error:
             errors[candidate.id] = str(error)
+            unreachable = unreachable or hub.network_error(error)
         else:
             load = partial(with_load_errors, candidate, candidate.load, selection)
             nbytes = info.nbytes(selection.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,6 +22,9 @@ SOURCE_FILES = ("*.json", "*.yaml", "*.safetensors", "*.npz", "*.pt", "*.pth")
 IGNORED_SOURCE_FILES = ("*examples.safetensors",)
 """Texts and activations beside the sources of Gemma Scope 2."""
 MEGABYTE = 1_000_000
+
+_unreachable: str | None = None
+"""The network's error while `cache_only` is in effect."""
 
 
 def fetch(
@@ -70,8 +74,6 @@ def fetch_sources(repo: str, folder: str, token: str | None, on_progress: Progre
 
 def explain_error(error: BaseException, repo: str, has_token: bool) -> str | None:
     """Why `repo` cannot be fetched, and what to do; None if neither the hub nor the network caused the error."""
-    import httpx2
-    import requests
     from huggingface_hub import constants, errors
 
     for cause in _error_chain(error):
@@ -95,18 +97,56 @@ def explain_error(error: BaseException, repo: str, has_token: bool) -> str | Non
         if isinstance(cause, errors.HfHubHTTPError):
             return _explain_status(cause.response.status_code, repo, cause.response.headers.get("retry-after"))
         if isinstance(cause, errors.OfflineModeIsEnabled):
+            if _unreachable:
+                return _explain_unreachable(repo, _unreachable)
             return (
                 f"{repo} is not in the cache ({constants.HF_HUB_CACHE}), and HF_HUB_OFFLINE forbids to fetch it: "
                 "unset it, or fetch the files first."
             )
-        if isinstance(cause, httpx2.TransportError | requests.ConnectionError | requests.Timeout):
-            return (
-                f"{repo} is not in the cache, and the hub cannot be reached at {constants.ENDPOINT} "
-                f"({type(cause).__name__}: {cause}). Check the connection, or name a local folder."
-            )
+        if reason := _network_error(cause):
+            return _explain_unreachable(repo, reason)
     if isinstance(error, errors.LocalEntryNotFoundError):
         return f"{repo} is not complete in the cache, and the hub cannot be reached at {constants.ENDPOINT}."
     return None
+
+
+def network_error(error: BaseException) -> str | None:
+    """The network's error that caused `error`, such as a refused connection; None if another kind caused it."""
+    return next(filter(None, map(_network_error, _error_chain(error))), None)
+
+
+def _network_error(cause: BaseException) -> str | None:
+    import httpx2
+    import requests
+
+    is_network = isinstance(cause, httpx2.TransportError | requests.ConnectionError | requests.Timeout)
+    return f"{type(cause).__name__}: {cause}" if is_network else None
+
+
+@contextmanager
+def cache_only(reason: str) -> Iterator[None]:
+    """Read only files that the cache has, after the hub could not be reached because of the network error `reason`.
+
+    huggingface_hub sends each request six times, over 24 s, to a hub that it cannot reach.
+    """
+    global _unreachable
+    from huggingface_hub import constants
+
+    before = _unreachable, constants.HF_HUB_OFFLINE
+    _unreachable, constants.HF_HUB_OFFLINE = reason, True
+    try:
+        yield
+    finally:
+        _unreachable, constants.HF_HUB_OFFLINE = before
+
+
+def _explain_unreachable(repo: str, reason: str) -> str:
+    from huggingface_hub import constants
+
+    return (
+        f"{repo} is not in the cache, and the hub cannot be reached at {constants.ENDPOINT} "
+        f"({reason}). Check the connection, or name a local folder."
+    )
 
 
 def _explain_status(status: int, repo: str, retry_after: str | None) -> str:

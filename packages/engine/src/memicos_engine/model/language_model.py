@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.initialization import no_init_weights
 
 from memicos_engine.errors import InvalidRequestError
+from memicos_engine.model.attention_temperature import use_text_positions
 from memicos_engine.model.hook_modules import HookModules, block_list, find_hook_modules
 from memicos_engine.model.length_dependent_rope import use_text_lengths
 from memicos_engine.model.token_lengths import characters_per_token
@@ -293,6 +294,7 @@ def max_context(config: Any) -> int:
 
 def _language_model(model_id: str, location: str, hf: Any, tokenizer: Any, device: str, dtype: str) -> LanguageModel:
     config = hf.config.get_text_config(decoder=True)
+    use_text_positions(hf)
     return LanguageModel(
         id=model_id,
         origin=read_origin(location),

@@ -73,6 +73,15 @@ def length_boundaries(config: Any, longest_text: int) -> dict[int, list[str]]:
     return kinds
 
 
+def single_run_length(config: Any) -> int | None:
+    """The number of tokens beyond which a text has defined values only where it is run alone and whole; None: no such.
+
+    Beyond `keep_window_size`, Doge's attention keeps the tokens with the largest scores. Equal tokens have equal scores
+    in the first block, and which of them is kept depends on the number of columns of the forward pass.
+    """
+    return _number(config, "keep_window_size")
+
+
 def _rope(config: Any) -> Iterator[LengthMechanism]:
     parameters = getattr(config, "rope_parameters", None) or {}
     by_layer_type = [value for value in parameters.values() if isinstance(value, Mapping)]
@@ -106,7 +115,7 @@ def _other_attention(config: Any) -> Iterator[LengthMechanism]:
     """Mechanisms that are stated neither by the rotary embeddings nor by types of layers."""
     if "local" in (getattr(config, "attention_layers", None) or ()):  # GPT Neo
         yield LengthMechanism(_WINDOW, config.window_size)
-    if keep := _number(config, "keep_window_size"):  # Doge
+    if keep := single_run_length(config):  # Doge
         yield LengthMechanism(_INDEX, keep)
     if getattr(config, "attn_temperature_tuning", False) and (floor := _number(config, "floor_scale")):  # Llama 4
         yield LengthMechanism("attention temperature", floor - 1)

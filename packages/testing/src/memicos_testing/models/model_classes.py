@@ -91,7 +91,8 @@ class ModelCase:
 
     `boundary`: the largest length with the positions of short texts; None where nothing depends on the length.
     `float64`: False where parts of the class compute in float32, or do not run in float64 at all. `float32`: False
-    where rounding in float32 exceeds 1e-5 in transformers itself (DBRX: 5e-5 between two runs of one text).
+    where rounding in float32 exceeds 1e-5 in transformers itself (DBRX: 5e-5 between two runs of one text). `causal`:
+    False where transformers' values at a position depend on the number of tokens after it.
     """
 
     model_type: str
@@ -100,6 +101,7 @@ class ModelCase:
     boundary: int | None = None
     float64: bool = True
     float32: bool = True
+    causal: bool = True
 
 
 def _classes(*model_types: str, float64: bool = True) -> dict[str, ModelCase]:
@@ -188,6 +190,15 @@ CASES: dict[str, ModelCase] = {
         name: ModelCase(name, float64=False)
         for name in ("gemma3", "gemma4", "gemma4_unified", "got_ocr2", "llama4", "fuyu", "qwen3_5", "qwen3_5_moe")
     },
+    "llama4 temperature": ModelCase("llama4_text", {"floor_scale": CHUNK * 2, "attn_scale": 0.5}, float64=False),
+    "inkling temperature": ModelCase(
+        "inkling_text",
+        {
+            "log_scaling_n_floor": CHUNK * 2, "log_scaling_alpha": 0.5, "layer_types": ["hybrid_sliding", "hybrid"] * 2,
+        },
+        float64=False,
+    ),
+    "doge indexed": ModelCase("doge", {"keep_window_size": 16}, causal=False),
     "minicpm3": ModelCase("minicpm3", without=("head_dim", "num_key_value_heads")),
     "phi3 longrope": ModelCase("phi3", _LONGROPE | _ORIGINAL, boundary=ORIGINAL_LENGTH),
     "phimoe longrope": ModelCase(
