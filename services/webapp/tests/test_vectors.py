@@ -122,6 +122,12 @@ async def test_own_text_gives_dot_products(writer: httpx.AsyncClient, inference:
     assert result["recipe"]["hook_name"] == "blocks.2.hook_resid_post" and result["recipe"]["sae"] is None
     (sent,) = inference.bodies("/v1/activation/single")
     assert sent["vector"] == VALUES and sent["hook"] == "blocks.2.hook_resid_post" and "source" not in sent
+    # as sources are trained: BOS before the text, and no part of the maximum on pages
+    assert sent["prepend_bos"] is True and result["ignoredPositions"] == [0]
+    counted = (await writer.post("/api/activation/new", json={**body, "ignoreBos": True})).json()
+    assert counted["maxValue"] == max(result["values"][1:]) and counted["maxValueTokenIndex"] > 0
+    bare = (await writer.post("/api/activation/new", json={**body, "prependBos": False})).json()
+    assert bare["tokens"] == tokens_of(TEXT)[1:] and bare["ignoredPositions"] == []
     unknown = await writer.post("/api/activation/new", json={"feature": {**address, "index": 1}, "customText": TEXT})
     assert unknown.status_code == 404 and "has no vector" in unknown.json()["error"]
 

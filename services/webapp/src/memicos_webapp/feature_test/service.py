@@ -77,11 +77,9 @@ async def get_target(database: Database, viewer: Viewer, model: str, source: str
 
 async def run(inference: Inference, target: Target, prompt: Prompt, ignore_bos: bool) -> TextActivations:
     """The values over `prompt`; `ignore_bos` leaves ignored positions out of the maximum."""
-    if target.vector is None:
-        response = await inference.single(target.model_id, target.source, target.index, prompt, ignore_bos)
-    else:
-        vector = target.vector
-        response = await inference.project(vector.model_id, vector.values, vector.hook_name, prompt, ignore_bos)
+    if target.vector is not None:
+        return await _project(inference, target.vector, prompt, ignore_bos)
+    response = await inference.single(target.model_id, target.source, target.index, prompt, ignore_bos)
     return TextActivations(
         tokens=response.tokens,
         token_ids=response.token_ids,
@@ -91,4 +89,27 @@ async def run(inference: Inference, target: Target, prompt: Prompt, ignore_bos: 
         max_index=response.activation.max_value_index,
         prepended_bos=response.prepended_bos is True,
         recipe=recipes.inference_recipe(response.recipe),
+    )
+
+
+async def _project(inference: Inference, vector: VectorRow, prompt: Prompt, ignore_bos: bool) -> TextActivations:
+    """A vector has no recipe that says which positions to ignore: it is a special token at the beginning.
+
+    Models attend to the first token whatever it is, and its activation is many times as large as the others.
+    """
+    response = await inference.project(vector.model_id, vector.values, vector.hook_name, prompt)
+    values = response.activation.values
+    ignored = [0] if response.tokens_is_special[0] and len(values) > 1 else []
+    counted = range(len(ignored) if ignore_bos else 0, len(values))
+    max_index = max(counted, key=values.__getitem__)
+    recipe = recipes.inference_recipe(response.recipe)
+    return TextActivations(
+        tokens=response.tokens,
+        token_ids=response.token_ids,
+        values=values,
+        ignored=ignored,
+        max_value=values[max_index],
+        max_index=max_index,
+        prepended_bos=response.prepended_bos is True,
+        recipe=recipe.model_copy(update={"ignored_positions": ignored}),
     )

@@ -79,11 +79,10 @@ class Inference:
         body = SingleRequest(model=model, source=source, index=index, ignore_bos=ignore_bos, **prompt.fields())
         return await self._single(body, [source], prompt)
 
-    async def project(
-        self, model: str, vector: list[float], hook: str, prompt: Prompt, ignore_bos: bool
-    ) -> SingleResponse:
-        """The dot products of `vector` with the activations at `hook` over `prompt`."""
-        body = SingleRequest(model=model, vector=vector, hook=hook, ignore_bos=ignore_bos, **prompt.fields())
+    async def project(self, model: str, vector: list[float], hook: str, prompt: Prompt) -> SingleResponse:
+        """The dot products of `vector` with the activations at `hook` over `prompt`, a text after BOS by default."""
+        fields = prompt.fields() if prompt.messages else {"prepend_bos": True} | prompt.fields()
+        body = SingleRequest(model=model, vector=vector, hook=hook, **fields)
         return await self._single(body, [], prompt)
 
     async def _single(self, body: SingleRequest, sources: list[str], prompt: Prompt) -> SingleResponse:
