@@ -27,7 +27,7 @@ from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.settings import SYSTEM_DATA
 from pydantic_settings import BaseSettings
-from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped
+from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped, say_stopping
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / ".data"
@@ -350,6 +350,25 @@ async def first_answer(server: Server, path: str) -> tuple[int, bytes]:
             await asyncio.sleep(POLL_SECONDS)
 
 
+class Interrupted(BaseException):
+    """A signal ends the start of the demo. No `Exception`, as KeyboardInterrupt is none."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
+def interrupt_on_signals() -> None:
+    """Raise Interrupted at the first signal, also where a shell has set SIGINT to be ignored (`command &`)."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        record_signals([])
+        raise Interrupted(number)
+
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+
+
 def record_signals(received: list[int]) -> None:
     """Record signals in `received` instead of being ended by them, while no event loop handles them."""
     for number in SIGNALS:
@@ -358,23 +377,23 @@ def record_signals(received: list[int]) -> None:
 
 def main() -> int:
     started_at = time.monotonic()
-    received: list[int] = []
-    record_signals(received)
+    # the start of PostgreSQL may wait for another start
+    interrupt_on_signals()
     console = Console(width=len("autointerp"))
     try:
         options = read_options(console)
         folder = options.data / "postgres"
         database_url = options.database_url
         with nullcontext(database_url) if database_url else embedded(folder, options.system_data) as url:
-            if received:
-                return 128 + received[0]
             console.say("postgres", "DATABASE_URL is used" if database_url else f"runs in {folder}")
             supervisor = Supervisor(console, ROOT)
             demo = Demo(options, url, console, supervisor, started_at)
             status = asyncio.run(run_until_stopped(supervisor, demo.run))
             # the loop has removed its handlers; nothing may interrupt PostgreSQL's shutdown
-            record_signals(received)
+            record_signals([])
         return status
+    except Interrupted as interrupted:
+        return say_stopping(console, interrupted.number)
     except (Stop, DatabaseError) as problem:
         for line in str(problem).splitlines():
             console.say("demo", line)

@@ -253,6 +253,12 @@ class Supervisor:
             await asyncio.wait(relays, timeout=RELAY_SECONDS)
 
 
+def say_stopping(console: Console, number: signal.Signals) -> int:
+    """Print which signal ends the demo. Return the exit status: 0 after Ctrl-C, else 128 + the signal's number."""
+    console.say("demo", f"{'Ctrl-C' if number is signal.SIGINT else number.name}: stopping")
+    return 0 if number is signal.SIGINT else 128 + number
+
+
 async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable[None]]) -> int:
     """Run `work` until it raises Stop, a signal arrives (SIGINT, SIGTERM, SIGHUP) or the output is closed; then end
     every program. Return the exit status: 0 after Ctrl-C, 1 after Stop, 128 + n after another signal."""
@@ -276,9 +282,7 @@ async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable
     stopping = True
     status = 1
     if signalled in done:
-        number = signalled.result()
-        status = 0 if number is signal.SIGINT else 128 + number
-        console.say("demo", f"{'Ctrl-C' if number is signal.SIGINT else number.name}: stopping")
+        status = say_stopping(console, signalled.result())
     for task in (working, signalled, output_closed):
         task.cancel()
     try:

@@ -3,16 +3,20 @@
     python benchmarks/hardening/long_texts.py
 
 Starts the demo's inference server and a webapp. Prints the longest time that the model's thread answered nobody while
-inference refused a text of 3.9 MB; then the seconds of a stream of the webapp, and the gaps between its events, alone
-and while three visitors post texts of 1 MB.
+inference refused a text of 3.9 MB; then, for `--seconds` each, the seconds of a visitor's streams of the webapp and the
+gaps between their events, alone and while three visitors post texts of 1 MB. It ends after about 3 times `--seconds`
+and the start of the servers, also on a machine where no stream ends meanwhile.
 """
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ sys.path.append(str(Path(__file__).parent.parent / "inference"))
 from baseline import NAME, ROOT, SOURCES, server  # pyright: ignore[reportMissingImports]  # of another folder
 from memicos_testing.webapp.webapp_program import visitor, webapp
 
-LARGE_CHARACTERS, VISITOR_CHARACTERS, VISITORS = 3_900_000, 1_000_000, 3
+LARGE_CHARACTERS, VISITOR_CHARACTERS, VISITORS = 3_900_000, 990_000, 3
 STREAM_TOKENS = 64
 WORDS = "The quick brown fox jumps over the lazy dog. "
 
@@ -58,61 +62,90 @@ async def model_thread_held(url: str) -> tuple[float, float]:
     return max(latencies), seconds
 
 
-async def stream(http: httpx.AsyncClient, seed: int) -> tuple[float, list[float]]:
-    """Seconds of a stream, and the gaps between its events."""
+@dataclass
+class Streams:
+    """Streams that began one after another: seconds of those that ended, and gaps between events of all."""
+
+    seconds: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        if not self.gaps:
+            return "no events"
+        gaps = sorted(self.gaps)
+        seconds = f"median {statistics.median(self.seconds):.1f} s" if self.seconds else "none ended"
+        return (
+            f"{len(self.seconds)} streams of {STREAM_TOKENS} tokens, {seconds}; {len(gaps)} gaps: "
+            f"95% {gaps[int(0.95 * len(gaps))]:.3f} s, longest {gaps[-1]:.3f} s"
+        )
+
+
+async def stream(http: httpx.AsyncClient, seed: int, streams: Streams) -> None:
+    """Run one stream, and add it to `streams`; one that is cancelled has its gaps only."""
     feature = {"modelId": NAME, "source": SOURCES[15], "index": 87, "strength": 60}
     body: dict[str, Any] = {"modelId": NAME, "prompt": f"Number {seed}: today", "features": [feature], "stream": True}
     body |= {"n_tokens": STREAM_TOKENS, "temperature": 0, "freq_penalty": 0, "seed": seed, "delta": True}
     start = time.perf_counter()
-    times: list[float] = []
+    last = None
     async with http.stream("POST", "/api/steer", json=body | {"n_logprobs": 0}) as response:
-        assert response.status_code == 200, await response.aread()
+        if response.status_code != 200:
+            sys.exit(f"the webapp refused a stream: {response.status_code} {(await response.aread())[:300]}")
         async for line in response.aiter_lines():
             if line.startswith("data: "):
-                times.append(time.perf_counter())
-    return time.perf_counter() - start, [later - before for before, later in itertools.pairwise(times)]
+                now = time.perf_counter()
+                if last is not None:
+                    streams.gaps.append(now - last)
+                last = now
+    streams.seconds.append(time.perf_counter() - start)
 
 
-async def post_texts(url: str, number: int, stop: asyncio.Event, statuses: list[int]) -> None:
+async def run_streams(http: httpx.AsyncClient, seconds: float, seeds: Iterator[int]) -> Streams:
+    """Run streams one after another for a time."""
+    streams = Streams()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                await stream(http, next(seeds), streams)
+    return streams
+
+
+async def post_texts(url: str, number: int, statuses: list[int]) -> None:
     body = {
         "feature": {"modelId": NAME, "source": SOURCES[15], "index": 87},
         "customText": text(VISITOR_CHARACTERS),
     }
     async with visitor(url, number) as http:
-        while not stop.is_set():
+        while True:
             statuses.append((await http.post("/api/activation/new", json=body)).status_code)
 
 
-def summary(runs: list[tuple[float, list[float]]]) -> str:
-    gaps = sorted(gap for _, of_run in runs for gap in of_run)
-    seconds = statistics.median(seconds for seconds, _ in runs)
-    return f"{seconds:6.1f} s; gaps: 95% {gaps[int(0.95 * len(gaps))]:.3f} s, longest {gaps[-1]:.3f} s"
-
-
-async def measure_streams(url: str, rounds: int) -> None:
+async def measure_streams(url: str, seconds: float) -> None:
     seeds = itertools.count()
     async with visitor(url, 0) as http:
-        await stream(http, next(seeds))
-        print("a stream alone:              ", summary([await stream(http, next(seeds)) for _ in range(rounds)]))
-        stop, statuses = asyncio.Event(), []
-        tasks = [asyncio.create_task(post_texts(url, 1 + i, stop, statuses)) for i in range(VISITORS)]
-        await asyncio.sleep(1)
-        start = time.perf_counter()
-        print("beside three visitors of 1 MB:", summary([await stream(http, next(seeds)) for _ in range(rounds)]))
-        stop.set()
-        await asyncio.gather(*tasks)
+        # loads the source
+        await run_streams(http, seconds / 2, seeds)
+        print("alone:                        ", await run_streams(http, seconds, seeds), flush=True)
+        statuses: list[int] = []
+        tasks = [asyncio.create_task(post_texts(url, 1 + i, statuses)) for i in range(VISITORS)]
+        print("beside three visitors of 1 MB:", await run_streams(http, seconds, seeds), flush=True)
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         counts = {status: statuses.count(status) for status in sorted(set(statuses))}
-        print(f"texts refused meanwhile, by status: {counts}, in {time.perf_counter() - start:.0f} s")
+        print(f"texts refused meanwhile, by status: {counts}")
+        errors = [result for result in results if isinstance(result, Exception)]
+        if errors:
+            print(f"visitors that ended with an error: {errors}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60, help="time of each measurement of streams")
     args = parser.parse_args()
     # on a busy machine the first use of a source takes longer than requests wait by default
     with (
         server(env={"INFERENCE_WAIT_SECONDS": "600"}) as inference,
-        webapp(ROOT / "demo/dataset", inference.url) as url,
+        webapp(ROOT / "demo/dataset", inference.url, {"MEMICOS_EMBED_EVERY_SECONDS": "0"}) as url,
     ):
         held, seconds = asyncio.run(model_thread_held(inference.url))
         print(
@@ -120,7 +153,7 @@ def main() -> None:
             f"up to {held:.2f} s",
             flush=True,
         )
-        asyncio.run(measure_streams(url, args.rounds))
+        asyncio.run(measure_streams(url, args.seconds))
 
 
 if __name__ == "__main__":

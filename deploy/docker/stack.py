@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -28,13 +27,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "packages/cli/src"))
 
-from memicos_cli import env_file, service_links, stack_env  # noqa: E402  (needs the path above, as nothing is installed)
+from memicos_cli import compose_version, env_file, service_links, stack_env  # noqa: E402  (needs the path above, as nothing is installed)
 
 CONFIGS = ".env.inference."
 ENGINE_SECONDS = "600"
 """How long docker-compose 1.29 waits for a response of a busy engine; its own default is 60."""
-OLDEST_COMPOSE = (1, 29)
-"""The first docker-compose that waits for a service that ends (`service_completed_successfully`)."""
 POLL_SECONDS = 1
 HOST_SECONDS = 120
 """Longest wait for the webapp to find an inference server that is ready."""
@@ -117,12 +114,8 @@ def find_compose() -> list[str]:
     if shutil.which("docker-compose") is None:
         raise StackError("docker compose is not installed: https://docs.docker.com/compose/install has it")
     version = run("docker-compose", "version", "--short").stdout.strip()
-    numbers = re.match(r"v?(\d+)\.(\d+)", version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_COMPOSE:
-        oldest = ".".join(map(str, OLDEST_COMPOSE))
-        raise StackError(
-            f"docker-compose {version} is too old: {oldest} or newer is needed (https://docs.docker.com/compose/install)"
-        )
+    if reason := compose_version.refusal(version):
+        raise StackError(reason)
     return ["docker-compose"]
 
 
@@ -366,7 +359,10 @@ def main() -> int:
             return 0
         find_docker()
         compose = Compose(find_compose(), stack, arguments.env_file)
-        read_environment(arguments.env_file)
+        environment = read_environment(arguments.env_file)
+        if stack.needs_config:
+            # compose reads the whole file, whatever it is to do
+            check_config(environment)
         if arguments.command == "build":
             return compose.call("build", *stack.services)
         if arguments.command == "logs":

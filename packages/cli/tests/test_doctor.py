@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import asyncpg
 import pytest
 from memicos_cli import doctor, stack_env
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
+from sqlalchemy import make_url
 
 ROOT = Path(__file__).parents[3]
 OURS = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_", "DOCTOR_", "DATABASE_URL")
@@ -105,7 +107,7 @@ def test_an_old_python_and_old_packages(
 ) -> None:
     result = doctor.check_python(doctor.Machine(tmp_path, environment), (3, 9, 2))
     assert result.state == doctor.WRONG and "3.9.2 is too old: install 3.11 or newer" in result.text
-    for module in ("doctor", "env_file", "service_links", "stack_env"):
+    for module in ("doctor", "compose_version", "env_file", "service_links", "stack_env"):
         ast.parse((ROOT / f"packages/cli/src/memicos_cli/{module}.py").read_text(), feature_version=(3, 8))
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/.ok").touch()
@@ -114,79 +116,146 @@ def test_an_old_python_and_old_packages(
     assert ".venv is older than requirements.lock: make setup" in only_failure(tmp_path, environment, capsys)
 
 
-@pytest.fixture
-def refusing_server() -> Iterator[int]:
-    """The port of a server that refuses each login as PostgreSQL refuses a wrong password."""
-    fields = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "memicos"\0\0'
-    refusal = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """URL of a real PostgreSQL, in which `outsider` has a password and may create nothing."""
 
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    if connection.recv(4096)[4:8] == b"\x04\xd2\x16\x2f":  # asks for TLS
-                        connection.sendall(b"N")
-                        connection.recv(4096)
-                    connection.sendall(refusal)
+    async def set_up(url: str) -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("CREATE ROLE outsider LOGIN PASSWORD 'the-right-one'")
+            for name in ("plain", "empty", "migrated"):
+                await connection.execute(f"CREATE DATABASE {name}")
+            await connection.execute("ALTER DATABASE plain SET extension_control_path = '/nonexistent'")
+            await connection.execute("SELECT pg_reload_conf()")
+        finally:
+            await connection.close()
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
+    with temporary() as url:
+        hba = Path(str(make_url(url).query["host"])) / "pg_hba.conf"
+        hba.write_text("local all outsider scram-sha-256\n" + hba.read_text())
+        asyncio.run(set_up(url))
+        yield url
 
 
-def test_a_wrong_database_password(
-    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], refusing_server: int
+def of(url: str, database: str, user: str = "postgres", password: str | None = None) -> str:
+    parsed = make_url(url).set(username=user, password=password, database=database)
+    return parsed.render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize(
+    ("user", "database", "words"),
+    [
+        ("outsider:hidden", "empty", ("database", 'password authentication failed for user "outsider"', "ALTER ROLE")),
+        ("postgres", "absent", ("database", 'database "absent" does not exist', "createdb absent")),
+        ("postgres", "plain", ("pgvector", "has no extension vector", "sudo apt-get install postgresql-")),
+        ("outsider:the-right-one", "empty", ("pgvector", "outsider may not create the extension", "CREATE EXTENSION")),
+    ],
+)
+def test_a_database_that_cannot_be_used(
+    tmp_path: Path,
+    environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    postgresql: str,
+    user: str,
+    database: str,
+    words: tuple[str, ...],
 ) -> None:
-    url = f"postgresql://memicos:hidden@127.0.0.1:{refusing_server}/memicos"
+    name, _, password = user.partition(":")
+    url = of(postgresql, database, name, password or None)
     line = only_failure(tmp_path, {**environment, "DATABASE_URL": url}, capsys)
-    assert "PostgreSQL refuses the user or password of DATABASE_URL" in line and "hidden" not in line
+    assert line.startswith(f"WRONG {words[0]}") and all(word in line for word in words), line
+    assert "hidden" not in line and "the-right-one" not in line
 
 
 def test_no_database_at_the_address(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = only_failure(tmp_path, {**environment, "DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/m"}, capsys)
-    assert "PostgreSQL does not answer at DATABASE_URL" in line and "hidden" not in line
+    assert "Nothing accepts connections at 127.0.0.1:9: start PostgreSQL there" in line and "hidden" not in line
 
 
-def test_a_database_with_and_without_pgvector(
-    tmp_path: Path,
-    environment: dict[str, str],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_database_that_can_be_used_with_parameters_of_libpq(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], postgresql: str
 ) -> None:
-    with temporary() as url:
-        values = {**environment, "DATABASE_URL": url}
-        assert doctor.run(tmp_path, values) == 0
-        assert "with pgvector answers" in capsys.readouterr().out
-        # the server does not have the required extension
-        monkeypatch.setattr(doctor, "DATABASE_PROGRAM", doctor.DATABASE_PROGRAM.replace("'vector'", "'no_such'"))
-        line = only_failure(tmp_path, values, capsys)
-    assert line.startswith("WRONG pgvector") and "has no extension vector: sudo apt-get install postgresql-" in line
+    url = of(postgresql, "empty") + "&sslmode=prefer&connect_timeout=5&keepalives=1&application_name=mine"
+    assert doctor.run(tmp_path, {**environment, "DATABASE_URL": url}) == 0
+    assert "with pgvector answers" in capsys.readouterr().out
+
+
+def test_a_webapp_that_is_not_installed_cannot_try_the_database(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {**environment, "DATABASE_URL": "postgresql://u:hidden@127.0.0.1:9/m"}
+    monkeypatch.setattr(doctor, "DATABASE_PROGRAM", ("-m", "memicos_absent"))
+    assert "as the webapp is not installed: make setup" in only_failure(tmp_path, values, capsys)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "before the webapp is installed: make setup" in only_failure(tmp_path, values, capsys)
 
 
 def test_a_database_of_a_newer_memicos(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], postgresql: str
+) -> None:
+    url = of(postgresql, "migrated")
+
+    async def change_revision() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        finally:
+            await connection.close()
+
+    asyncio.run(migrate(url))
+    values = {**environment, "DATABASE_URL": url}
+    assert doctor.run(tmp_path, values) == 0
+    capsys.readouterr()
+    asyncio.run(change_revision())
+    line = only_failure(tmp_path, values, capsys)
+    assert line.startswith("WRONG database") and "migrated by a newer memicos (revision 9999" in line
+    assert "git pull && make setup" in line
+
+
+def test_an_unknown_variable(tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    listed = tmp_path / doctor.KNOWN_NAMES
+    listed.parent.mkdir(parents=True)
+    listed.write_text((ROOT / doctor.KNOWN_NAMES).read_text())
+    assert doctor.run(tmp_path, {**environment, "MEMICOS_POORT": "1"}) == 0
+    assert "note  settings  ignored in the environment: unknown variable MEMICOS_POORT" in capsys.readouterr().out
+    (tmp_path / ".env").write_text("INFERENCE_SECRET_GPT2=x\nMEMICOS_POORT=3000\n")
+    line = only_failure(tmp_path, environment, capsys)
+    assert ".env: line 2: unknown variable MEMICOS_POORT; the most similar name is MEMICOS_PORT" in line
+
+
+def test_a_limit_that_is_no_number(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    versions = tmp_path / doctor.MIGRATIONS
-    versions.mkdir(parents=True)
-    files = list((ROOT / doctor.MIGRATIONS).glob("*.py"))
-    assert all(f'\nrevision = "{file.name.partition("_")[0]}"\n' in file.read_text() for file in files)
-    names = [file.name for file in files]
-    for name in names:
-        (versions / name).touch()
-    with temporary() as url:
-        asyncio.run(migrate(url))
-        values = {**environment, "DATABASE_URL": url}
-        assert doctor.run(tmp_path, values) == 0
-        capsys.readouterr()
-        (versions / max(names)).unlink()
-        line = only_failure(tmp_path, values, capsys)
-    assert line.startswith("WRONG database") and "migrated by a newer memicos (revision " in line
-    assert "git pull && make setup" in line
+    line = only_failure(tmp_path, {**environment, "DOCTOR_DISK_GB": "much"}, capsys)
+    assert "DOCTOR_DISK_GB is not a number" in line
+
+
+def test_services_that_are_installed_alone(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.webapp").touch()
+    assert doctor.run(tmp_path, environment) == 0
+    assert "only webapp is installed in .venv; make setup installs everything" in capsys.readouterr().out
+    (tmp_path / "requirements.lock").touch()
+    os.utime(tmp_path / ".venv/.webapp", (1, 1))
+    assert "older than requirements.lock: make webapp-localhost-install" in only_failure(tmp_path, environment, capsys)
+
+
+def test_a_docker_compose_that_is_too_old(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in {
+        "docker": '#!/bin/sh\n[ "$1" = info ]\n',
+        "docker-compose": "#!/bin/sh\necho 1.25.0\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    assert doctor.run(tmp_path, {**environment, "PATH": f"{tmp_path}:/usr/bin:/bin"}) == 0
+    assert "note  docker    docker-compose 1.25.0 is too old: 1.29 or newer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("data", ["a-file", "a-file/data", "/proc/data"])

@@ -211,6 +211,16 @@ async def test_errors_of_the_service_and_of_routing(client: httpx.AsyncClient) -
     assert wrong_method.json()["error"] == "/body/x does not support the method GET."
 
 
+@pytest.mark.parametrize("long", ["x" * 500_000, "x y " * 125_000])
+async def test_what_a_client_sent_is_not_repeated_at_any_length(client: httpx.AsyncClient, long: str) -> None:
+    message = f"There is no source '{long}': choose another."
+    assert ServiceError(404, message).message == ErrorReport(404, message, "").message
+    error = ServiceError(404, message).message
+    assert len(error) <= errors.MAX_MESSAGE
+    assert error.startswith("There is no source 'x") and error.endswith(" choose another.")
+    assert len((await client.get(f"/{long[:5_000]}")).text) < errors.MAX_MESSAGE + 100
+
+
 @pytest.mark.parametrize("secret", ["", "ca", "dog", "cät"])
 async def test_the_secret_is_needed_except_for_open_paths(client: httpx.AsyncClient, secret: str) -> None:
     headers = {b"X-SECRET-KEY": secret.encode("latin-1")}

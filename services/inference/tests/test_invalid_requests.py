@@ -239,6 +239,21 @@ async def test_bad_values(url: str, path: str, change: dict[str, Any], status: i
         )
 
 
+IDS = {"model", "source", "source_set", "hook", "sources", "hooks", "features", "feature", "steer_method", "vectors"}
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_an_id_is_not_repeated_at_any_length(url: str, path: str) -> None:
+    long = "m" * 500_000
+    for field in IDS & BODIES[path].keys():
+        value: Any = {**FEATURE, "model": long} if field == "feature" else long
+        value = [{**FEATURE, "source": long}] if field == "features" else value
+        value = [long] if field in ("sources", "hooks") else value
+        response = await post(url, path, json.dumps(changed(path, {field: value})))
+        assert response.status_code in (400, 422), (field, response.text[:200])
+        check(response, response.status_code, "invalid_request", "")
+
+
 @pytest.mark.parametrize("path", [STEER, CHAT])
 async def test_deltas_need_a_stream(url: str, path: str) -> None:
     response = await post(url, path, json.dumps(changed(path, {"stream_deltas": True})))

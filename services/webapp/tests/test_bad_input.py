@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from fastapi import FastAPI
+from memicos_service.errors import MAX_MESSAGE
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.webapp.html_page import Page
 
@@ -94,6 +95,8 @@ def refused(response: httpx.Response, value: object) -> None:
     if response.status_code >= 400:
         body = response.json()
         assert set(body) == {"error", "message"} and body["error"] == body["message"] and len(body["error"]) > 10, value
+        # what was sent is repeated, but not at any length
+        assert "x" * 300 not in body["error"] and len(body["error"]) <= MAX_MESSAGE, value
         # the validator's own messages are not for users
         assert not re.search("Input should|Value error|a valid", body["error"]), (value, body)
 
@@ -190,12 +193,13 @@ QUERIES = (
     "sources=%7B%7D", "sources=[[]]", "sources=[" * 2000, "sortIndexes=[[1]]", "sortIndexes=-1", "sortIndexes=null",
     "sortIndexes=[1e99]", "selectedLayers=[1,null]", "maxDensity=nan", "releaseName=%00", "to=%00", "to=http://[",
     "to=" + "x" * 2000, "feature=%00", "feature=a/1@1e999", "feature=a/9999999999", "source=%00&index=%00",
+    *(f"{name}={'[' * 1100}" for name in ("sortIndexes", "selectedLayers", "source", "set", "q", "feature")),
     "n_tokens=1e9", "seed=x", "mode=song", "chat=" + "[" * 2000, "chat=[]", "chat=1",
     "embed=maybe", "defaulttesttext=%00", "defaulttesttext=" + "y" * 9000,
     "a=b=c&&&=", "%", "q=a&index=99999999999&source=1-res",
 )  # fmt: skip
 ANY = "a embed %"
-TEXT = "q modelId set sortIndexes selectedLayers"
+TEXT = "q modelId set source sortIndexes selectedLayers"
 PATHS = {
     "/": "", "/jump": "to", "/small": "",
     "/small/1-res": "page sort order show words density_from density_to max_from max_to",

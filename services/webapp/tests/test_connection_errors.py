@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,8 @@ def test_a_wrong_password_and_a_server_without_pgvector() -> None:
     url = "postgresql://memicos:hidden@database/memicos"
     errors = {
         asyncpg.InvalidPasswordError('password authentication failed for user "memicos"'): "keeps the password of its",
+        asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry for host"): "a line in pg_hba.conf",
+        ssl.SSLCertVerificationError("certificate verify failed"): "correct its certificate",
         asyncpg.FeatureNotSupportedError('extension "vector" is not available'): "pgvector/pgvector:pg18",
         asyncpg.UndefinedFileError('could not open extension control file ".../vector.control"'): "has no pgvector",
         asyncpg.InsufficientPrivilegeError('permission denied to create extension "vector"'): "CREATE EXTENSION vector",
@@ -138,6 +141,11 @@ def test_an_address_that_cannot_be_followed(url: str, message: str) -> None:
     assert message in refused_start(DATABASE_URL=url)
 
 
+async def test_a_certificate_file_that_does_not_exist() -> None:
+    url = "postgresql://me:hidden@127.0.0.1:1/name?sslmode=verify-full&sslrootcert=/nonexistent"
+    assert "Correct the files that sslrootcert in DATABASE_URL name" in await refusal(url)
+
+
 async def test_parameters_of_libpq_are_followed(server_url: str) -> None:
     parameters = "sslmode=prefer&application_name=a%20b&options=-c%20work_mem%3D7MB&connect_timeout=3&keepalives=1"
     connection = await connect(f"{server_url}&{parameters}", "memicos-test", server_settings={"jit": "off"})
@@ -160,7 +168,7 @@ async def test_sslmode_require_sends_nothing_to_a_server_without_tls() -> None:
     async with await asyncio.start_server(without_tls, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         line = await refusal(f"postgresql://me:hidden@127.0.0.1:{port}/name?sslmode=require")
-    assert "rejected SSL upgrade" in line
+    assert "rejected SSL upgrade" in line and "does not use TLS: turn it on there" in line
     # the request for TLS, and nothing else
     assert received == bytes.fromhex("0000000804d2162f")
 

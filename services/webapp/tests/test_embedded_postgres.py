@@ -11,12 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+from memicos_testing.demo_program import running_processes
 from memicos_testing.webapp import database
 from memicos_testing.webapp.database import fetch
 from memicos_webapp.database import embedded as module
@@ -233,8 +234,10 @@ def test_the_last_process_stops_the_server_also_after_a_killed_one(folder: Folde
         assert not psutil.pid_exists(running.pid)
 
 
-def test_a_killed_process_leaves_no_server(folder: Folder) -> None:
-    data = folder.path / ("too long for a socket " * 5)
+@pytest.mark.parametrize("number", range(3))
+def test_a_killed_process_leaves_no_server(folder: Folder, number: int) -> None:
+    data = folder.path / ("too long for a socket " * 5) / str(number)
+    data.parent.mkdir()
     with started(current_user(), data, folder.programs) as (process, url):
         running = find_running((data / "postgres").resolve())
         assert running is not None
@@ -252,6 +255,45 @@ def test_a_killed_process_leaves_no_server(folder: Folder) -> None:
     with embedded(data / "postgres", data) as url:
         assert one_value(url, "SELECT number FROM kept") == 7
     assert "was not properly shut down" not in log.read_text()
+
+
+def test_a_process_that_is_killed_while_the_server_starts_leaves_no_server(folder: Folder) -> None:
+    """Killed as soon as PostgreSQL's program runs, before its file is there, and again once it has recovered."""
+    data = folder.path / "data"
+    with started(current_user(), data, folder.programs):
+        pass
+    postgres = (data / "postgres").resolve()
+    for delay in (0, 0.02, 0.1):
+        arguments = [str(os.geteuid()), str(os.getegid()), str(data / "postgres"), str(folder.programs)]
+        process = subprocess.Popen([sys.executable, "-c", USER_PROGRAM, *arguments], stdout=subprocess.DEVNULL)
+        server = None
+        while server is None:
+            assert process.poll() is None
+            for child in psutil.Process(process.pid).children():
+                with suppress(psutil.NoSuchProcess):
+                    if child.name() == "postgres" and "-D" in child.cmdline():
+                        server = child
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        assert running_processes([server], 20) == []
+        assert find_running(postgres) is None
+
+
+def test_the_server_on_a_linked_folder_ends_although_the_path_of_the_link_suits_no_socket(folder: Folder) -> None:
+    """As root's data folder, whose link may be long, while the folder itself has a short path."""
+    data = folder.path / ("too long for a socket " * 5)
+    data.mkdir()
+    with started(current_user(), folder.path / "short", folder.programs) as (process, _):
+        process.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
+        process.wait(60)
+    (data / "postgres").symlink_to((folder.path / "short" / "postgres").resolve())
+    with started(current_user(), data, folder.programs) as (process, url):
+        server = find_running(socket_folder(url))
+        assert server is not None and not server.socket_folder.name.startswith(postgres_server.TEMPORARY)
+        process.kill()
+        process.wait(10)
+        assert running_processes([psutil.Process(server.pid)], 20) == []
 
 
 def test_the_file_of_a_killed_server_with_the_id_of_another_process(tmp_path: Path) -> None:
@@ -299,9 +341,11 @@ def test_a_wait_for_another_start_is_logged_and_ends_with_ctrl_c(folder: Folder)
     data = folder.path / "data"
     data.mkdir()
     program = f"""
-import logging
+import logging, signal
 from pathlib import Path
 from memicos_webapp.database import embedded
+# ignored where a shell runs these tests in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)
 logging.basicConfig()
 embedded.LOCK_LOG_SECONDS = 0.1
 with embedded.embedded(Path({str(data / "postgres")!r})):

@@ -7,9 +7,12 @@ wrong; optional parts (docker, a GPU, keys, the hub) are reported and do not cha
 from __future__ import annotations
 
 import importlib.util
+import json
+import math
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +23,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from memicos_cli import env_file, service_links, stack_env
+from memicos_cli import compose_version, env_file, service_links, stack_env
 
 OLDEST_PYTHON = (3, 11)
 SERVERS = (("MEMICOS", 3000, "webapp"), ("INFERENCE", 5002, "inference"), ("AUTOINTERP", 5003, "autointerp"))
@@ -29,24 +32,14 @@ DISK_SETTING, DEFAULT_DISK_GB = "DOCTOR_DISK_GB", 8.0
 MEMORY_SETTING, DEFAULT_MEMORY_GB = "DOCTOR_MEMORY_GB", 3.0
 """Free memory that the demo needs."""
 HUB_URL = "https://huggingface.co"
-MIGRATIONS = "services/webapp/src/memicos_webapp/database/migrations/versions"
-"""Folder of the migrations: `<revision>_<subject>.py`."""
+KNOWN_NAMES = "packages/service_kit/src/memicos_service/known_variables.txt"
+"""The variables that memicos reads, one per line."""
 COMMAND_SECONDS = 20
 OK, NOTE, WRONG = "ok", "note", "WRONG"
-DATABASE_PROGRAM = """
-import asyncio, os, sys, asyncpg
-async def main():
-    connection = await asyncpg.connect(os.environ["DATABASE_URL"].replace("+asyncpg", ""), timeout=10)
-    version = await connection.fetchval("SHOW server_version_num")
-    vector = await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'")
-    migrated = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL")
-    revision = await connection.fetchval("SELECT version_num FROM alembic_version") if migrated else None
-    print(version, vector, revision or "none")
-try:
-    asyncio.run(main())
-except Exception as error:
-    sys.exit(f"{type(error).__name__}: {error}")
-"""
+DATABASE_PROGRAM = ("-m", "memicos_webapp.database.probe")
+"""Arguments of Python for the program that tries the database."""
+INSTALLED = ("webapp", "inference", "autointerp")
+"""Services that may be installed alone, each marked by the file `.venv/.<service>`."""
 
 
 class Result(NamedTuple):
@@ -74,16 +67,26 @@ def check_python(machine: Machine, version: tuple[int, ...] = tuple(sys.version_
 
 
 def check_installed(machine: Machine) -> Result:
-    mark, lock = machine.root / ".venv/.ok", machine.root / "requirements.lock"
-    if not mark.exists():
+    lock = machine.root / "requirements.lock"
+    marks = {".ok": "make setup", **{f".{name}": f"make {name}-localhost-install" for name in INSTALLED}}
+    present = {mark: command for mark, command in marks.items() if (machine.root / ".venv" / mark).exists()}
+    if not present:
         return Result(NOTE, "versions", "nothing is installed in .venv yet: make setup (make demo does it too)")
-    if lock.exists() and mark.stat().st_mtime < lock.stat().st_mtime:
-        return Result(WRONG, "versions", ".venv is older than requirements.lock: make setup")
+    if ".ok" in present:
+        present = {".ok": present[".ok"]}
+    for mark, command in present.items():
+        if lock.exists() and (machine.root / ".venv" / mark).stat().st_mtime < lock.stat().st_mtime:
+            return Result(WRONG, "versions", f".venv is older than requirements.lock: {command}")
+    if ".ok" not in present:
+        names = " and ".join(mark[1:] for mark in present)
+        return Result(OK, "versions", f"only {names} is installed in .venv; make setup installs everything")
     return Result(OK, "versions", ".venv is as requirements.lock says")
 
 
 def check_disk(machine: Machine) -> Result:
     needed = _number(machine.environment, DISK_SETTING, DEFAULT_DISK_GB)
+    if needed is None:
+        return Result(WRONG, "disk", f"{DISK_SETTING} is not a number: set it to gigabytes, or unset it")
     free = shutil.disk_usage(str(machine.root)).free / 1e9
     if free < needed:
         fix = "free space there, or put the repository on another disk"
@@ -94,6 +97,9 @@ def check_disk(machine: Machine) -> Result:
 def check_data(machine: Machine) -> Result:
     folder = machine.root / (machine.environment.get("MEMICOS_DATA") or ".data")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        fix = f"rm {existing}, or set MEMICOS_DATA to another folder"
+        return Result(WRONG, "data", f"{folder} cannot be a folder, because {existing} is a file: {fix}")
     try:
         with tempfile.TemporaryFile(dir=str(existing)):
             pass
@@ -105,6 +111,8 @@ def check_data(machine: Machine) -> Result:
 
 def check_memory(machine: Machine) -> Result:
     needed = _number(machine.environment, MEMORY_SETTING, DEFAULT_MEMORY_GB)
+    if needed is None:
+        return Result(WRONG, "memory", f"{MEMORY_SETTING} is not a number: set it to gigabytes, or unset it")
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
@@ -147,8 +155,12 @@ def check_docker(machine: Machine) -> Result:
         )
     if _run(machine, "docker", "info") is None:
         return Result(NOTE, "docker", "the engine is not running: sudo systemctl start docker, or start Docker Desktop")
-    if _run(machine, "docker", "compose", "version") is None and _run(machine, "docker-compose", "version") is None:
-        return Result(NOTE, "docker", "compose is not installed: https://docs.docker.com/compose/install")
+    if _run(machine, "docker", "compose", "version") is None:
+        version = _run(machine, "docker-compose", "version", "--short")
+        if version is None:
+            return Result(NOTE, "docker", "compose is not installed: https://docs.docker.com/compose/install")
+        if reason := compose_version.refusal(version):
+            return Result(NOTE, "docker", reason)
     return Result(OK, "docker", "engine and compose answer")
 
 
@@ -156,44 +168,30 @@ def check_database(machine: Machine) -> Result:
     url = machine.environment.get("DATABASE_URL")
     if not url:
         return Result(OK, "database", "DATABASE_URL is not set: the embedded PostgreSQL with pgvector is used")
-    python = sys.executable if importlib.util.find_spec("asyncpg") else str(machine.root / ".venv/bin/python")
+    python = sys.executable if importlib.util.find_spec("memicos_webapp") else str(machine.root / ".venv/bin/python")
+    install = "make setup, or make webapp-localhost-install; then make doctor again"
     try:
         process = subprocess.run(
-            [python, "-c", DATABASE_PROGRAM],
+            [python, *DATABASE_PROGRAM],
             capture_output=True,
             text=True,
             check=False,
             timeout=COMMAND_SECONDS,
             env=dict(machine.environment),
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return Result(WRONG, "database", "DATABASE_URL cannot be tried: make setup, then make doctor again")
-    if process.returncode:
-        lines = process.stderr.strip().splitlines() or ["unknown"]
-        # the driver's message may repeat the URL
-        reason = lines[-1].replace(url, "DATABASE_URL")
-        if "password" in reason.lower() or "InvalidAuthorization" in reason:
-            return Result(
-                WRONG, "database", "PostgreSQL refuses the user or password of DATABASE_URL: correct them there"
-            )
-        text = f"PostgreSQL does not answer at DATABASE_URL ({reason}): start it, or correct the URL"
+    except OSError:
+        return Result(WRONG, "database", f"DATABASE_URL cannot be tried before the webapp is installed: {install}")
+    except subprocess.TimeoutExpired:
+        text = f"PostgreSQL at DATABASE_URL does not answer within {COMMAND_SECONDS} s: start it, or correct the URL"
         return Result(WRONG, "database", text)
-    numbers, revision = process.stdout.split()[:2], process.stdout.split()[2]
-    version, vector = map(int, numbers)
-    if version < 160000:
-        return Result(WRONG, "database", f"PostgreSQL {version // 10000} is too old: install 16 or newer")
-    if not vector:
-        major = version // 10000
-        fix = f"sudo apt-get install postgresql-{major}-pgvector, or use the image pgvector/pgvector:pg{major}"
-        return Result(WRONG, "pgvector", f"PostgreSQL at DATABASE_URL has no extension vector: {fix}")
-    revisions = sorted(file.name.partition("_")[0] for file in (machine.root / MIGRATIONS).glob("[0-9]*.py"))
-    if revisions and revision != "none" and revision not in revisions:
-        fix = "git pull && make setup, or restore a backup from before into another database"
-        text = (
-            f"the database was migrated by a newer memicos (revision {revision}, this one knows up to {revisions[-1]})"
-        )
-        return Result(WRONG, "database", f"{text}: {fix}")
-    return Result(OK, "database", f"PostgreSQL {version // 10000} with pgvector answers")
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or ["no reason"]
+        if "No module named" in lines[-1]:
+            return Result(WRONG, "database", f"DATABASE_URL cannot be tried, as the webapp is not installed: {install}")
+        # a message may repeat the URL
+        return Result(WRONG, "database", f"DATABASE_URL cannot be tried ({lines[-1].replace(url, 'DATABASE_URL')})")
+    report = json.loads(process.stdout)
+    return Result(OK if report["ok"] else WRONG, report["subject"], report["text"])
 
 
 def check_keys(machine: Machine) -> Result:
@@ -239,28 +237,54 @@ CHECKS: tuple[Callable[[Machine], Result], ...] = (
 )
 
 
-def read_environment(root: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], Result | None]:
-    """The environment over the repository's .env file, and what is wrong with that file."""
+def read_environment(root: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[Result]]:
+    """The environment over the repository's .env file, and what is wrong with the names of both."""
     file = root / ".env"
+    known = _known_names(root)
+    results = []
+    if text := service_links.warning(environment):
+        results.append(Result(NOTE, "ports", text))
+    if unknown := [stack_env.unknown_name(name, known) for name in sorted(environment) if _is_unknown(name, known)]:
+        results.append(Result(NOTE, "settings", f"ignored in the environment: {'; '.join(unknown)}"))
     environment = service_links.without(environment)
     if not file.exists():
-        return dict(environment), None
+        return dict(environment), results
     try:
-        values = {item.name: item.value for item in env_file.parse(file.read_text(encoding="utf-8"))}
+        assignments = env_file.parse(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        return dict(environment), Result(
-            WRONG, "env file", f"{file} cannot be read ({type(error).__name__}): correct it"
-        )
+        text = f"{file} cannot be read ({type(error).__name__}): correct it"
+        return dict(environment), [*results, Result(WRONG, "env file", text)]
     except env_file.EnvFileError as error:
-        return dict(environment), Result(WRONG, "env file", f"{file}: {error}: complete the line, or delete it")
-    return {**values, **environment}, None
+        text = f"{file}: {error}: complete the line, or delete it"
+        return dict(environment), [*results, Result(WRONG, "env file", text)]
+    for item in assignments:
+        if _is_unknown(item.name, known):
+            text = (
+                f"{file}: line {item.line}: {stack_env.unknown_name(item.name, known)}: correct it, or delete the line"
+            )
+            results.append(Result(WRONG, "env file", text))
+    return {**{item.name: item.value for item in assignments}, **environment}, results
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def _known_names(root: Path) -> set[str]:
+    """The variables that memicos reads; empty where their list is not there."""
+    file = root / KNOWN_NAMES
+    return set(file.read_text(encoding="utf-8").split()) if file.exists() else set()
+
+
+def _is_unknown(name: str, known: set[str]) -> bool:
+    upper = name.upper()
+    prefixed = upper.startswith(stack_env.PREFIXES) and not upper.startswith(stack_env.FAMILIES)
+    return bool(known) and prefixed and upper not in known
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float | None:
+    """A setting that is a number; None where it is not."""
     try:
-        return float(environment.get(name) or default)
+        number = float(environment.get(name) or default)
     except ValueError:
-        return default
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _run(machine: Machine, *command: str) -> str | None:
@@ -279,20 +303,18 @@ def _run(machine: Machine, *command: str) -> str | None:
 
 def doctor() -> None:
     """Say what this machine lacks for memicos, and the command that fixes it."""
+    if hasattr(signal, "SIGPIPE"):
+        # a reader that ends early, such as `head`, ends this program without a traceback
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     raise SystemExit(run(Path.cwd(), os.environ))
 
 
 def run(root: Path, environment: Mapping[str, str]) -> int:
     """Print a line for each check; 1 if anything that is needed is wrong."""
-    merged, problem = read_environment(root, environment)
+    merged, results = read_environment(root, environment)
     machine = Machine(root, merged)
     failures = 0
-    if warning := service_links.warning(environment):
-        print(f"{NOTE:<6}{'ports':<10}{warning}")
-    if problem:
-        print(f"{problem.state:<6}{problem.subject:<10}{problem.text}")
-        failures += 1
-    for check in CHECKS:
+    for check in (*((lambda _, result=result: result) for result in results), *CHECKS):
         result = check(machine)
         print(f"{result.state:<6}{result.subject:<10}{result.text}", flush=True)
         failures += result.state == WRONG

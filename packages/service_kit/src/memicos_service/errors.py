@@ -4,6 +4,7 @@ A service raises `ServiceError` (or a subclass) and passes `install` a function 
 own `ErrorBody`, or a page.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,30 @@ from starlette.exceptions import HTTPException
 from memicos_service import validation
 from memicos_service.logs.request_log import request_id
 
+LONG_WORD = re.compile(r"\S{201,}")
+SHOWN_OF_WORD = 100
+MAX_MESSAGE = 3000
+"""Longest message of an error, in characters."""
+
+
+def bounded(message: str) -> str:
+    """The message with what a client sent, such as an id, in it, but not at any length.
+
+    Words of more than 200 characters are cut, and the middle of a message that is longer than MAX_MESSAGE.
+    """
+    message = LONG_WORD.sub(lambda word: f"{word[0][:SHOWN_OF_WORD]}… ({len(word[0]):,} characters)", message)
+    if len(message) > MAX_MESSAGE:
+        half = MAX_MESSAGE // 2
+        message = f"{message[:half]} … {message[-half + 3 :]}"
+    return message
+
 
 class ServiceError(Exception):
     """An error that is reported to the client as it is.
 
     Args:
         status: HTTP status.
-        message: what is wrong, where, and what to do.
+        message: what is wrong, where, and what to do; it is bounded.
         cause: the same for programs; empty where a service has no such field.
         headers: headers of the response, such as Retry-After.
     """
@@ -30,6 +48,7 @@ class ServiceError(Exception):
     """Heading of the error where it is shown as a page; None: the heading of the status."""
 
     def __init__(self, status: int, message: str, cause: str = "", headers: Mapping[str, str] | None = None) -> None:
+        message = bounded(message)
         super().__init__(message)
         self.status = status
         self.message = message
@@ -46,6 +65,9 @@ class ErrorReport:
     cause: str
     headers: dict[str, str] = field(default_factory=dict)
     title: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", bounded(self.message))
 
 
 MakeResponse = Callable[[Request, ErrorReport], Response]

@@ -34,6 +34,8 @@ def main() -> None:
         variables=("MEMICOS_PORT", "MEMICOS_HOST"),
         backlog=settings.backlog,
     )
+    # a shell sets it to be ignored in programs that it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # uvicorn raises the signal again after its shutdown: exit through the `with` below, which stops PostgreSQL
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

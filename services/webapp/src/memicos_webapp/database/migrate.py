@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 LOCK = 0x6D656D69
 """Key of the advisory lock ("memi" in ASCII): one process migrates, the others wait."""
+OLDEST_POSTGRESQL = 16
+"""Major version of the oldest PostgreSQL that is supported."""
 
 
 def config() -> Config:
@@ -86,8 +88,8 @@ async def _connected(url: str, action: Callable[[AsyncConnection], Awaitable[Non
     try:
         async with engine.begin() as connection:
             version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
-            if version < 160000:
-                raise DatabaseError(f"PostgreSQL 16 or newer is needed; this is {version // 10000}")
+            if version // 10000 < OLDEST_POSTGRESQL:
+                raise DatabaseError(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed; this is {version // 10000}")
             await action(connection)
     except (OSError, DBAPIError) as error:
         raise DatabaseError(describe(error, url)) from error
