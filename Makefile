@@ -213,9 +213,9 @@ test-models: setup ## compare every supported class of language model with trans
 # Tests of the services that are part of the suites above too.
 HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
 	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
-	load_limits.py) services/autointerp/tests/test_keys.py \
-	$(addprefix services/inference/tests/test_,fairness.py long_texts.py) \
-	packages/service_kit/tests/test_stopped_readers.py
+	load_limits.py bad_input.py) $(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
+	$(addprefix services/inference/tests/test_,fairness.py long_texts.py invalid_requests.py) \
+	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py)
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)

@@ -278,10 +278,10 @@ def report(footprint: Footprint) -> str:
     lines += ["shared memory:"]
     lines += [f"  {name}  {entry}" for name, entry in footprint.shared_memory]
     lines += ["files and folders that were made:"]
-    caches = [tree for tree in footprint.trees if tree.path.name == "__pycache__"]
+    caches = [tree for tree in footprint.trees if "__pycache__" in tree.path.parts]
     if caches:
-        below = sum((tree.below for tree in caches), Counter[Entry]())
-        lines.append(f"  {len(caches)} folders __pycache__  {caches[0].entry}{described(below)}")
+        below = Counter(tree.entry for tree in caches) + sum((tree.below for tree in caches), Counter[Entry]())
+        lines.append(f"  in __pycache__{described(below)}")
     lines += [f"  {tree.path}  {tree.entry}{described(tree.below)}" for tree in footprint.trees if tree not in caches]
     lines += ["owners and modes that were changed:"]
     lines += [f"  {path}  {before} -> {after}" for path, before, after in footprint.changed]

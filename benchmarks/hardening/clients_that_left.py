@@ -2,7 +2,8 @@
 
 Runs the demo. For each route a client sends a request, disconnects after a second, and the benchmark waits until
 inference has no request and no text left. Printed: seconds from the connection's end until then, seconds of the whole
-request where its client waits, and the status that the webapp logs.
+request where its client waits, and the status that the webapp logs. A request that is not complete within `--limit`
+seconds is printed as longer, and a loaded machine thus ends the benchmark as well.
 """
 
 import argparse
@@ -39,19 +40,28 @@ def is_idle(inference: str) -> bool:
     return not any(waiting.values()) and not parse_metric(text, "rows").get("")
 
 
-def seconds_of_work(demo: Demo, route: str, number: int, leave_after: float) -> tuple[float, float]:
-    """Seconds of the whole request; seconds of work after a client of another one has disconnected."""
-    started = time.monotonic()
-    response = httpx.post(f"{demo.webapp}{route}", json=request_body(route, number), timeout=300)
-    whole = time.monotonic() - started
-    if response.status_code != 200:
-        sys.exit(f"{route}: {response.status_code} {response.text[:500]}")
-    with contextlib.suppress(httpx.ReadTimeout):
-        httpx.post(f"{demo.webapp}{route}", json=request_body(route, number + 1), timeout=min(leave_after, whole / 3))
-    left = time.monotonic()
-    while not is_idle(demo.inference):
+def seconds_until_idle(inference: str) -> float:
+    begin = time.monotonic()
+    while not is_idle(inference):
         time.sleep(0.01)
-    return whole, time.monotonic() - left
+    return time.monotonic() - begin
+
+
+def seconds_of_request(demo: Demo, route: str, number: int, limit: float) -> float:
+    """Seconds of a whole request, at most `limit`: its client then leaves."""
+    begin = time.monotonic()
+    with contextlib.suppress(httpx.ReadTimeout):
+        response = httpx.post(f"{demo.webapp}{route}", json=request_body(route, number), timeout=limit)
+        if response.status_code != 200:
+            sys.exit(f"{route}: {response.status_code} {response.text[:500]}")
+    return time.monotonic() - begin
+
+
+def seconds_after_client(demo: Demo, route: str, number: int, leave_after: float) -> float:
+    """Seconds of work after a client has disconnected."""
+    with contextlib.suppress(httpx.ReadTimeout):
+        httpx.post(f"{demo.webapp}{route}", json=request_body(route, number), timeout=leave_after)
+    return seconds_until_idle(demo.inference)
 
 
 def logged_status(demo: Demo, route: str) -> str:
@@ -65,9 +75,10 @@ def logged_status(demo: Demo, route: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=60, help="longest time of a whole request")
     args = parser.parse_args()
     with data_folder() as folder:
-        demo = start_demo(folder, MEMICOS_LOG_REQUESTS="1")
+        demo = start_demo(folder, MEMICOS_LOG_REQUESTS="1", MEMICOS_EMBED_EVERY_SECONDS="0")
         try:
             demo.wait_for("inference is ready")
             while httpx.get(f"{demo.webapp}/health").json()["inference"][0]["state"] != "ready":
@@ -75,8 +86,11 @@ def main() -> None:
             print("route             whole s  after the client left s  status")
             for route in ("/api/steer", "/api/steer-chat", "/api/search-all"):
                 for number in range(args.rounds):
-                    whole, after = seconds_of_work(demo, route, 2 * number, 1)
-                    print(f"{route:<17} {whole:<8.2f} {after:<24.2f} {logged_status(demo, route)}", flush=True)
+                    whole = seconds_of_request(demo, route, 2 * number, args.limit)
+                    seconds_until_idle(demo.inference)
+                    after = seconds_after_client(demo, route, 2 * number + 1, min(1, whole / 3))
+                    length = f"{'>' if whole >= args.limit else ''}{whole:.2f}"
+                    print(f"{route:<17} {length:<8} {after:<24.2f} {logged_status(demo, route)}", flush=True)
         finally:
             demo.end()
 

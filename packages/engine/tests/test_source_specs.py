@@ -10,7 +10,12 @@ from memicos_engine.sources import saelens_registry
 from memicos_engine.sources.formats import FORMATS
 from memicos_engine.sources.source_candidates import SourceCandidate, with_load_errors
 from memicos_engine.sources.source_loading import read_local_info
-from memicos_engine.sources.source_selection import SelectedSources, select_sources
+from memicos_engine.sources.source_selection import (
+    DuplicateIdError,
+    SelectedSources,
+    check_unique_ids,
+    select_sources,
+)
 from memicos_engine.sources.source_specs import SourceSelection, parse_spec
 from memicos_testing.models.foreign_saes import (
     LAYOUTS,
@@ -124,14 +129,21 @@ def test_a_folder_of_sets(tmp_path: Path) -> None:
     assert "SAE_FOLDER has other, res" in reason(unknown)
 
 
-def test_two_sources_with_one_id_are_refused_with_both_paths(tmp_path: Path) -> None:
+def test_of_two_sources_with_one_id_the_second_is_reported_with_both_paths(tmp_path: Path) -> None:
     source_folder = write_saelens(tmp_path / "a" / "1-res", random_weights(1, 8, 16))
     two = write_saelens(tmp_path / "b" / "1-res", random_weights(1, 8, 16))
-    with pytest.raises(LoadError) as error:
-        chosen(f"path:{source_folder}", f"path:{two}")
-    assert str(source_folder) in str(error.value) and str(two) in str(error.value) and "id 1-res" in str(error.value)
-    with pytest.raises(LoadError, match="id 1-res"):
-        chosen(f"path:{two.parent}", "res", folder=source_folder.parent)
+    for entries, first in (
+        ((f"path:{source_folder}", f"path:{two}"), source_folder),
+        ((f"path:{two.parent}", "res"), two),
+        ((f"path:{two}", f"path:{two}"), two),
+    ):
+        served, duplicate = chosen(*entries, folder=source_folder.parent).candidates
+        assert served.id == "1-res" and served.folder == first and served.error is None
+        message = reason(duplicate)
+        assert "Two sources have the id 1-res" in message and str(first) in message and duplicate.location in message
+        with pytest.raises(DuplicateIdError, match="id 1-res"):
+            check_unique_ids([served, duplicate])
+        assert duplicate.id != "1-res"
     shutil.rmtree(two)
     assert len(chosen(f"path:{source_folder}").candidates) == 1
 

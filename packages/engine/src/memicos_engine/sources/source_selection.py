@@ -17,6 +17,10 @@ from memicos_engine.sources.source_candidates import (
 from memicos_engine.sources.source_specs import SourceSelection, parse_spec
 
 
+class DuplicateIdError(LoadError):
+    """A source has the id of another one."""
+
+
 @dataclass(frozen=True)
 class SelectedSources:
     """Sources found for a SourceSelection.
@@ -34,11 +38,11 @@ def select_sources(selection: SourceSelection, on_progress: hub.ProgressCallback
     """Find the sources of `selection`, in the order of its sets and by layer. Folders of the hub are fetched.
 
     The sources of a set have the ids `<layer>-<set>`; variants `<layer>-<set>__<variant>` form a set of their own. An
-    entry that is invalid or unknown, or cannot be fetched, is a candidate that cannot be read. `on_progress` is called
-    while files are fetched.
+    entry that is invalid or unknown, or cannot be fetched, is a candidate that cannot be read, and so is a source with
+    the id of an earlier one (DuplicateIdError). `on_progress` is called while files are fetched.
 
     Raises:
-        LoadError: the patterns exclude every source, or two sources have the same id.
+        LoadError: the patterns exclude every source.
     """
     candidates: list[SourceCandidate] = []
     owners: list[str] = []
@@ -61,20 +65,28 @@ def select_sources(selection: SourceSelection, on_progress: hub.ProgressCallback
         raise LoadError(
             f"No source is left by {patterns}, of: {abbreviated_list([candidate.id for candidate in candidates])}."
         )
-    check_unique_ids(selected)
-    return SelectedSources(selected, list(dict.fromkeys(owners)), with_neurons)
+    return SelectedSources(without_duplicates(selected), list(dict.fromkeys(owners)), with_neurons)
+
+
+def without_duplicates(candidates: Sequence[SourceCandidate]) -> list[SourceCandidate]:
+    """The candidates; those with the id of an earlier one cannot be read."""
+    locations: dict[str, str] = {}
+    result: list[SourceCandidate] = []
+    for candidate in candidates:
+        if candidate.error is None and candidate.id in locations:
+            error = DuplicateIdError(
+                f"Two sources have the id {candidate.id}: {locations[candidate.id]} and {candidate.location}. "
+                'Give one another name, by {"set": "other-name"} in its memicos.json.'
+            )
+            candidate = unreadable_candidate(candidate.location, candidate.folder, candidate.repo, error)
+        elif candidate.error is None:
+            locations[candidate.id] = candidate.location
+        result.append(candidate)
+    return result
 
 
 def check_unique_ids(candidates: Sequence[SourceCandidate]) -> None:
-    """Raises LoadError where two candidates that can be read have the same id."""
-    locations: dict[str, str] = {}
-    for candidate in candidates:
-        if candidate.error:
-            continue
-        if candidate.id in locations:
-            raise LoadError(
-                f"Two sources have the id {candidate.id}: {locations[candidate.id]} and {candidate.location}. "
-                "Give one another name, by "
-                '{"set": "other-name"} in its memicos.json.'
-            )
-        locations[candidate.id] = candidate.location
+    """Raises DuplicateIdError where two candidates that can be read have the same id."""
+    for candidate in without_duplicates(candidates):
+        if isinstance(candidate.error, DuplicateIdError):
+            raise candidate.error

@@ -123,8 +123,9 @@ def _target(text: str, env_file: Path | None, model: str | None) -> Target:
             raise LoadError(f"{env_file} names no model: set MODEL_ID there.")
         sets = before if listed else (*before, entry)
         selection = model_loading.source_selection(settings, model_loading.pick_device(settings.device))
-        # all entries that the file will have: two sources of one id would end the server's start
+        # all entries that the file will have: of two sources with one id the server would serve the first only
         choice = source_selection.select_sources(replace(selection, sets=sets), _progress)
+        source_selection.check_unique_ids(choice.candidates)
         own = settings.model_copy(update={"sae_sets": (listed or entry,)})
         if env_file is None:
             named = [candidate.id for candidate in choice.candidates if candidate.error is None]
