@@ -219,3 +219,45 @@ def test_a_second_run_in_a_work_folder_is_refused(generated_dataset: Made) -> No
     ):
         generate(generated_dataset.config, lambda line: None)
     generate(generated_dataset.config, lambda line: None)
+
+
+def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(generated_dataset: Made, tmp_path: Path) -> None:
+    """The run is killed after its first shards; the next one runs the missing ones only."""
+    source_set, execution = generated_dataset.config.source_set, generated_dataset.config.execution
+    config = generated_dataset.config.model_copy(
+        update={
+            "work": tmp_path / "work",
+            "out": tmp_path / "killed",
+            "execution": execution.model_copy(update={"shard_contexts": 5}),
+        }
+    )
+    whole = config.model_copy(update={"work": tmp_path / "work-of-another", "out": tmp_path / "whole"})
+    generate(whole, lambda line: None)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(line: str) -> None:
+        if line.startswith("10 of 24 contexts"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        generate(config, kill)
+    (work,) = [path for path in config.work.iterdir() if path.is_dir()]
+    # a process that is killed while it writes leaves a partial file
+    (work / source_set.sources[0] / "000002.1.partial").write_bytes(b"half")
+    before = {path: path.stat().st_mtime_ns for path in work.glob("*/*.safetensors")}
+    assert len(before) == 4
+    generate(config, lambda line: None)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    files = [{e.path: e.sha256 for e in read_manifest(made.out).files()} for made in (config, whole)]
+    assert files[0] == files[1]
+    # five shards instead of one, but the same batches but for the last of a shard
+    rows = [
+        [row for batch in features(folder, source) for row in batch.to_pylist()]
+        for folder in (config.out, generated_dataset.config.out)
+        for source in read_manifest(folder).source_set.sources[:1]
+    ]
+    for one, other in zip(*rows, strict=True):
+        assert one["active_tokens"] == other["active_tokens"]
+        assert one["max_activation"] == pytest.approx(other["max_activation"], rel=1e-5)

@@ -10,15 +10,25 @@ import torch
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.sources.recipe import SourceRecipe
 from memicos_engine.sources.source import Source
+from memicos_engine.sources.source_loading import load_source
 from memicos_pipeline import harvest as harvesting
+from memicos_pipeline.dashboards.correlations import correlated_features
 from memicos_pipeline.generate import generate
-from memicos_pipeline.harvest import harvest, read_activations
+from memicos_pipeline.harvest import (
+    BYTES_OF_ACTIVATION,
+    ShardActivations,
+    ShardShape,
+    StoredActivations,
+    harvest,
+    write_shard,
+)
 from memicos_pipeline.work_folder import work_folder
 from memicos_testing.models.small_hub import SmallHub, asked_at
 from memicos_testing.models.small_model import small_model, small_sae, write_extras
 from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.servers import in_thread
 from safetensors.torch import load_file, save_file
+from scipy import sparse
 
 FEATURES = 70_000
 """More than 16 bits can count."""
@@ -53,9 +63,10 @@ def dense_source(model: LanguageModel) -> DenseSource:
 def test_more_features_than_16_bits_count_are_active(model: LanguageModel, tmp_path: Path) -> None:
     ids = np.array([[2, 17, 30], [2, 41, 5]], dtype=np.int32)
     harvest(model, [dense_source(model)], ids, tmp_path, lambda line: None)
-    activations = read_activations(tmp_path / "1-dense", FEATURES)
-    assert activations.counted.tolist() == [False, True, True] * 2
-    assert activations.matrix.getnnz(axis=1).tolist() == [0, FEATURES, FEATURES] * 2
+    activations = StoredActivations(tmp_path / "1-dense", FEATURES, 2, 3)
+    assert activations.counted_positions().tolist() == [False, True, True] * 2
+    (matrix,) = activations.shards()
+    assert np.diff(sparse.csr_matrix(matrix).indptr).tolist() == [0, FEATURES, FEATURES] * 2
 
 
 def test_the_folder_depends_on_all_that_activations_depend_on(
@@ -66,7 +77,7 @@ def test_the_folder_depends_on_all_that_activations_depend_on(
     ids = np.array([[2, 17, 30], [2, 41, 5]], dtype=np.int32)
 
     def name(hf: torch.nn.Module = model.hf, tokens: np.ndarray = ids) -> str:
-        return work_folder(tmp_path, hf, [sae], tokens).name
+        return work_folder(tmp_path, hf, [load_source(sae, "1-res")], tokens).name
 
     first = name()
     # the same model in another folder
@@ -104,14 +115,40 @@ def test_a_hub_model_that_was_updated_is_run_again(
         for _ in range(2):
             generate(config, lines.append, harvest_only=True)
         (unchanged,) = config.work.iterdir()
-        before = read_activations(unchanged / "1-res", 48).matrix
+        before = next(StoredActivations(unchanged / "1-res", 48, 8, 32).shards())
         weights = load_file(repository / "model.safetensors")
         weights["model.layers.0.mlp.down_proj.weight"] *= 2
         save_file(weights, repository / "model.safetensors", {"format": "pt"})
         hub.commit = "f" * 40
         generate(config, lines.append, harvest_only=True)
     (updated,) = set(config.work.iterdir()) - {unchanged}
-    after = read_activations(updated / "1-res", 48).matrix
+    after = next(StoredActivations(updated / "1-res", 48, 8, 32).shards())
     assert abs(before - after).max() > 0.01
     # the second run of the same revision had nothing left to do
-    assert sum("8 of 8 contexts" in line for line in lines) == 2
+    assert sum(line.startswith("8 of 8 contexts, ") for line in lines) == 2
+
+
+def test_activations_are_read_in_parts(tmp_path: Path) -> None:
+    """Columns of several shards, a block of features at a time, are those of one matrix."""
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.random((5 * 4, 9)) < 0.3, rng.random((5 * 4, 9)), 0).astype(np.float32)
+    dense[:, 4] = 0
+    shape = ShardShape(contexts=2)
+    for number, (first, end) in enumerate(shape.ranges(5)):
+        part = sparse.csc_matrix(dense[first * 4 : end * 4])
+        counted = np.arange((end - first) * 4) % 4 > 0
+        shard = ShardActivations(part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data, counted)
+        write_shard(tmp_path, number, shard)
+    stored = StoredActivations(tmp_path, 9, 5, 4, shape)
+    assert stored.counts.tolist() == (dense > 0).sum(axis=0).tolist() and stored.counted == 15
+    blocks = list(stored.blocks(8 * BYTES_OF_ACTIVATION))
+    assert len(blocks) > 3 and [index for block in blocks for index in block] == list(range(9))
+    assert np.array_equal(np.concatenate([stored.columns(block).toarray() for block in blocks], axis=1), dense)
+    assert np.array_equal(np.concatenate([matrix.toarray() for matrix in stored.shards()]), dense)
+    sample, counted = stored.sample(2)
+    assert np.array_equal(sample.toarray(), dense.reshape(5, 4, 9)[::2].reshape(-1, 9)) and counted == 9
+    indices, pearson = correlated_features(stored.shards, 9, 20, 3, max_bytes=9 * 8 * 2)
+    expected = np.corrcoef(np.delete(dense, 4, axis=1).T.astype(np.float64)) - 2 * np.eye(8)
+    assert np.isnan(pearson[4]).all()
+    assert np.allclose(np.delete(pearson, 4, axis=0), np.sort(expected, axis=1)[:, :-4:-1])
+    assert 4 not in np.delete(indices, 4, axis=0)[:, 0]

@@ -20,8 +20,8 @@ def test_lists_are_as_long_as_there_are_features() -> None:
     assert indices.tolist() == [[1, 2], [0, 2], [1, 0]]
     half = 0.5**0.5
     assert np.allclose(cosines, [[half, -1], [half, -half], [-half, -1]])
-    activations = sparse.csr_matrix(np.array([[1.0, 2, 0], [2, 4, 0], [0, 0, 3]]))
-    indices, pearson = correlated_features(activations, 3, 10)
+    activations = sparse.csc_matrix(np.array([[1.0, 2, 0], [2, 4, 0], [0, 0, 3]]))
+    indices, pearson = correlated_features(lambda: iter([activations]), 3, 3, 10)
     assert indices.shape == (3, 2) and indices[0].tolist() == [1, 2] and np.isclose(pearson[0, 0], 1)
     effects = logit_effects(decoder, np.ones(2), np.eye(2), 10, 4)
     assert effects.positive_ids.tolist()[0] == [0, 1] and effects.negative_ids.shape == (3, 2)

@@ -38,8 +38,8 @@ def test_only_decimal_numbers_are_years_and_days() -> None:
 
 def test_features_on_such_characters_are_explained() -> None:
     count = len(TOKENS)
-    matrix = sparse.csr_matrix(np.eye(count, dtype=np.float32) * (np.arange(count) > 0))
-    texts = token_statistics.explain_source(matrix, np.arange(count) > 0, small_corpus(), [[1]] * count)
+    matrix = sparse.csc_matrix(np.eye(count, dtype=np.float32) * (np.arange(count) > 0))
+    texts = token_statistics.explain_source([matrix], np.arange(count) > 0, small_corpus(), [[1]] * count)
     assert texts[0] == ""
     for token, text in zip(TOKENS[1:], texts[1:], strict=True):
         assert text == f"active only once, on '{token.strip()}'"
@@ -55,6 +55,6 @@ def test_promoted_tokens_are_quoted_without_blanks(promoted: str, wording: str) 
     row = [0, *(number for i in range(20) for number in (1, 2, 3 + i))]
     corpus = token_statistics.read_corpus(np.array([row]), strings, ["book"])
     values = np.array(row)[:, None] == np.array([[1]])
-    matrix = sparse.csr_matrix(values.astype(np.float32))
-    (text,) = token_statistics.explain_source(matrix, np.arange(len(row)) > 0, corpus, [[2]])
+    matrix = sparse.csc_matrix(values.astype(np.float32))
+    (text,) = token_statistics.explain_source([matrix], np.arange(len(row)) > 0, corpus, [[2]])
     assert text.endswith(f"; {wording}"), text

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 FILE_NAME = "manifest.json"
 FORMAT = "memicos-dataset"
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 VERSION = f"{MAJOR}.{MINOR}"
 
 
@@ -136,6 +136,9 @@ class Source(_Entry):
     residual_norm: float | None = Field(default=None, gt=0)
     """Median norm of the activations that the source reads, over counted tokens; pages measure steering strengths by
     it. None where features are steered at another hook than the source reads (transcoders), and in older datasets."""
+    correlation_tokens: int | None = Field(default=None, gt=0)
+    """Number of tokens that correlations are over: `counted_tokens`, or those of a sample of the contexts. None in
+    datasets of other programs and older versions."""
     logit_effect: str
     """How logit effects are computed, as pages show it."""
     features: list[FileEntry]
@@ -160,6 +163,18 @@ class Release(_Entry):
     url: WebAddress | None = None
 
 
+class Execution(_Entry):
+    """How the computation of a dataset was divided. Sums of floats depend on it: the same numbers give the same bytes.
+
+    `explained_contexts` is the number of contexts that explanations were counted on.
+    """
+
+    shard_contexts: int = Field(gt=0)
+    batch_contexts: int = Field(gt=0)
+    threads: int = Field(gt=0)
+    explained_contexts: int = Field(gt=0)
+
+
 class Manifest(_Entry):
     format: Literal["memicos-dataset"] = FORMAT
     version: str = Field(default=VERSION, pattern=r"^\d{1,6}\.\d{1,6}$")
@@ -167,6 +182,8 @@ class Manifest(_Entry):
     model: Model
     source_set: SourceSet
     corpus: Corpus
+    execution: Execution | None = None
+    """None in datasets of other programs and older versions."""
 
     @field_validator("version", mode="before")
     @classmethod

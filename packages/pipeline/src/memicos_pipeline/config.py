@@ -97,16 +97,39 @@ class DashboardConfig(_Strict):
     )
 
 
+class ExecutionConfig(_Strict):
+    """`[execution]`: memory and threads. The table is optional."""
+
+    shard_contexts: int = Field(
+        default=512, ge=1, description="contexts of a shard, which is run again as a whole after an interruption"
+    )
+    batch_contexts: int = Field(default=8, ge=1, description="contexts of a forward pass")
+    threads: int | None = Field(default=None, ge=1, description="threads of PyTorch; by default as PyTorch chooses")
+    statistics_mib: int = Field(
+        default=512,
+        ge=16,
+        description="MiB of activations that statistics read at once, and of a block of the matrix of correlations",
+    )
+    explained_contexts: int = Field(
+        default=16384,
+        ge=1,
+        description="contexts, evenly spread over a larger corpus, that explanations are counted on",
+    )
+
+
 class GenerateConfig(_Strict):
     """Top-level keys. Relative paths are relative to the working folder."""
 
     out: Path = Field(description="folder of the dataset; an older dataset there is replaced")
-    work: Path = Field(description="folder for activations, 8 bytes for each active feature of each token")
+    work: Path = Field(
+        description="folder for activations, 8 bytes for each active feature of each token, kept for the next run"
+    )
     release: ReleaseConfig
     model: ModelConfig
     source_set: SourceSetConfig
     corpus: CorpusConfig
     dashboard: DashboardConfig = DashboardConfig()
+    execution: ExecutionConfig = ExecutionConfig()
 
 
 def read_config(path: Path) -> GenerateConfig:
@@ -131,6 +154,7 @@ def settings_tables() -> str:
     """Tables of all keys as Markdown, for docs/dataset.md: one for each table of the file."""
     classes: tuple[type[_Strict], ...] = (
         GenerateConfig, ReleaseConfig, ModelConfig, SourceSetConfig, CorpusConfig, CollectionConfig, DashboardConfig,
+        ExecutionConfig,
     )  # fmt: skip
     return "\n".join(_settings_table(settings) for settings in classes)
 

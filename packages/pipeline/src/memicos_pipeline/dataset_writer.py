@@ -1,13 +1,14 @@
 """Writes statistics, logit effects, neighbours and texts to the Parquet files of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from memicos_dataset import manifest as m
 from memicos_dataset import schema
-from memicos_dataset.write import CONTEXTS_PER_FILE, FEATURES_PER_FILE, write_table
+from memicos_dataset.write import CONTEXTS_PER_FILE, FEATURES_PER_FILE, ROW_GROUP_ROWS, write_batches, write_table
 
 from memicos_pipeline.corpus import PADDING, Contexts, Document
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics
@@ -36,44 +37,66 @@ def corpus_files(
     vocabulary_table = pa.Table.from_pydict(
         {"token_id": ids, "token": [strings[i] for i in ids]}, schema=schema.VOCABULARY
     )
-    context_table = pa.Table.from_pydict(
-        {
-            "context": np.arange(len(contexts.token_ids)),
-            "document": contexts.documents,
-            "token_ids": [row[row != PADDING] for row in contexts.token_ids],
-        },
-        schema=schema.CONTEXTS,
-    )
     return (
         write_table(folder, "corpus/documents.parquet", document_table),
         write_table(folder, "corpus/vocabulary.parquet", vocabulary_table),
         [
-            write_table(
+            write_batches(
                 folder,
                 f"corpus/contexts-{first // CONTEXTS_PER_FILE:05d}.parquet",
-                context_table.slice(first, CONTEXTS_PER_FILE),
+                schema.CONTEXTS,
+                _context_tables(contexts, first, min(first + CONTEXTS_PER_FILE, len(contexts.token_ids))),
             )
-            for first in range(0, context_table.num_rows, CONTEXTS_PER_FILE)
+            for first in range(0, len(contexts.token_ids), CONTEXTS_PER_FILE)
         ],
     )
+
+
+def _context_tables(contexts: Contexts, first: int, end: int) -> Iterator[pa.Table]:
+    """The contexts from `first` to `end`, a row group at a time."""
+    for start in range(first, end, ROW_GROUP_ROWS):
+        group = slice(start, min(start + ROW_GROUP_ROWS, end))
+        yield pa.Table.from_pydict(
+            {
+                "context": np.arange(group.start, group.stop),
+                "document": contexts.documents[group],
+                "token_ids": [row[row != PADDING] for row in contexts.token_ids[group]],
+            },
+            schema=schema.CONTEXTS,
+        )
 
 
 def feature_files(
     folder: Path,
     source_id: str,
-    statistics: list[FeatureStatistics],
+    statistics: Iterable[FeatureStatistics],
+    features: int,
     effects: LogitEffects,
     neighbours: tuple[np.ndarray, np.ndarray],
     correlated: tuple[np.ndarray, np.ndarray],
     shard: int = FEATURES_PER_FILE,
 ) -> list[m.FileEntry]:
-    """Write the features of one source, `shard` to a file; return the manifest entries."""
-    entries = []
-    for first in range(0, len(statistics), shard):
-        rows = [_row(item, effects, neighbours, correlated) for item in statistics[first : first + shard]]
-        table = pa.Table.from_pylist(rows, schema=schema.FEATURES)
-        entries.append(write_table(folder, f"{source_id}/features-{first // shard:05d}.parquet", table))
-    return entries
+    """Write the `features` features of one source, `shard` to a file; return the manifest entries.
+
+    The rows of one row group are in memory at a time.
+    """
+    remaining = iter(statistics)
+
+    def tables(count: int) -> Iterator[pa.Table]:
+        for first in range(0, count, ROW_GROUP_ROWS):
+            group = islice(remaining, min(ROW_GROUP_ROWS, count - first))
+            rows = [_row(item, effects, neighbours, correlated) for item in group]
+            yield pa.Table.from_pylist(rows, schema=schema.FEATURES)
+
+    return [
+        write_batches(
+            folder,
+            f"{source_id}/features-{first // shard:05d}.parquet",
+            schema.FEATURES,
+            tables(min(shard, features - first)),
+        )
+        for first in range(0, features, shard)
+    ]
 
 
 def _row(

@@ -2,12 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from memicos_dataset import manifest as m
 from memicos_dataset.publish import finish_interrupted, publish, staging_folder
+from memicos_dataset.schema import TOP_GROUP
 from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SaeSource
@@ -15,14 +18,14 @@ from memicos_engine.sources.source import SaeSource
 from memicos_pipeline import token_statistics
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.corpus import PADDING
-from memicos_pipeline.dashboards.correlations import correlated_features
+from memicos_pipeline.dashboards.correlations import MAX_PASSES, correlated_features, passes_needed
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics, feature_statistics
 from memicos_pipeline.dashboards.logit_effects import DESCRIPTION as LOGIT_EFFECT
-from memicos_pipeline.dashboards.logit_effects import LogitEffects, logit_effects
+from memicos_pipeline.dashboards.logit_effects import logit_effects
 from memicos_pipeline.dashboards.neighbours import decoder_neighbours
 from memicos_pipeline.dashboards.unembedding import final_norm_gain, unembedding_matrix
 from memicos_pipeline.dataset_writer import corpus_files, explanation_file, feature_files
-from memicos_pipeline.harvest import Activations, harvest, read_activations
+from memicos_pipeline.harvest import BYTES_OF_ACTIVATION, ShardShape, StoredActivations, harvest
 from memicos_pipeline.preparation import GenerateInputs, prepare
 from memicos_pipeline.residual_norm import residual_norm
 from memicos_pipeline.work_folder import lock_dataset, lock_work_folder, work_folder
@@ -47,12 +50,15 @@ def generate(config: GenerateConfig, report: ReportLine, harvest_only: bool = Fa
 def _generate(config: GenerateConfig, report: ReportLine, harvest_only: bool) -> None:
     if finish_interrupted(config.out):
         report(f"{config.out}: completed the interrupted replacement of an earlier run")
+    execution = config.execution
+    if execution.threads is not None:
+        torch.set_num_threads(execution.threads)
     inputs = prepare(config)
-    source_folders = [config.source_set.folder / source.id for source in inputs.sources]
-    work = work_folder(config.work, inputs.model.hf, source_folders, inputs.contexts.token_ids)
+    shape = ShardShape(execution.shard_contexts, execution.batch_contexts)
+    work = work_folder(config.work, inputs.model.hf, inputs.sources, inputs.contexts.token_ids, shape)
     with lock_work_folder(work):
         report(f"activations in {work}")
-        harvest(inputs.model, inputs.sources, inputs.contexts.token_ids, work, report)
+        harvest(inputs.model, inputs.sources, inputs.contexts.token_ids, work, report, shape)
         if harvest_only:
             return
         folder = staging_folder(config.out)
@@ -66,35 +72,50 @@ def _generate(config: GenerateConfig, report: ReportLine, harvest_only: bool) ->
 def write_dataset(
     config: GenerateConfig, inputs: GenerateInputs, work: Path, folder: Path, report: ReportLine
 ) -> m.Manifest:
-    """Write a complete dataset into `folder` from the activations in `work`, one source in memory at a time.
+    """Write a complete dataset into `folder` from the activations in `work`; the manifest is written last.
 
-    The manifest is written last.
+    Activations are read a part at a time, of the size that `config.execution` sets.
     """
-    model, contexts = inputs.model, inputs.contexts
+    model, contexts, execution = inputs.model, inputs.contexts, config.execution
+    max_bytes, width = execution.statistics_mib * 2**20, contexts.token_ids.shape[1]
     strings = model.single_token_strings(range(model.d_vocab))
     gain, unembedding = final_norm_gain(model), unembedding_matrix(model)
-    collections = [inputs.documents[number].collection for number in contexts.documents]
-    corpus = token_statistics.read_corpus(contexts.token_ids, strings, collections)
+    explained = _evenly_spread(len(contexts.token_ids), execution.explained_contexts)
+    collections = [inputs.documents[number].collection for number in contexts.documents[explained]]
+    corpus = token_statistics.read_corpus(contexts.token_ids[explained], strings, collections)
+    positions = _positions_of(explained, len(contexts.token_ids), width)
     used_ids = set(np.unique(contexts.token_ids).tolist()) - {PADDING}
     sources = []
     for source in inputs.sources:
-        activations = read_activations(work / source.id, source.d_sae)
-        report(f"{source.id}: {activations.matrix.nnz} activations, statistics and examples")
-        statistics = list(feature_statistics(source.id, activations, contexts.token_ids, config.dashboard))
-        report(f"{source.id}: logits, neighbours, correlations")
+        shape = ShardShape(execution.shard_contexts, execution.batch_contexts)
+        activations = StoredActivations(work / source.id, source.d_sae, len(contexts.token_ids), width, shape)
+        report(f"{source.id}: {activations.counts.sum()} activations; logits, neighbours, correlations")
         decoder = source.sae.W_dec.detach().float().cpu().numpy()
         limits = config.dashboard
         effects = logit_effects(decoder, gain, unembedding, limits.logits, limits.histogram_bins)
-        features = _write_features(folder, source.id, statistics, effects, decoder, activations, limits.neighbours)
+        neighbours = decoder_neighbours(decoder, limits.neighbours)
+        correlated, correlation_tokens = _correlations(activations, limits.neighbours, max_bytes)
+        report(f"{source.id}: statistics and examples")
+        statistics = feature_statistics(source.id, activations, contexts.token_ids, limits, max_bytes)
+        complete = _CompleteExamples()
+        features = feature_files(
+            folder, source.id, complete.count(statistics), source.d_sae, effects, neighbours, correlated
+        )
         report(f"{source.id}: explanations")
         texts = token_statistics.explain_source(
-            activations.matrix, activations.counted, corpus, effects.positive_ids.tolist()
+            (activations.columns(block)[positions] for block in activations.blocks(max_bytes)),
+            activations.counted_positions()[positions],
+            corpus,
+            effects.positive_ids.tolist(),
         )
         explanations = explanation_file(folder, source.id, texts, token_statistics.METHOD)
         used_ids.update(np.unique(effects.positive_ids).tolist(), np.unique(effects.negative_ids).tolist())
-        report(_summary(source.id, statistics))
+        dead = int((activations.counts == 0).sum())
+        share = complete.features / source.d_sae
+        report(f"{source.id}: {dead} of {source.d_sae} features dead, {share:.1%} with 10 distinct examples")
         norm = residual_norm(model, source, contexts.token_ids)
-        sources.append(_source_entry(config, model, source, activations, statistics, features, explanations, norm))
+        entry = _source_entry(config, model, source, activations, features, explanations, norm)
+        sources.append(entry.model_copy(update={"correlation_tokens": correlation_tokens}))
     documents, vocabulary, context_files = corpus_files(folder, inputs.documents, contexts, strings, used_ids)
     manifest = m.Manifest(
         release=m.Release(**config.release.model_dump()),
@@ -106,35 +127,57 @@ def write_dataset(
             sources=sources,
         ),
         corpus=_corpus_entry(config, inputs, documents, vocabulary, context_files),
+        execution=m.Execution(
+            shard_contexts=execution.shard_contexts,
+            batch_contexts=execution.batch_contexts,
+            threads=torch.get_num_threads(),
+            explained_contexts=len(explained),
+        ),
     )
     manifest.write(folder)
     return manifest
 
 
-def _write_features(
-    folder: Path,
-    source_id: str,
-    statistics: list[FeatureStatistics],
-    effects: LogitEffects,
-    decoder: np.ndarray,
-    activations: Activations,
-    neighbours: int,
-) -> list[m.FileEntry]:
-    return feature_files(
-        folder,
-        source_id,
-        statistics,
-        effects,
-        decoder_neighbours(decoder, neighbours),
-        correlated_features(activations.matrix, int(activations.counted.sum()), neighbours),
-    )
+def _evenly_spread(count: int, limit: int) -> np.ndarray:
+    """At most `limit` of the numbers from 0 to `count` - 1, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).astype(np.int64))
 
 
-def _summary(source_id: str, statistics: Sequence[FeatureStatistics]) -> str:
-    dead = sum(item.active_tokens == 0 for item in statistics)
-    with_examples = sum(sum(example.group == 0 for example in item.examples) >= 10 for item in statistics)
-    share = with_examples / len(statistics)
-    return f"{source_id}: {dead} of {len(statistics)} features dead, {share:.1%} with 10 distinct examples"
+def _positions_of(contexts: np.ndarray, count: int, width: int) -> np.ndarray | slice:
+    """Index of the positions of `contexts` among those of all `count` contexts of `width` positions."""
+    if len(contexts) == count:
+        # without a copy
+        return slice(None)
+    return (contexts[:, None] * width + np.arange(width)).ravel()
+
+
+def _correlations(
+    activations: StoredActivations, count: int, max_bytes: int
+) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+    """Correlated features of each feature, and the number of tokens that the correlations are over.
+
+    These are all counted tokens where MAX_PASSES over the activations suffice, else those of evenly spread contexts
+    whose activations fit in `max_bytes`.
+    """
+    features = activations.features
+    if passes_needed(features, max_bytes) <= MAX_PASSES:
+        counted = activations.counted
+        return correlated_features(activations.shards, features, counted, count, max_bytes), counted
+    every = max(1, -(-int(activations.counts.sum()) * BYTES_OF_ACTIVATION // max_bytes))
+    sample, counted = activations.sample(every)
+    return correlated_features(lambda: iter([sample]), features, counted, count, max_bytes), counted
+
+
+@dataclass
+class _CompleteExamples:
+    """Counts the features that have 10 distinct examples among their strongest."""
+
+    features: int = 0
+
+    def count(self, statistics: Iterable[FeatureStatistics]) -> Iterator[FeatureStatistics]:
+        for item in statistics:
+            self.features += sum(example.group == TOP_GROUP for example in item.examples) >= 10
+            yield item
 
 
 def _model_entry(config: GenerateConfig, model: LanguageModel) -> m.Model:
@@ -179,8 +222,7 @@ def _source_entry(
     config: GenerateConfig,
     model: LanguageModel,
     source: SaeSource,
-    activations: Activations,
-    statistics: Sequence[FeatureStatistics],
+    activations: StoredActivations,
     features: list[m.FileEntry],
     explanations: m.FileEntry,
     norm: float | None,
@@ -210,8 +252,8 @@ def _source_entry(
         d_in=source.d_in,
         d_sae=source.d_sae,
         sae_config=json.loads((config.source_set.folder / source.id / "cfg.json").read_text(encoding="utf-8")),
-        counted_tokens=int(activations.counted.sum()),
-        dead_features=sum(item.active_tokens == 0 for item in statistics),
+        counted_tokens=activations.counted,
+        dead_features=int((activations.counts == 0).sum()),
         residual_norm=norm,
         logit_effect=LOGIT_EFFECT,
         features=features,

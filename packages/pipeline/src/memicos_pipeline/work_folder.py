@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,33 +10,40 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from memicos_engine.selftest import reconstruction_record
+from memicos_engine.sources.source import SaeSource, Source
 
 from memicos_pipeline.config import ConfigError
-from memicos_pipeline.harvest import FORMAT_VERSION
+from memicos_pipeline.harvest import DEFAULT_SHAPE, FORMAT_VERSION, ShardShape
 
-_NOT_WEIGHTS = {"_name_or_path", "transformers_version"}
-"""Keys of a model's configuration that change no activation."""
+_NOT_WEIGHTS = {"_name_or_path", "transformers_version", "device", "metadata"}
+"""Keys of a configuration that change no activation."""
 LOCK_NAME = "generate.lock"
 
 
-def work_folder(parent: Path, model: torch.nn.Module, sources: Sequence[Path], token_ids: np.ndarray) -> Path:
-    """The folder under `parent` for activations of `model` and of the SAEs in `sources` on contexts `token_ids` (N, T).
+def work_folder(
+    parent: Path,
+    model: torch.nn.Module,
+    sources: Sequence[Source],
+    token_ids: np.ndarray,
+    shape: ShardShape = DEFAULT_SHAPE,
+) -> Path:
+    """The folder under `parent` for activations of `model` and `sources` on contexts `token_ids` (N, T).
 
-    The name is a hash of contents: of the loaded weights and configuration, of the SAEs' files and of the tokens. So a
-    hub repository that was updated, or a folder whose files were replaced, never continues older activations.
+    The name is a hash of contents: of the loaded weights and configurations of model and sources, of the tokens, and of
+    what sums of floats depend on, the shape of a shard and PyTorch's number of threads. So a hub repository that was
+    updated, or a folder whose files were replaced, never continues older activations.
     """
     key = hashlib.sha256(f"{FORMAT_VERSION} {token_ids.shape} {token_ids.dtype}".encode())
     key.update(token_ids.tobytes())
-    _add_model(key, model)
-    for folder in sources:
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            # a record of the SAE's outputs on a known text does not change its outputs
-            if path.name == reconstruction_record.FILE_NAME:
-                continue
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
-            key.update(f"\n{folder.name}/{path.name} {digest.hexdigest()}".encode())
+    key.update(f"\n{shape} {torch.get_num_threads()}".encode())
+    config: Any = model.config
+    _add_config(key, config.to_dict())
+    _add_tensors(key, (*model.named_parameters(), *model.named_buffers()))
+    for source in sources:
+        key.update(f"\n{source.id} {source.recipe} {source.d_in} {source.d_sae} {source.architecture}".encode())
+        if isinstance(source, SaeSource):
+            _add_config(key, source.sae.cfg.to_dict())
+            _add_tensors(key, source.sae.state_dict().items())
     return parent / key.hexdigest()[:12]
 
 
@@ -79,10 +86,13 @@ def _hold(path: Path, message: str) -> Iterator[None]:
         lock.release()
 
 
-def _add_model(key: "hashlib._Hash", model: Any) -> None:
-    config = {name: value for name, value in model.config.to_dict().items() if name not in _NOT_WEIGHTS}
-    key.update(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+def _add_config(key: "hashlib._Hash", config: dict[str, Any]) -> None:
+    numbers = {name: value for name, value in config.items() if name not in _NOT_WEIGHTS}
+    key.update(json.dumps(numbers, sort_keys=True, default=str).encode())
+
+
+def _add_tensors(key: "hashlib._Hash", tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+    for name, tensor in tensors:
         key.update(f"\n{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         # numpy has no bfloat16, so the bytes are hashed
         key.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

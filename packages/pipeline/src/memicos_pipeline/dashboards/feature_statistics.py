@@ -14,7 +14,7 @@ from memicos_dataset.schema import TOP_GROUP
 
 from memicos_pipeline.config import DashboardConfig
 from memicos_pipeline.dashboards.histograms import activation_histogram
-from memicos_pipeline.harvest import Activations
+from memicos_pipeline.harvest import StoredActivations
 
 SNIPPET_BEFORE, SNIPPET_AFTER = 12, 4
 """Examples with equal tokens from SNIPPET_BEFORE before to SNIPPET_AFTER after their position are not distinct."""
@@ -48,30 +48,31 @@ class FeatureStatistics:
 
 
 def feature_statistics(
-    source_id: str, activations: Activations, token_ids: np.ndarray, config: DashboardConfig
+    source_id: str, activations: StoredActivations, token_ids: np.ndarray, config: DashboardConfig, max_bytes: int
 ) -> Iterator[FeatureStatistics]:
-    """Compute statistics and examples of every feature, by index, from `token_ids` (N, T) and activations."""
-    columns = activations.matrix.tocsc()
-    counted = int(activations.counted.sum())
-    for index in range(len(columns.indptr) - 1):
-        piece = slice(columns.indptr[index], columns.indptr[index + 1])
-        tokens, values = columns.indices[piece], columns.data[piece]
-        if len(values) == 0:
-            yield FeatureStatistics(index)
-            continue
-        selector = _ExampleSelector(tokens, values, token_ids)
-        selector.take_top(config.top_examples)
-        shares = selector.take_groups(f"{source_id}/{index}", config.quantile_groups, config.examples_per_group)
-        top = float(values.max())
-        yield FeatureStatistics(
-            index=index,
-            density=len(values) / counted,
-            active_tokens=len(values),
-            max_activation=top,
-            histogram=activation_histogram(values, config.histogram_bins).tolist(),
-            quantile_shares=shares,
-            examples=selector.examples,
-        )
+    """Compute statistics and examples of every feature, by index, from `token_ids` (N, T) and activations.
+
+    Activations are read for as many features at a time as take `max_bytes`.
+    """
+    for block in activations.blocks(max_bytes):
+        columns = activations.columns(block)
+        for index, first, end in zip(block, columns.indptr[:-1], columns.indptr[1:], strict=True):
+            tokens, values = columns.indices[first:end], columns.data[first:end]
+            if len(values) == 0:
+                yield FeatureStatistics(index)
+                continue
+            selector = _ExampleSelector(tokens, values, token_ids)
+            selector.take_top(config.top_examples)
+            shares = selector.take_groups(f"{source_id}/{index}", config.quantile_groups, config.examples_per_group)
+            yield FeatureStatistics(
+                index=index,
+                density=len(values) / activations.counted,
+                active_tokens=len(values),
+                max_activation=float(values.max()),
+                histogram=activation_histogram(values, config.histogram_bins).tolist(),
+                quantile_shares=shares,
+                examples=selector.examples,
+            )
 
 
 class _ExampleSelector:

@@ -4,7 +4,7 @@ An explanation describes what a feature's strongest activations have in common: 
 these words (lexicon.toml), the words before and after, the collection, and promoted tokens that fit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -33,15 +33,22 @@ def read_corpus(token_ids: np.ndarray, strings: list[str], collections: Sequence
 
 
 def explain_source(
-    matrix: sparse.csr_matrix, counted: np.ndarray, corpus: Corpus, positive_token_ids: Sequence[Sequence[int]]
+    blocks: Iterable[sparse.csc_matrix],
+    counted: np.ndarray,
+    corpus: Corpus,
+    positive_token_ids: Sequence[Sequence[int]],
 ) -> list[str]:
     """Describe each feature; the description of a feature that is never active is empty.
 
     Args:
-        matrix: activations (N * T, F), without entries at positions that do not count.
+        blocks: activations (N * T, n) of n features at a time, without entries at positions that do not count.
         counted: (N * T,) bool.
         corpus: of the same contexts.
         positive_token_ids: for each feature, the tokens that it promotes most, strongest first.
     """
     describer = Describer(corpus, corpus_shares(corpus, counted))
-    return [describer.describe(feature) for feature in feature_shares(matrix, corpus, positive_token_ids)]
+    descriptions: list[str] = []
+    for matrix in blocks:
+        promoted = positive_token_ids[len(descriptions) : len(descriptions) + len(matrix.indptr) - 1]
+        descriptions += [describer.describe(feature) for feature in feature_shares(matrix, corpus, promoted)]
+    return descriptions

@@ -39,7 +39,7 @@ class Events:
         )
 
 
-def strongest_events(matrix: sparse.csr_matrix, width: int) -> Events:
+def strongest_events(matrix: sparse.csc_matrix, width: int) -> Events:
     """Select the strongest activations of each column of `matrix` (N * `width`, F), weighted by their values."""
     columns = matrix.tocsc()
     event_positions: list[np.ndarray] = []

@@ -106,7 +106,7 @@ class CorpusShares:
     """(forms, C) bool: the classes that a spelling belongs to somewhere in the corpus."""
 
 
-def feature_shares(matrix: sparse.csr_matrix, corpus: Corpus, promoted: Sequence[Sequence[int]]) -> list[FeatureShares]:
+def feature_shares(matrix: sparse.csc_matrix, corpus: Corpus, promoted: Sequence[Sequence[int]]) -> list[FeatureShares]:
     """The shares of every feature of `matrix` (N * T, F); `promoted` has the tokens with its largest logit effects."""
     text, classes = corpus.text, corpus.classes
     events = strongest_events(matrix, corpus.width)

@@ -10,7 +10,17 @@ from memicos_webapp.explanations import models as explanations
 from memicos_webapp.features import models as features
 from memicos_webapp.inference_hosts import models as inference_hosts
 from memicos_webapp.jobs import models as jobs
+from memicos_webapp.vectors import models as vectors
 
-ALL: tuple[ModuleType, ...] = (accounts, catalog, features, explanations, embeddings, inference_hosts, jobs)
+ALL: tuple[ModuleType, ...] = (
+    accounts,
+    catalog,
+    features,
+    explanations,
+    embeddings,
+    inference_hosts,
+    jobs,
+    vectors,
+)
 
 metadata = Base.metadata

@@ -5,8 +5,8 @@ QUEUE are the statements of PgQueuer 1.6.0 (`pgq sql install`) for its tables.
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
