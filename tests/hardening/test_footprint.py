@@ -77,7 +77,14 @@ def folders(user: pwd.struct_passwd) -> Iterator[Folders]:
         (result.home / ".cache").mkdir()
         os.chown(result.home / ".cache", user.pw_uid, user.pw_gid)
         result.system.mkdir()
-        (result.data / "models").symlink_to(ROOT / ".data" / "models", target_is_directory=True)
+        # the weights have mode 0600
+        models = result.data / "models"
+        if user.pw_uid == os.geteuid():
+            models.symlink_to(ROOT / ".data" / "models", target_is_directory=True)
+        else:
+            shutil.copytree(ROOT / ".data" / "models", models)
+            for path in (models, *models.rglob("*")):
+                os.chown(path, user.pw_uid, user.pw_gid)
         yield result
 
 
