@@ -94,6 +94,7 @@ def run_demo(user: pwd.struct_passwd, folders: Folders) -> tuple[Footprint, Foot
         "MEMICOS_SYSTEM_DATA": str(folders.system),
         "HOME": str(folders.home),
         "TMPDIR": str(folders.temporary),
+        "CUSTOM_HF_MODEL_ID": str(folders.data / "models" / "smollm2-135m-it"),
     }
     run = Run([*as_user(user), *PROGRAM], variables)
     try:
