@@ -13,6 +13,7 @@ from memicos_testing.servers import Start, free_port
 from memicos_webapp.database import backup
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.datasets.service import load
+from sqlalchemy import make_url
 
 DEMO = Path(__file__).parents[3] / "demo" / "dataset"
 
@@ -47,6 +48,23 @@ async def fetch(url: str, statement: str) -> object:
         return await connection.fetchval(statement)
     finally:
         await connection.close()
+
+
+async def test_a_backup_restores_where_an_administrator_created_the_extension(
+    fresh_url: str, empty_url: str, tmp_path: Path
+) -> None:
+    file, role = tmp_path / "demo.dump", f"owner_{os.urandom(4).hex()}"
+    await asyncio.to_thread(backup.backup, fresh_url, file)
+    administrator = await asyncpg.connect(empty_url)
+    try:
+        await administrator.execute(f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}")
+        await administrator.execute("CREATE EXTENSION vector")
+        url = make_url(empty_url).set(username=role).render_as_string()
+        await asyncio.to_thread(backup.restore, url, file)
+        assert await fetch(url, "SELECT count(*) FROM explanation") == 0
+    finally:
+        await administrator.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        await administrator.close()
 
 
 async def test_a_backup_of_the_demo_restores_into_a_new_database_and_serves(

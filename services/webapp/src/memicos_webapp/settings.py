@@ -209,6 +209,11 @@ class Settings(ConnectionSettings):
     )
     steer_search_words: int = Field(default=8, ge=1, description="Most words of such a query.")
 
+    vectors_per_account: int = Field(default=200, ge=1, description="Most vectors that an account may store.")
+    vector_examples: int = Field(default=200, ge=1, description="Most texts with activations stored for one vector.")
+    vector_example_tokens: int = Field(default=1024, ge=1, description="Most tokens of one such text.")
+    vector_label_characters: int = Field(default=200, ge=1, description="Most characters of a vector's label.")
+
     openai_api_key: SecretStr | None = Field(
         default=None,
         validation_alias="OPENAI_API_KEY",
