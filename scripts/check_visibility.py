@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent / "services" / "webapp" / "src" / 
 COLUMN = "current_load_id"
 ALLOWED = ("catalog/visibility.py", "catalog/models.py", "database/migrations/")
 FLIP = ("datasets/load_states.py", "flip")
-PASSES = {"Viewer", "ResolvedSource", "SourceInfo", "FeatureCard", "ExplanationRow"}
-BACKGROUND = ("datasets/", "embeddings/", "database/")
+PASSES = {"Viewer", "ResolvedSource", "SourceInfo", "FeatureCard", "ExplanationRow", "VectorRow"}
+BACKGROUND = ("datasets/", "embeddings/", "jobs/", "database/")
 EXCEPTIONS = {
     ("explanation_search/repository.py", "set_planner"): "settings of the transaction",
     ("embeddings/repository.py", "coverage"): "counts for the background embedder, kept between requests",

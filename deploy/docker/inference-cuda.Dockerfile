@@ -16,7 +16,8 @@ RUN sh deploy/docker/install.sh tools
 # torch's wheels bring CUDA itself; the host needs a driver for it and the NVIDIA Container Toolkit
 # index of torch's CUDA builds; empty: pip's own indexes, which must then have such a build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cu130
-RUN sh deploy/docker/install.sh torch cuda
+RUN sh deploy/docker/install.sh torch cuda || \
+    { echo "With compose, TORCH_CUDA_INDEX in deploy/docker/.env sets this index." >&2; exit 1; }
 COPY --from=requirements /requirements.txt ./
 RUN sh deploy/docker/install.sh dependencies
 

@@ -359,7 +359,10 @@ def main() -> int:
             return 0
         find_docker()
         compose = Compose(find_compose(), stack, arguments.env_file)
-        read_environment(arguments.env_file)
+        environment = read_environment(arguments.env_file)
+        if stack.needs_config:
+            # compose reads the whole file, whatever it is to do
+            check_config(environment)
         if arguments.command == "build":
             return compose.call("build", *stack.services)
         if arguments.command == "logs":

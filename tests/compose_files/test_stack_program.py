@@ -56,11 +56,11 @@ def env_file(tmp_path: Path) -> Path:
     return file
 
 
-def refusal(programs: Path, env_file: Path, stack: str = "demo", **environment: str) -> str:
-    """The last line of `up`."""
+def refusal(programs: Path, env_file: Path, stack: str = "demo", command: str = "up", **environment: str) -> str:
+    """The last line of `up`, or of another command."""
     variables = {"PATH": str(programs), "MEMICOS_PORT": str(free_port()), "INFERENCE_PORT": str(free_port())}
     done = subprocess.run(
-        [sys.executable, PROGRAM, "up", stack, "--env-file", str(env_file)],
+        [sys.executable, PROGRAM, command, stack, "--env-file", str(env_file)],
         capture_output=True,
         text=True,
         check=False,
@@ -129,6 +129,7 @@ def test_an_unknown_config_and_none(docker: Path, env_file: Path) -> None:
     line = refusal(docker, env_file, "inference", MODEL_SOURCESET="gpt5.res")
     assert "there is no config gpt5.res" in line and "gpt2-small.res-jb" in line
     assert "MODEL_SOURCESET is not set" in refusal(docker, env_file, "inference")
+    assert "MODEL_SOURCESET is not set" in refusal(docker, env_file, "inference-gpu", "build")
 
 
 def test_a_port_that_is_taken_or_is_none(docker: Path, env_file: Path) -> None:

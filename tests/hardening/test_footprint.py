@@ -77,7 +77,14 @@ def folders(user: pwd.struct_passwd) -> Iterator[Folders]:
         (result.home / ".cache").mkdir()
         os.chown(result.home / ".cache", user.pw_uid, user.pw_gid)
         result.system.mkdir()
-        (result.data / "models").symlink_to(ROOT / ".data" / "models", target_is_directory=True)
+        # the weights have mode 0600
+        models = result.data / "models"
+        if user.pw_uid == os.geteuid():
+            models.symlink_to(ROOT / ".data" / "models", target_is_directory=True)
+        else:
+            shutil.copytree(ROOT / ".data" / "models", models)
+            for path in (models, *models.rglob("*")):
+                os.chown(path, user.pw_uid, user.pw_gid)
         yield result
 
 
@@ -87,6 +94,7 @@ def run_demo(user: pwd.struct_passwd, folders: Folders) -> tuple[Footprint, Foot
         "MEMICOS_SYSTEM_DATA": str(folders.system),
         "HOME": str(folders.home),
         "TMPDIR": str(folders.temporary),
+        "CUSTOM_HF_MODEL_ID": str(folders.data / "models" / "smollm2-135m-it"),
     }
     run = Run([*as_user(user), *PROGRAM], variables)
     try:

@@ -53,6 +53,19 @@ def test_modes_of_a_class_and_its_values(model_type: str, tmp_path: Path, small_
         assert (logits - reference).abs().max() <= 1e-4 * reference.abs().max()
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("model_type", "modes"), [("roberta", (True, False, False)), ("openai-gpt", (True, False, False))]
+)
+def test_modes_of_a_class_are_the_same_in_16_bit(
+    model_type: str, modes: tuple[bool, bool, bool], dtype: str, tmp_path: Path, small_folder: Path
+) -> None:
+    """A wrong position has less effect than the rounding of several blocks: blocks are compared one by one."""
+    folder = written(model_type, tmp_path, small_folder)
+    model = with_execution_modes(load_model(model_type, str(folder), dtype=dtype))
+    assert (model.batches_prompts, model.splits_prompts, model.caches_keys) == modes
+
+
 def whole_logits(hf: Any, model: LanguageModel, row: Row, generated: list[int], step: torch.Tensor) -> torch.Tensor:
     """Logits (V,) after prompt and generated tokens, by one uncached run with an independent hook."""
     ids = [*row.ids, *generated]

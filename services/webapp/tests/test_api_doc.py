@@ -35,6 +35,13 @@ async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
     return await client.post(address, content=options["-d"], headers={name: value})
 
 
+VECTOR_EXAMPLES = {
+    "/api/vector/new": (400, "vector has 3 numbers; the residual stream of small is 16 wide"),
+    **dict.fromkeys(("/api/vector/get", "/api/vector/delete", "/api/activation/upload-batch"), (404, "has no vector")),
+}
+"""Status and error of examples about a vector of the reader's own, which no server has."""
+
+
 async def test_every_example_runs_as_it_is_printed(
     own_url: str, started: Start, inference: FakeInferenceServer, app: FastAPI
 ) -> None:
@@ -51,6 +58,9 @@ async def test_every_example_runs_as_it_is_printed(
             elif path == "/api/explanation/{explanationId}/delete":
                 # the explanation to delete belongs to the dataset
                 assert (response.status_code, "by a dataset" in response.text) == (403, True), response.text
+            elif path in VECTOR_EXAMPLES:
+                status, message = VECTOR_EXAMPLES[path]
+                assert response.status_code == status and message in response.text, (path, response.text)
             else:
                 assert response.status_code == 200, (path, response.text)
 

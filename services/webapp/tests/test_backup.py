@@ -10,9 +10,11 @@ import asyncpg
 import httpx
 import pytest
 from memicos_testing.servers import Start, free_port
+from memicos_testing.webapp.database import execute
 from memicos_webapp.database import backup
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.datasets.service import load
+from sqlalchemy import make_url
 
 DEMO = Path(__file__).parents[3] / "demo" / "dataset"
 
@@ -47,6 +49,23 @@ async def fetch(url: str, statement: str) -> object:
         return await connection.fetchval(statement)
     finally:
         await connection.close()
+
+
+async def test_a_backup_restores_where_an_administrator_created_the_extension(
+    fresh_url: str, empty_url: str, tmp_path: Path
+) -> None:
+    file, role = tmp_path / "demo.dump", f"owner_{os.urandom(4).hex()}"
+    await asyncio.to_thread(backup.backup, fresh_url, file)
+    administrator = await asyncpg.connect(empty_url)
+    try:
+        await administrator.execute(f"CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}")
+        await administrator.execute("CREATE EXTENSION vector")
+        url = make_url(empty_url).set(username=role).render_as_string()
+        await asyncio.to_thread(backup.restore, url, file)
+        assert await fetch(url, "SELECT count(*) FROM explanation") == 0
+    finally:
+        await administrator.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        await administrator.close()
 
 
 async def test_a_backup_of_the_demo_restores_into_a_new_database_and_serves(
@@ -106,8 +125,14 @@ async def test_a_backup_of_a_newer_memicos_is_refused_and_one_of_an_older_is_mig
     await asyncio.to_thread(backup.backup, own_url, newer)
     with pytest.raises(DatabaseError, match=r"was migrated by a newer memicos.*revision 9999"):
         await asyncio.to_thread(backup.restore, empty_url, newer)
-    # revision 0007 has no tables of sessions
-    await fetch(own_url, "DROP TABLE session, api_key, login_link")
+    # revision 0007 has no tables of sessions, vectors and jobs
+    await execute(
+        own_url,
+        """DROP TABLE session, api_key, login_link, user_vector_example, user_vector, job_file, job,
+             staged_explanation, pgqueuer, pgqueuer_log, pgqueuer_schedules, pgqueuer_statistics;
+           DROP TYPE job_state, pgqueuer_status;
+           DROP FUNCTION fn_pgqueuer_changed""",
+    )
     await fetch(own_url, "UPDATE alembic_version SET version_num = '0007'")
     older = tmp_path / "older.dump"
     await asyncio.to_thread(backup.backup, own_url, older)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from memicos_webapp.database.connection import connect
+from memicos_webapp.database import backup
+from memicos_webapp.database.connection import connect, url_without_password
 from memicos_webapp.database.connection_errors import describe
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.errors import DatabaseError
@@ -118,6 +119,18 @@ def test_a_webapp_with_a_wrong_password_does_not_start(refusing: Refusing) -> No
 def test_a_webapp_with_a_database_without_pgvector_does_not_start(refusing: Refusing) -> None:
     line = refused_start(DATABASE_URL=refusing.of("postgres", "plain"))
     assert 'extension "vector" is not available' in line and "install pgvector" in line
+
+
+def test_a_backup_with_a_password_in_the_url(refusing: Refusing, tmp_path: Path) -> None:
+    backup.backup(refusing.of("outsider:the-right-one", "template1"), tmp_path / "a.dump")
+    assert (tmp_path / "a.dump").stat().st_size > 0
+    with pytest.raises(DatabaseError, match='password authentication failed for user "outsider"') as refused:
+        backup.backup(refusing.of("outsider:hidden", "template1"), tmp_path / "b.dump")
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_url_without_its_password() -> None:
+    assert url_without_password("postgresql://me:hidden@host/name") == "postgresql://me@host/name"
 
 
 @pytest.mark.parametrize(

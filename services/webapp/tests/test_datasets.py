@@ -1,11 +1,8 @@
 """Imports: all or nothing, verified, repeatable, side by side."""
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +11,7 @@ import pytest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, counts, fetch, shown_rows, states
+from memicos_testing.webapp.imports import disconnected, stopped_before, until
 from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean
@@ -152,39 +150,6 @@ async def test_a_replaced_load_stays_for_requests_in_progress(
     assert (await counts(fresh_url))["feature"] == 3 * 48
 
 
-async def import_process(url: str, folder: Path) -> asyncio.subprocess.Process:
-    """An import in a separate process."""
-    command = (sys.executable, "-m", "memicos_webapp.datasets.commands", str(folder))
-    return await asyncio.create_subprocess_exec(*command, env={**os.environ, "DATABASE_URL": url})
-
-
-WAITING = """SELECT FROM pg_stat_activity WHERE application_name = 'memicos-import'
-             AND datname = current_database() AND wait_event_type = 'Lock'"""
-CONNECTED = """SELECT FROM pg_stat_activity WHERE application_name = 'memicos-import'
-               AND datname = current_database()"""
-
-
-@asynccontextmanager
-async def stopped_before(url: str, folder: Path, table: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """An import that waits before its first change of `table`; the lock is released at the end."""
-    async with connected(url) as blocker, blocker.transaction():
-        await blocker.execute(f"LOCK TABLE {table} IN SHARE MODE")
-        process = await import_process(url, folder)
-        async with asyncio.timeout(60):
-            while not await fetch(url, WAITING):
-                assert process.returncode is None
-                await asyncio.sleep(0.05)
-        yield process
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(1200):
-        if await condition():
-            return
-        await asyncio.sleep(0.05)
-    raise TimeoutError
-
-
 @pytest.mark.parametrize(
     ("table", "folder", "remaining"),
     [
@@ -211,14 +176,13 @@ async def test_a_killed_import_changes_nothing_and_is_cleaned_up(
         process.send_signal(signal.SIGKILL)
         await process.wait()
 
-    async def disconnected() -> bool:
-        return not await fetch(fresh_url, CONNECTED)
-
-    await until(disconnected)
+    await until(lambda: disconnected(fresh_url))
     assert await shown_rows(fresh_url) == before
     assert await states(fresh_url) == ["shown"] * 3 + remaining
     async with connected(fresh_url) as connection:
-        assert (await clean(connection, 600)).interrupted == len(remaining)
+        assert (await clean(connection, 600)).interrupted == 0
+        assert await states(fresh_url) == ["shown"] * 3 + remaining
+        assert (await clean(connection, 600, interrupted_seconds=0)).interrupted == len(remaining)
     assert await counts(fresh_url) == all_before
     assert await fetch(fresh_url, "SELECT id FROM model") == [("small",)]
     assert (await load(tmp_path / folder, fresh_url, ImportOptions(retired_seconds=0))).loaded
@@ -242,7 +206,7 @@ async def test_a_clean_up_does_not_touch_a_running_import(
 
     async def dead_is_gone() -> bool:
         async with connected(fresh_url) as connection:
-            await clean(connection, 0)
+            await clean(connection, 0, interrupted_seconds=0)
         return await fetch(fresh_url, "SELECT FROM source WHERE name ~ 'dead'") == []
 
     assert (await load(tmp_path / "quick", fresh_url)).loaded
@@ -296,7 +260,7 @@ async def test_the_webapp_cleans_up_by_itself(
     await load(small_dataset, fresh_url)
     write_dataset(tmp_path, seed=1)
     await load(tmp_path, fresh_url)
-    cleaning = asyncio.create_task(clean_periodically(fresh_url, 0.05, 0))
+    cleaning = asyncio.create_task(clean_periodically(fresh_url, 0.05, 0, 600))
 
     async def cleaned() -> bool:
         return await states(fresh_url) == ["shown"] * 3

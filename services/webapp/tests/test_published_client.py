@@ -7,7 +7,9 @@ import neuronpedia
 import pytest
 import requests
 from memicos_testing.fake_inference_server import FEATURES, FakeInferenceServer, tokens_of, value_of
+from memicos_testing.fake_inference_server.bodies import projection_of
 from neuronpedia.np_feature import SteerFeature
+from neuronpedia.np_vector import NPVector
 from neuronpedia.requests import steer_request
 from neuronpedia.requests.activation_request import ActivationRequest
 from neuronpedia.requests.base_request import NPRequest
@@ -97,3 +99,17 @@ async def test_unknown_names_raise_errors() -> None:
         await asyncio.to_thread(FeatureRequest().get, "small", "2-res", 64)
     with pytest.raises(requests.exceptions.HTTPError, match="1 to 4 are taken at once"):
         await asyncio.to_thread(ActivationRequest().compute_activation_for_texts, "small", "2-res", "5", ["a"] * 5)
+
+
+async def test_vectors() -> None:
+    vector = await asyncio.to_thread(NPVector.new, "sea", "small", 2, "hook_resid_pre", [0.1] * 16, 4)
+    assert (vector.source, vector.hook_name) == ("2-vectors-resid-pre", "blocks.2.hook_resid_pre")
+    assert await asyncio.to_thread(NPVector.get, "small", vector.source, vector.index) == vector
+    assert vector in await asyncio.to_thread(NPVector.get_owned)
+    activation = await asyncio.to_thread(vector.compute_activation_for_text, TEXT)
+    assert activation.values == [projection_of([0.1] * 16, token) for token in tokens_of(TEXT)]
+    await asyncio.to_thread(vector.upload_activations, [activation])
+    steered = await asyncio.to_thread(vector.steer_completion, "Once upon a time")
+    assert steered["STEERED"] and steered["DEFAULT"]  # pyright: ignore[reportIndexIssue] (it says Response)
+    await asyncio.to_thread(vector.delete)
+    assert vector not in await asyncio.to_thread(NPVector.get_owned)

@@ -107,7 +107,7 @@ async def test_without_features_a_chat_is_default_only(
         ({"features": [{**FEATURE, "index": -1}]}, 422, "features.0.index"),
         ({"features": [{**FEATURE, "strength": 1e5}]}, 400, "allowed is -10000 to 10000"),
         ({"features": [{**FEATURE, "strength": "much"}]}, 422, "features.0.strength"),
-        ({"features": [{**FEATURE, "layer": "6-neuronpedia-resid-pre"}]}, 400, "names an uploaded vector"),
+        ({"features": [{**FEATURE, "layer": "1-vectors-resid-pre"}]}, 404, "small has no vector 1-vectors-resid-pre/"),
         ({"features": [FEATURE] * 17}, 400, "17 features were sent; at most 16 are allowed."),
         ({"features": "all"}, 422, "features"),
         ({"n_tokens": 257}, 400, "n_tokens is 257, at most 256 are allowed."),

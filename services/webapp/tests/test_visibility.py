@@ -23,6 +23,7 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.visibility_probes import (
     LEVELS,
     NONE,
+    OWN_DATA,
     PROBES,
     SEARCH,
     SECRET,
@@ -95,6 +96,13 @@ async def hidden_url(
                SELECT id, 5, $1, 'human', 2, true FROM source WHERE name = '1-hid'""",
             f"the whale called {SECRET}, an animal of the sea by an island",
         )
+        await connection.execute(
+            """INSERT INTO user_vector (model_id, source, index, layer, hook_name, label, values, visibility, owner_id)
+               SELECT 'hidden', '1-vectors-resid-post', index, 1, 'blocks.1.hook_resid_post', $1, $2, 'unlisted', owner
+               FROM (VALUES (7, 2), (8, NULL)) AS vectors (index, owner)""",
+            f"a vector called {SECRET}",
+            [1.0] * 16,
+        )
         assert await connection.fetch("SELECT id FROM account ORDER BY id") == [(1,), (2,), (3,)]
     finally:
         await connection.close()
@@ -154,7 +162,7 @@ async def change(url: str, level: Level, visibility: str, owner: int | None) -> 
 
 
 def test_every_route_has_a_probe(app: FastAPI) -> None:
-    assert set(PROBES) | WITHOUT_DATA == routes(app)
+    assert set(PROBES) | WITHOUT_DATA | OWN_DATA == routes(app)
 
 
 async def ask(client: httpx.AsyncClient, method: str, probe: Probe) -> tuple[int, str]:
@@ -181,8 +189,9 @@ async def test_visibility_matrix(
         see_as(app, viewer)
         responses = await asyncio.gather(*(response(method, probe) for method, probe in requests))
         for (method, probe), (status, text) in zip(requests, responses, strict=True):
-            seen = is_shown(level, visibility, viewer, probe.named)
-            exists = is_shown(level, visibility, viewer, probe.exists or probe.named)
+            above = level in probe.levels
+            seen = not above or is_shown(level, visibility, viewer, probe.named)
+            exists = not above or is_shown(level, visibility, viewer, probe.exists or probe.named)
             expected = probe.status if exists else probe.missing
             if status != expected or (probe.marker in text) != seen or (not exists and SECRET in text):
                 wrong.append(

@@ -59,6 +59,8 @@ export interface paths {
          * Activations of a feature on a text
          * @description Run a text, or a conversation, through the model; the response has a feature's activation at each token.
          *
+         *     The feature may be a vector that was uploaded: its values are dot products with the activation at its hook point.
+         *
          *     A list of texts is answered with a list, in the same order. The number of texts has a limit
          *     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference server); beyond
          *     them the response is 400.
@@ -331,6 +333,109 @@ export interface paths {
          *     them the response is 400.
          */
         post: operations["steer_chat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vector/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload a vector
+         * @description Store a direction at a hook point of a model. It has a page, is run on texts and steers like a feature.
+         *
+         *     Its value at a token is the dot product with the activation at the hook point; it is not normalised. Steering adds
+         *     strength x vector. Beyond loopback it takes the owner's session or an API key with the scope `write`.
+         */
+        post: operations["new_vector"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vector/get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a vector
+         * @description A vector by its address. Private vectors are readable by their owner only.
+         */
+        post: operations["get_vector"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vector/list-owned": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List your vectors
+         * @description The vectors of the account that sends the request, the newest first.
+         */
+        post: operations["list_owned_vectors"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vector/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete a vector
+         * @description Delete a vector of your own, with its texts.
+         */
+        post: operations["delete_vector"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/activation/upload-batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add texts to a vector
+         * @description Store texts with a vector's value at each token; its page shows them, those with the largest value first.
+         */
+        post: operations["upload_activations"];
         delete?: never;
         options?: never;
         head?: never;
@@ -761,6 +866,68 @@ export interface components {
             chosen: boolean;
         };
         /**
+         * CreatedVector
+         * @description A vector as the response to its upload names its fields.
+         */
+        CreatedVector: {
+            /**
+             * Modelid
+             * @description id of the model
+             */
+            modelId: string;
+            /**
+             * Source
+             * @description what stands for a source in the vector's address
+             */
+            source: string;
+            /**
+             * Index
+             * @description index in the vector's address, as a string of digits
+             */
+            index: string;
+            /**
+             * Label
+             * @description what the vector stands for
+             */
+            label: string;
+            /**
+             * Createdat
+             * Format: date-time
+             * @description when it was uploaded
+             */
+            createdAt: string;
+            /**
+             * Defaultsteerstrength
+             * @description strength that the steer page proposes; null: none
+             */
+            defaultSteerStrength: number | null;
+            /**
+             * Hookname
+             * @description name of the hook point in TransformerLens
+             */
+            hookName: string;
+            /**
+             * Values
+             * @description the direction
+             */
+            values: number[];
+        };
+        /** CreatedVectorResponse */
+        CreatedVectorResponse: {
+            /**
+             * Message
+             * @description says that the vector was stored
+             */
+            message: string;
+            /**
+             * Url
+             * @description the vector's page
+             */
+            url: string;
+            /** @description the vector, with its address */
+            vector: components["schemas"]["CreatedVector"];
+        };
+        /**
          * DeleteResponse
          * @description Confirmation of a deletion.
          */
@@ -770,6 +937,15 @@ export interface components {
              * @description the result of the request
              */
             message: string;
+        };
+        /** DeletedVector */
+        DeletedVector: {
+            /**
+             * Message
+             * @description always Success
+             * @constant
+             */
+            message: "Success";
         };
         /**
          * EmbedderHealth
@@ -1625,6 +1801,60 @@ export interface components {
              * @default false
              */
             ignoreBos: boolean;
+        };
+        /**
+         * NewVectorRequest
+         * @example {
+         *       "hookType": "hook_resid_post",
+         *       "layerNumber": 0,
+         *       "modelId": "smollm2-135m-it",
+         *       "vector": [
+         *         0.5,
+         *         -0.25,
+         *         0
+         *       ],
+         *       "vectorDefaultSteerStrength": 60,
+         *       "vectorLabel": "politeness"
+         *     }
+         */
+        NewVectorRequest: {
+            /**
+             * Modelid
+             * @description id of the model
+             */
+            modelId: string;
+            /**
+             * Layernumber
+             * @description layer of the hook point, 0 is the first
+             */
+            layerNumber: number;
+            /**
+             * Hooktype
+             * @description hook point in the layer, by its name in TransformerLens
+             * @enum {string}
+             */
+            hookType: "hook_resid_pre" | "hook_resid_mid" | "hook_resid_post" | "hook_attn_out" | "hook_mlp_out";
+            /**
+             * Vector
+             * @description the direction: as many numbers as the model's residual stream is wide, not all 0
+             */
+            vector: number[];
+            /**
+             * Vectorlabel
+             * @description what the vector stands for, in characters at most 200 (setting MEMICOS_VECTOR_LABEL_CHARACTERS)
+             */
+            vectorLabel: string;
+            /**
+             * Vectordefaultsteerstrength
+             * @description strength that the steer page proposes, in either direction at most 10000 (setting MEMICOS_STEER_STRENGTH)
+             * @default 10
+             */
+            vectorDefaultSteerStrength: number | null;
+            /**
+             * @description public and unlisted: readable by everyone who has the address; private: by its owner
+             * @default unlisted
+             */
+            visibility: components["schemas"]["Visibility"];
         };
         /**
          * OutputDelta
@@ -2805,6 +3035,166 @@ export interface components {
              */
             content: string;
         };
+        /**
+         * UploadActivationsRequest
+         * @example {
+         *       "activations": [
+         *         {
+         *           "tokens": [
+         *             "Thank",
+         *             " you"
+         *           ],
+         *           "values": [
+         *             1.5,
+         *             3.25
+         *           ]
+         *         }
+         *       ],
+         *       "index": "123456789",
+         *       "modelId": "smollm2-135m-it",
+         *       "source": "0-vectors-resid-post"
+         *     }
+         */
+        UploadActivationsRequest: {
+            /**
+             * Modelid
+             * @description id of the model
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description id of the source; also accepted as `source`
+             */
+            layer: string;
+            /**
+             * Index
+             * @description index of the feature in its source, 0 is the first; a number, or a string of digits
+             */
+            index: number;
+            /**
+             * Activations
+             * @description texts that the vector's page shows; of one vector at most 200 (setting MEMICOS_VECTOR_EXAMPLES)
+             */
+            activations: components["schemas"]["UploadedActivation"][];
+        };
+        /**
+         * UploadedActivation
+         * @description A text with the vector's value at each token.
+         */
+        UploadedActivation: {
+            /**
+             * Tokens
+             * @description text of each token, at most 1024 (setting MEMICOS_VECTOR_EXAMPLE_TOKENS)
+             */
+            tokens: string[];
+            /**
+             * Values
+             * @description value at each token; as many as tokens
+             */
+            values: number[];
+        };
+        /** UploadedActivations */
+        UploadedActivations: {
+            /**
+             * Message
+             * @description says how many texts were stored
+             */
+            message: string;
+        };
+        /**
+         * VectorBody
+         * @description A vector with its address.
+         */
+        VectorBody: {
+            /**
+             * Modelid
+             * @description id of the model
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description what stands for a source in the vector's address
+             */
+            layer: string;
+            /**
+             * Index
+             * @description index in the vector's address, as a string of digits
+             */
+            index: string;
+            /**
+             * Vectorlabel
+             * @description what the vector stands for
+             */
+            vectorLabel: string;
+            /**
+             * Hookname
+             * @description name of the hook point in TransformerLens
+             */
+            hookName: string;
+            /**
+             * Vector
+             * @description the direction
+             */
+            vector: number[];
+            /**
+             * Vectordefaultsteerstrength
+             * @description strength that the steer page proposes; null: none
+             */
+            vectorDefaultSteerStrength: number | null;
+            /** @description who may read it */
+            visibility: components["schemas"]["Visibility"];
+            /**
+             * Createdat
+             * Format: date-time
+             * @description when it was uploaded
+             */
+            createdAt: string;
+        };
+        /** VectorList */
+        VectorList: {
+            /**
+             * Vectors
+             * @description the account's vectors, the newest first
+             */
+            vectors: components["schemas"]["VectorBody"][];
+        };
+        /**
+         * VectorRequest
+         * @description The address of a vector: `layer` and `source` name the same field.
+         * @example {
+         *       "index": "123456789",
+         *       "modelId": "smollm2-135m-it",
+         *       "source": "0-vectors-resid-post"
+         *     }
+         */
+        VectorRequest: {
+            /**
+             * Modelid
+             * @description id of the model
+             */
+            modelId: string;
+            /**
+             * Layer
+             * @description id of the source; also accepted as `source`
+             */
+            layer: string;
+            /**
+             * Index
+             * @description index of the feature in its source, 0 is the first; a number, or a string of digits
+             */
+            index: number;
+        };
+        /** VectorResponse */
+        VectorResponse: {
+            /** @description the vector */
+            vector: components["schemas"]["VectorBody"];
+        };
+        /**
+         * Visibility
+         * @description Who may read an entry, from the widest to the narrowest; `memicos_webapp.catalog.visibility` has the rules.
+         * @enum {string}
+         */
+        Visibility: "public" | "unlisted" | "private";
     };
     responses: never;
     parameters: never;
@@ -4016,6 +4406,419 @@ export interface operations {
                 };
             };
             /** @description Inference is down, loading or busy; Retry-After says when to repeat */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    new_vector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVectorRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedVectorResponse"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Unknown model or vector */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The account has as many vectors as it may have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_vector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VectorRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VectorResponse"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Unknown model or vector */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_owned_vectors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VectorList"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request has no account */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_vector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VectorRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedVector"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description It is another account's. The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Unknown model or vector */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    upload_activations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadActivationsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadedActivations"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The vector is another account's. The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Unknown model or vector */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The vector would have more texts than it may have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
             503: {
                 headers: {
                     [name: string]: unknown;

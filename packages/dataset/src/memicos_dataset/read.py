@@ -149,9 +149,14 @@ def context_batches(folder: Location, manifest: Manifest, size: int = 4096) -> I
         yield from _batches(folder, entry, schema.CONTEXT_TABLE, size)
 
 
+def feature_file_batches(folder: Location, entry: FileEntry, size: int = 256) -> Iterator[Batch]:
+    """Batches of one of a source's files of features."""
+    return _batches(folder, entry, schema.FEATURE_TABLE, size)
+
+
 def feature_batches(folder: Location, source: Source, size: int = 256) -> Iterator[Batch]:
     for entry in source.features:
-        yield from _batches(folder, entry, schema.FEATURE_TABLE, size)
+        yield from feature_file_batches(folder, entry, size)
 
 
 def explanation_batches(folder: Location, source: Source, size: int = 4096) -> Iterator[Batch]:

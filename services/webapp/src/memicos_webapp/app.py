@@ -46,6 +46,8 @@ from memicos_webapp.steering import pages as steering_pages
 from memicos_webapp.steering.schemas import SteerDelta
 from memicos_webapp.steering.stream_slots import StreamSlots
 from memicos_webapp.templating import STATIC
+from memicos_webapp.vectors import api as vectors_api
+from memicos_webapp.vectors import pages as vectors_pages
 
 API: tuple[APIRouter, ...] = (
     features_api.router,
@@ -54,6 +56,7 @@ API: tuple[APIRouter, ...] = (
     search_api.router,
     explanations_api.router,
     steering_api.router,
+    vectors_api.router,
     inference_hosts_api.router,
 )
 """JSON routes, each router with one tag."""
@@ -67,6 +70,7 @@ PAGES: tuple[APIRouter, ...] = (
     inference_pages.router,
     activations_pages.router,
     explanations_pages.router,
+    vectors_pages.router,
     # the last two have paths of variables only (`/{model}/{source}/{index}`): named paths come before them
     features_pages.router,
     catalog_pages.router,

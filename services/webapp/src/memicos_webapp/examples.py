@@ -31,3 +31,14 @@ GENERATE = _example(**_FEATURE, explanationType="highlighted-tokens")
 CHOOSE_LABEL = _example(chosen=True)
 STEER = _example(**_STEER, prompt="My favourite hobby is")
 STEER_CHAT = _example(**_STEER, defaultChatMessages=_MESSAGES, steeredChatMessages=_MESSAGES)
+_VECTOR: dict[str, JsonValue] = {"modelId": MODEL, "source": "0-vectors-resid-post", "index": "123456789"}
+NEW_VECTOR = _example(
+    modelId=MODEL,
+    layerNumber=0,
+    hookType="hook_resid_post",
+    vector=[0.5, -0.25, 0.0],
+    vectorLabel="politeness",
+    vectorDefaultSteerStrength=60,
+)
+VECTOR = _example(**_VECTOR)
+UPLOAD_ACTIVATIONS = _example(**_VECTOR, activations=[{"tokens": ["Thank", " you"], "values": [1.5, 3.25]}])

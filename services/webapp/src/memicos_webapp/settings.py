@@ -71,6 +71,11 @@ class Settings(ConnectionSettings):
         ge=0,
         description="How often the webapp deletes retired loads and rows of interrupted imports; 0: only imports do.",
     )
+    interrupted_import_seconds: float = Field(
+        default=86_400,
+        ge=0,
+        description="How long rows of an interrupted `memicos import` are kept, so that the same command continues it.",
+    )
     allowed_hosts: str = Field(default="", description=ALLOWED_HOSTS)
     public_url: str = Field(
         default="",
@@ -208,6 +213,11 @@ class Settings(ConnectionSettings):
         description="Longest query of the feature search on the steer page, in characters.",
     )
     steer_search_words: int = Field(default=8, ge=1, description="Most words of such a query.")
+
+    vectors_per_account: int = Field(default=200, ge=1, description="Most vectors that an account may store.")
+    vector_examples: int = Field(default=200, ge=1, description="Most texts with activations stored for one vector.")
+    vector_example_tokens: int = Field(default=1024, ge=1, description="Most tokens of one such text.")
+    vector_label_characters: int = Field(default=200, ge=1, description="Most characters of a vector's label.")
 
     openai_api_key: SecretStr | None = Field(
         default=None,

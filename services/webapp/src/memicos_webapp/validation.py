@@ -51,6 +51,7 @@ MESSAGES: dict[str, Message] = {
     "greater_than_equal": lambda context: f"must be {_number(context['ge'])} or more",
     "less_than": lambda context: f"must be less than {_number(context['lt'])}",
     "less_than_equal": lambda context: f"must be {_number(context['le'])} or less",
+    "enum": lambda context: f"must be {context['expected']}",
     "literal_error": lambda context: f"must be {context['expected']}",
     "list_type": "must be a list",
     "too_short": _length_message("entry"),

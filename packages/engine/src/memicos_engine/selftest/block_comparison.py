@@ -58,18 +58,9 @@ def block_differences(
     block's own input is compared as well. `parts` are named slices of the text, compared separately. `layers` are the
     blocks that `inputs` and `outputs` belong to, the first one included; None: all.
     """
-    blocks = _blocks(model, layers)
     numbers = range(model.n_layers) if layers is None else layers
-    own: list[torch.Tensor] = []
-    # the first block's own input, before it is replaced
-    handles = [add_input_hook(blocks[0], own.append)]
-    for block, block_input in zip(blocks, inputs, strict=True):
-        handles.append(add_input_hook(block, partial(_replacement, block_input[None])))
-    try:
+    with replaced_inputs(model, inputs, layers) as own:
         alone = capture(model, ids[None], None, [POST.format(number) for number in numbers])
-    finally:
-        for handle in handles:
-            handle.remove()
     pairs = {"embeddings": (inputs[0], own[0][0])}
     for number, output in zip(numbers, outputs, strict=True):
         pairs[f"block {number}"] = (output, alone[POST.format(number)][0])
@@ -79,6 +70,26 @@ def block_differences(
         for name, part in parts.items()
         if len(ids[part])
     }
+
+
+@contextmanager
+def replaced_inputs(
+    model: LanguageModel, inputs: Sequence[torch.Tensor], layers: Sequence[int] | None = None
+) -> Iterator[list[torch.Tensor]]:
+    """Give the blocks `layers` (None: all) the `inputs` (T, D) inside the context, in runs of one text.
+
+    The first block's own inputs (1, T, D) are appended to the list.
+    """
+    blocks = _blocks(model, layers)
+    own: list[torch.Tensor] = []
+    handles = [add_input_hook(blocks[0], own.append)]
+    for block, block_input in zip(blocks, inputs, strict=True):
+        handles.append(add_input_hook(block, partial(_replacement, block_input[None])))
+    try:
+        yield own
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _blocks(model: LanguageModel, layers: Sequence[int] | None) -> list[torch.nn.Module]:

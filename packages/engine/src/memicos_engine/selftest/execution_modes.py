@@ -19,6 +19,13 @@ from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model.hook_modules import fake_tensor_mode
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.model.length_mechanisms import single_run_length
+from memicos_engine.selftest.block_comparison import (
+    BlockActivations,
+    record_blocks,
+    replaced_inputs,
+    residual_hooks,
+)
+from memicos_engine.selftest.checks import tolerance_for
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +33,6 @@ N_TOKENS, SHORT = 12, 7
 """Tokens of the longer and of the shorter text."""
 PART_TOKENS = 5
 """Tokens of a part of a prompt."""
-DEPTH = 6
-"""Blocks compared. A wrong position, mask or cache shows in the first block of its kind."""
-TOLERANCE, TOLERANCE_16_BIT = 1e-3, 0.1
-"""Of the relative error at the worst position, in 16 bit at the median one: there rounding is 1e-2, and a token that is
-routed to another expert has a larger error."""
 
 
 def with_execution_modes(model: LanguageModel) -> LanguageModel:
@@ -42,10 +44,9 @@ def with_execution_modes(model: LanguageModel) -> LanguageModel:
         ValueError: the model has no list of blocks, or their outputs are not one vector per position.
         RuntimeError, TypeError, AttributeError: the model does not run on a text.
     """
-    ids = _probe_ids(model)
-    texts = [ids, ids[-SHORT:]]
-    hooks = _residual_hooks(model)
-    whole = [_captured_whole(model, text, hooks) for text in texts]
+    texts = [torch.tensor(ids, device=model.device) for ids in _probe_texts(model)]
+    for text in texts:
+        _check_residual_stream(model, text)
     limit = single_run_length(model.hf.config.get_text_config(decoder=True))
     if limit is not None and limit < model.max_context:
         log.warning(
@@ -56,18 +57,9 @@ def with_execution_modes(model: LanguageModel) -> LanguageModel:
         )
         return replace(model, batches_prompts=False, splits_prompts=False, caches_keys=False)
 
-    def differs_in_slices(prompts: int, max_tokens: int) -> float:
-        request = CaptureRequest(texts[:prompts], hooks)
-        *_, results = capture_in_slices(model, [request], lambda: max_tokens)
-        assert results is not None
-        pairs = [
-            (row[hook], expected[hook]) for row, expected in zip(results[0], whole, strict=False) for hook in hooks
-        ]
-        return max(_difference(actual, expected) for actual, expected in pairs)
-
     modes: dict[str, Callable[[], float]] = {
-        "batches_prompts": lambda: differs_in_slices(2, N_TOKENS * 2),
-        "splits_prompts": lambda: differs_in_slices(1, PART_TOKENS),
+        "batches_prompts": lambda: _batch_difference(model, texts),
+        "splits_prompts": lambda: _parts_difference(model, texts[0]),
         "caches_keys": lambda: _generation_difference(model, texts),
     }
     supported = {mode: _is_supported(model, mode, difference) for mode, difference in modes.items()}
@@ -80,15 +72,10 @@ def check_residual_stream(model: LanguageModel) -> None:
     Raises: as `with_execution_modes`.
     """
     with fake_tensor_mode(model.hf) or nullcontext():
-        _captured_whole(model, _probe_ids(model), _residual_hooks(model))
-
-
-def _residual_hooks(model: LanguageModel) -> list[str]:
-    return [f"blocks.{layer}.hook_resid_post" for layer in range(min(DEPTH, len(model.blocks)))]
+        _check_residual_stream(model, torch.tensor(_probe_texts(model)[0], device=model.device))
 
 
 def _is_supported(model: LanguageModel, mode: str, difference: Callable[[], float]) -> bool:
-    tolerance = TOLERANCE if model.dtype.itemsize >= 4 else TOLERANCE_16_BIT
     try:
         measured = difference()
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
@@ -97,7 +84,7 @@ def _is_supported(model: LanguageModel, mode: str, difference: Callable[[], floa
             raise
         reason = f"{type(error).__name__}: {error}"
     else:
-        if measured <= tolerance:
+        if measured <= tolerance_for(model.dtype):
             return True
         reason = f"values differ by {measured:.1e} from those of single runs"
     consequence = {
@@ -109,50 +96,110 @@ def _is_supported(model: LanguageModel, mode: str, difference: Callable[[], floa
     return False
 
 
-def _probe_ids(model: LanguageModel) -> list[int]:
-    """Different tokens over the whole vocabulary, none of them special: some classes derive positions from padding."""
+def _probe_texts(model: LanguageModel) -> tuple[list[int], list[int]]:
+    """Ids of different tokens over the whole vocabulary, and of the end of this text.
+
+    None of them is special: some classes derive positions from padding.
+    """
     step = max(1, model.n_embeddings // (4 * N_TOKENS))
-    ids = range(model.n_embeddings - 1, -1, -step)
-    length = min(N_TOKENS, model.max_context - 2)
-    return [i for i, special in zip(ids, model.special_mask(list(ids)), strict=True) if not special][:length]
+    candidates = range(model.n_embeddings - 1, -1, -step)
+    special = model.special_mask(list(candidates))
+    ids = [i for i, is_special in zip(candidates, special, strict=True) if not is_special]
+    text = ids[: min(N_TOKENS, model.max_context - 2)]
+    return text, text[-SHORT:]
 
 
-def _captured_whole(model: LanguageModel, ids: Sequence[int], hooks: Sequence[str]) -> dict[str, torch.Tensor]:
-    captured = capture(model, torch.tensor([list(ids)], device=model.device), None, hooks)
-    for hook, hidden in captured.items():
-        if hidden.shape != (1, len(ids), model.d_model):
+def _check_residual_stream(model: LanguageModel, text: torch.Tensor) -> None:
+    """Raises ValueError where the output of a block is not one vector per position."""
+    hooks = residual_hooks(model)
+    for hook, hidden in capture(model, text[None], None, hooks).items():
+        if hidden.shape != (1, len(text), model.d_model):
             raise ValueError(
                 f"{type(model.hf).__name__} has no residual stream of width {model.d_model}: {hook} has the shape "
-                f"{tuple(hidden.shape)} for {len(ids)} tokens"
+                f"{tuple(hidden.shape)} for {len(text)} tokens"
             )
-    return {hook: hidden[0] for hook, hidden in captured.items()}
 
 
 @torch.inference_mode()
-def _generation_difference(model: LanguageModel, texts: Sequence[Sequence[int]]) -> float:
-    """Difference of the logits after each text and one generated token, from those of whole runs."""
-    generation = Generation(model, [Row(ids) for ids in texts], 2, Sampling(), kv_bytes=2**62)
+def _batch_difference(model: LanguageModel, texts: Sequence[torch.Tensor]) -> float:
+    """Difference of texts in one batch, padded on the right, from single runs."""
+    longest = max(map(len, texts))
+    ids = torch.stack([torch.nn.functional.pad(text, (0, longest - len(text))) for text in texts])
+    ends = torch.tensor([len(text) for text in texts], device=model.device)
+    mask = (torch.arange(longest, device=model.device) < ends[:, None]).long()
+    with record_blocks(model) as recorded:
+        capture(model, ids, mask, residual_hooks(model)[-1:])
+    return max(
+        _difference_from_single_run(model, text, recorded, row, slice(0, len(text))) for row, text in enumerate(texts)
+    )
+
+
+@torch.inference_mode()
+def _parts_difference(model: LanguageModel, text: torch.Tensor) -> float:
+    """Difference of a text that is run in parts from a single run."""
+    request = CaptureRequest([text.tolist()], residual_hooks(model)[-1:])
+    with record_blocks(model) as recorded:
+        for _ in capture_in_slices(model, [request], lambda: PART_TOKENS):
+            pass
+    return _difference_from_single_run(model, text, recorded, 0, slice(None))
+
+
+@torch.inference_mode()
+def _generation_difference(model: LanguageModel, texts: Sequence[torch.Tensor]) -> float:
+    """Difference of a batch in which each text gets two tokens, padded on the left, from single runs."""
+    generation = Generation(model, [Row(text.tolist()) for text in texts], 2, Sampling(), kv_bytes=2**62)
     generation.eos = frozenset()
     decoder = Decoder(model, max_rows=len(texts), kv_bytes=2**62)
     decoder.join(generation)
-    while decoder.generations:
-        if decoder.has_prefill:
-            decoder.prefill(PART_TOKENS * len(texts))
-        else:
-            decoder.step()
+    with record_blocks(model) as recorded:
+        while decoder.generations:
+            if decoder.has_prefill:
+                decoder.prefill(PART_TOKENS * len(texts))
+            else:
+                decoder.step()
     if generation.error is not None:
         raise generation.error
+    longest = max(map(len, texts))
     differences = []
-    for text, generated, logits in zip(texts, generation.ids, generation.logits, strict=True):
-        whole = torch.tensor([[*text, *generated[:-1]]], device=model.device)
-        expected = model.hf(input_ids=whole, use_cache=False).logits[0, -1].float().cpu()
-        assert logits is not None
-        differences.append(_difference((logits - logits.mean())[None], (expected - expected.mean())[None]))
+    for row, (text, ids, logits) in enumerate(zip(texts, generation.ids, generation.logits, strict=True)):
+        whole = torch.cat([text, torch.tensor(ids[:-1], device=model.device)])
+        columns = slice(longest - len(text), None)
+        differences.append(_difference_from_single_run(model, whole, recorded, row, columns, logits))
     return max(differences)
 
 
+def _difference_from_single_run(
+    model: LanguageModel,
+    text: torch.Tensor,
+    recorded: BlockActivations,
+    row: int,
+    columns: slice,
+    logits: torch.Tensor | None = None,
+) -> float:
+    """The largest difference of the first block's input, the blocks' outputs and the last `logits` (V,) of a row.
+
+    In the single run each block gets its input in `recorded`, so that rounding does not accumulate from block to block:
+    in 16 bit the sum over many blocks is as large as the effect of a wrong position.
+    """
+    inputs, outputs = (
+        [torch.cat([run[row] for run in runs])[columns] for runs in blocks]
+        for blocks in (recorded.inputs, recorded.outputs)
+    )
+    with replaced_inputs(model, inputs) as own, record_blocks(model) as alone:
+        expected_logits = model.hf(input_ids=text[None], use_cache=False).logits[0, -1]
+    pairs = [(inputs[0], own[0][0])]
+    pairs += [(output, runs[0][0]) for output, runs in zip(outputs, alone.outputs, strict=True)]
+    if logits is not None:
+        expected = expected_logits.float()
+        pairs.append(((logits - logits.mean())[None], (expected - expected.mean())[None]))
+    return max(_difference(actual, reference) for actual, reference in pairs)
+
+
 def _difference(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    """Relative error (T, D) of the second half of the positions; infinite where it is not a number."""
+    """Relative error (T, D) of the second half of the positions; infinite where it is not a number.
+
+    The largest one, in 16 bit the median: there a token that is routed to another expert has a larger error.
+    """
     half = len(expected) // 2
     computed, reference = actual[half:].cpu().double(), expected[half:].cpu().double()
     errors = (computed - reference).norm(dim=-1) / reference.norm(dim=-1).clamp(min=1e-30)

@@ -42,6 +42,11 @@ def value_of(source: str, index: int, token: str) -> float:
     return 0.0 if number % 4 else 0.25 * (1 + number // 4 % 64)
 
 
+def projection_of(vector: Sequence[float], token: str) -> float:
+    """Dot product of a vector with the activation of a token, whose every entry is the same whole number, -8 to 7."""
+    return sum(vector) * (crc32(token.strip().encode()) % 16 - 8)
+
+
 def capabilities_body(
     model: str,
     sources_served: Sequence[str],

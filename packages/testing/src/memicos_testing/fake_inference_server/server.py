@@ -24,6 +24,7 @@ from memicos_testing.fake_inference_server.bodies import (
     UNTESTED,
     capabilities_body,
     ignored_of,
+    projection_of,
     prompts_of,
     recipe_body,
     value_of,
@@ -180,7 +181,12 @@ class FakeInferenceServer:
 
     async def single(self, body: dict[str, Any]) -> Response:
         (tokens,) = prompts_of(body)
-        values = [value_of(body["source"], body["index"], token) for token in tokens]
+        if vector := body.get("vector"):
+            values = [projection_of(vector, token) for token in tokens]
+            recipe = {**recipe_body(self.model, "0-none"), "hook_name": body["hook"], "sae": None}
+        else:
+            values = [value_of(body["source"], body["index"], token) for token in tokens]
+            recipe = self.recipe(body["source"])
         counted = range(len(ignored_of(tokens)) if body.get("ignore_bos") else 0, len(tokens))
         strongest = max(counted, key=values.__getitem__)
         return JSONResponse(
@@ -195,7 +201,7 @@ class FakeInferenceServer:
                 "token_ids": list(range(len(tokens))),
                 "ignored_positions": ignored_of(tokens),
                 "prepended_bos": ignored_of(tokens) == [0],
-                "recipe": self.recipe(body["source"]),
+                "recipe": recipe,
             }
         )
 

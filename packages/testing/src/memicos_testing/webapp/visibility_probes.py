@@ -31,6 +31,8 @@ class Probe:
     form: dict[str, str] | None = None
     exists: set[Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    levels: tuple[Level, ...] = LEVELS
+    """Levels above what is read: a vector is of a model, and of no release."""
 
 
 FEATURE = {"modelId": "hidden", "layer": "1-hid", "index": 5}
@@ -38,6 +40,10 @@ TURN = [{"role": "user", "content": "Hello"}]
 STEER = {"modelId": "hidden", "features": [{**FEATURE, "strength": 1}], "n_tokens": 2}
 SEARCH = {"query": "whale"}
 TEXT = "the whale rose"
+# vector 7 is the owner's, 8 nobody's
+VECTOR_PATH = "/hidden/1-vectors-resid-post"
+VECTOR: dict[str, Any] = {"modelId": "hidden", "source": "1-vectors-resid-post", "index": 7}
+ORPHAN: dict[str, Any] = {**VECTOR, "index": 8}
 
 PROBES: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/"): [
@@ -175,6 +181,39 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
     ("POST", "/explanations/{explanation_id}/label"): [
         Probe("/explanations/1/label", SOURCE, "location: /hidden/1-hid/", status=303, form={"chosen": "false"})
     ],
+    ("GET", "/{model}/{source:vector_source}/{index}"): [Probe(f"{VECTOR_PATH}/7", MODEL, levels=("model",))],
+    ("POST", "/{model}/{source:vector_source}/{index}/delete"): [
+        Probe(f"{VECTOR_PATH}/8/delete", MODEL, "only its owner", status=403, form={}, levels=("model",))
+    ],
+    ("POST", "/api/vector/get"): [Probe("/api/vector/get", MODEL, body=VECTOR, levels=("model",))],
+    ("POST", "/api/vector/delete"): [
+        Probe("/api/vector/delete", MODEL, "only its owner", status=403, body=ORPHAN, levels=("model",))
+    ],
+    ("POST", "/api/activation/upload-batch"): [
+        Probe(
+            "/api/activation/upload-batch",
+            MODEL,
+            "only its owner",
+            status=403,
+            body={**ORPHAN, "activations": [{"tokens": ["a"], "values": [1]}]},
+            levels=("model",),
+        )
+    ],
+    ("POST", "/api/vector/new"): [
+        Probe(
+            "/api/vector/new",
+            SOURCE,
+            "16 wide",
+            status=400,
+            body={
+                "modelId": "hidden",
+                "layerNumber": 1,
+                "hookType": "hook_resid_post",
+                "vector": [1],
+                "vectorLabel": "one",
+            },
+        )
+    ],
     ("GET", "/{model}/inference/hosts"): [Probe("/hidden/inference/hosts", SOURCE, "inference ready")],
     ("GET", "/{model}/inference"): [Probe("/hidden/inference", SOURCE, "inference ready")],
     ("GET", "/{model}/{source}/inference"): [Probe("/hidden/1-hid/inference", SOURCE, "inference ready")],
@@ -198,3 +237,6 @@ WITHOUT_DATA = {
     ("DELETE", "/api/admin/inference-hosts/{name}"),
 }
 """Routes that read nothing that a person stored."""
+
+OWN_DATA = {("GET", "/vectors"), ("POST", "/api/vector/list-owned")}
+"""Routes that read only what the account itself stored; `test_vectors.py` has them."""

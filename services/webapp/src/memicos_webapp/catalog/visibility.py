@@ -12,6 +12,8 @@ has the owner of its source set, a source set without one that of its release. V
 `visible_sources` is for requests that name a source by its address. `listed_sources` is for listings, searches and
 choices. Both select from model, release, source set, source, current load and corpus; a repository adds columns, joins
 and conditions. Its functions take a `Viewer`, or a `ResolvedSource` that came from one of these statements.
+
+Vectors that users upload have a visibility and an owner too: `visible_vectors`.
 """
 
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from sqlalchemy.sql.functions import coalesce
 from memicos_webapp.accounts.models import Account
 from memicos_webapp.catalog.models import Corpus, Load, LoadState, Model, Release, Source, SourceSet, Visibility
 from memicos_webapp.explanations.models import Explanation
+from memicos_webapp.vectors.models import Vector
 
 Role = Literal["admin"]
 Level = Literal["model", "release", "source_set", "source"]
@@ -168,6 +171,35 @@ def visible_explanations(viewer: Viewer) -> Select:
         .join(Explanation, Explanation.source_id == Source.id)
         .outerjoin(Account, Account.id == Explanation.author_id)
     )
+
+
+@lru_cache(STATEMENTS)
+def visible_vectors(viewer: Viewer) -> Select:
+    """Vectors that `viewer` may read by their address, each with the fields of `VectorRow`.
+
+    A vector is as visible as the narrower of its model and itself.
+    """
+    statement = select(
+        Vector.id,
+        Vector.model_id,
+        Model.name.label("model_name"),
+        Model.chat,
+        Vector.source,
+        Vector.index,
+        Vector.layer,
+        Vector.hook_name,
+        Vector.label,
+        Vector.values,
+        Vector.default_strength,
+        Vector.visibility,
+        Vector.owner_id,
+        Vector.created_at,
+    ).join(Model, Model.id == Vector.model_id)
+    if viewer.admin:
+        return statement
+    not_private = Vector.visibility != Visibility.PRIVATE
+    own = false() if viewer.account_id is None else Vector.owner_id == viewer.account_id
+    return statement.where(or_(not_private, own), _condition(viewer, "model", named=True))
 
 
 @lru_cache(STATEMENTS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 from sqlalchemy import make_url
 
-from memicos_webapp.database.connection import connect, parse_url
+from memicos_webapp.database.connection import connect, parse_url, url_without_password
 from memicos_webapp.database.connection_errors import describe
 from memicos_webapp.database.embedded import program_folder
 from memicos_webapp.database.errors import DatabaseError, DatabaseUnreachableError
@@ -46,7 +46,7 @@ def _run(name: str, url: str, *arguments: str) -> str:
     if parsed.password:
         environment["PGPASSWORD"] = str(parsed.password)
     # SQLAlchemy writes a space in the query as a plus sign, which libpq reads as such
-    address, mark, query = parsed.set(drivername="postgresql", password=None).render_as_string().partition("?")
+    address, mark, query = url_without_password(parsed.set(drivername="postgresql")).partition("?")
     process = subprocess.run(
         [_program(name), "--no-password", "--dbname", address + mark + query.replace("+", "%20"), *arguments],
         env=environment,
@@ -111,7 +111,9 @@ def restore(url: str, file: Path) -> None:
             f"the database has {tables} tables; a backup is restored into an empty one. Delete everything in it with "
             "`memicos db reset --empty`, or name another database in DATABASE_URL"
         )
-    _run("pg_restore", url, "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(file))
+    # only the owner of the extension, often an administrator, may set its comment
+    options = ("--no-owner", "--no-privileges", "--no-comments", "--single-transaction", "--exit-on-error")
+    _run("pg_restore", url, *options, str(file))
     asyncio.run(migrate(url))
 
 

@@ -64,9 +64,10 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername="postgresql")
 
 
-def url_without_password(url: str) -> str:
+def url_without_password(url: str | URL) -> str:
     """A database's URL without its password."""
-    return make_url(url).set(password=None).render_as_string()
+    # `URL.set` leaves what is None as it is
+    return make_url(url)._replace(password=None).render_as_string()
 
 
 async def connect(url: str, application: str, **options: Any) -> asyncpg.Connection:

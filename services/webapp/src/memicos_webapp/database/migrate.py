@@ -120,9 +120,15 @@ async def _check_revision(connection: AsyncConnection) -> None:
         )
 
 
+def _of_memicos(name: str | None, kind: str, parents: object) -> bool:
+    """Whether a name is of memicos; tables of PgQueuer have no models."""
+    return not (kind == "table" and name is not None and name.startswith("pgqueuer"))
+
+
 def differences(connection: Connection) -> list[str]:
     """Differences between the models and the migrated database, one line each."""
     from memicos_webapp.database.tables import metadata
 
-    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    opts = {"compare_type": True, "compare_server_default": True, "include_name": _of_memicos}
+    context = MigrationContext.configure(connection, opts=opts)
     return [str(difference) for difference in compare_metadata(context, metadata)]

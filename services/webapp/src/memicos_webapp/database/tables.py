@@ -9,7 +9,18 @@ from memicos_webapp.embeddings import models as embeddings
 from memicos_webapp.explanations import models as explanations
 from memicos_webapp.features import models as features
 from memicos_webapp.inference_hosts import models as inference_hosts
+from memicos_webapp.jobs import models as jobs
+from memicos_webapp.vectors import models as vectors
 
-ALL: tuple[ModuleType, ...] = (accounts, catalog, features, explanations, embeddings, inference_hosts)
+ALL: tuple[ModuleType, ...] = (
+    accounts,
+    catalog,
+    features,
+    explanations,
+    embeddings,
+    inference_hosts,
+    jobs,
+    vectors,
+)
 
 metadata = Base.metadata

@@ -16,14 +16,16 @@ from memicos_webapp.settings import Settings
 log = logging.getLogger(__name__)
 
 
-async def clean_periodically(url: str, every_seconds: float, retired_seconds: float) -> None:
+async def clean_periodically(
+    url: str, every_seconds: float, retired_seconds: float, interrupted_seconds: float
+) -> None:
     """Clean up every `every_seconds` until cancelled; a failure is logged, and the next round tries again."""
     while True:
         await asyncio.sleep(every_seconds)
         try:
             connection = await connect(url, "memicos-cleanup")
             try:
-                await clean(connection, retired_seconds)
+                await clean(connection, retired_seconds, interrupted_seconds)
             finally:
                 await connection.close()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
@@ -38,7 +40,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         return
     cleaning = asyncio.create_task(
-        clean_periodically(app.state.database.url, settings.cleanup_every_seconds, settings.retired_load_seconds)
+        clean_periodically(
+            app.state.database.url,
+            settings.cleanup_every_seconds,
+            settings.retired_load_seconds,
+            settings.interrupted_import_seconds,
+        )
     )
     try:
         yield

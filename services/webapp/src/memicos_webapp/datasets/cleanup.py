@@ -1,7 +1,8 @@
 """Deletion of rows that are no longer read: loads of interrupted imports, retired loads, and rows that only they used.
 
-Every import holds an advisory lock while it runs. A staging or verified load is deleted only if its import does not
-hold the lock any more, so a clean-up never deletes rows of a running import.
+Every import is a job, whose advisory lock it holds while it runs. A staging or verified load is deleted only if its
+job has ended, failed or was cancelled, and nobody holds the lock: never rows of a running import, nor of an interrupted
+one that may still be continued.
 """
 
 import logging
@@ -10,8 +11,12 @@ from dataclasses import dataclass
 from asyncpg import Connection
 
 from memicos_webapp.datasets import locks
+from memicos_webapp.jobs import repository as jobs
+from memicos_webapp.settings import Settings
 
 log = logging.getLogger(__name__)
+
+INTERRUPTED_SECONDS: float = Settings.model_fields["interrupted_import_seconds"].default
 
 
 @dataclass(frozen=True)
@@ -25,19 +30,27 @@ class Deleted:
         return self.interrupted > 0 or self.retired > 0
 
 
-async def clean(connection: Connection, retired_seconds: float) -> Deleted:
-    """Delete loads of interrupted imports and loads that were retired longer than `retired_seconds` ago.
+async def clean(
+    connection: Connection, retired_seconds: float, interrupted_seconds: float = INTERRUPTED_SECONDS
+) -> Deleted:
+    """Delete loads of imports that have ended, and loads that were retired longer than `retired_seconds` ago.
+
+    Loads of an interrupted import are kept for `interrupted_seconds`, so that the import can be continued.
 
     Then delete corpora without loads, and entries of the catalogue that only an interrupted import added.
     """
     # rows are visible only after their import took its lock, so a missing lock means that the import has ended
+    await jobs.cancel_abandoned(connection, interrupted_seconds)
     interrupted = await connection.fetch(
-        """DELETE FROM load WHERE state IN ('staging', 'verified') AND NOT EXISTS (
-             SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND objid::bigint = import_id
-               AND objsubid = 2 AND granted
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-           RETURNING id""",
-        locks.IMPORT_CLASS,
+        f"""DELETE FROM load USING (SELECT id, state AS job_state, {jobs.LOCKED} AS active FROM job) AS job
+            WHERE job.id = load.import_id AND load.state IN ('staging', 'verified')
+              AND NOT job.active AND job.job_state NOT IN ('queued', 'running')
+            RETURNING load.id"""  # noqa: S608 (constants)
+    )
+    # of versions without jobs
+    interrupted += await connection.fetch(
+        """DELETE FROM load WHERE state IN ('staging', 'verified')
+             AND NOT EXISTS (SELECT FROM job WHERE job.id = load.import_id) RETURNING id"""
     )
     retired = await connection.fetch(
         """DELETE FROM load WHERE state = 'retired' AND retired_at <= now() - make_interval(secs => $1)

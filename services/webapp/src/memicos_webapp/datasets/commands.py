@@ -1,4 +1,4 @@
-"""`memicos import FOLDER`, or `python -m memicos_webapp.datasets.commands FOLDER`: import a dataset."""
+"""`memicos import SOURCE…`, or `python -m memicos_webapp.datasets.commands SOURCE…`: import datasets."""
 
 import asyncio
 import logging
@@ -9,10 +9,12 @@ import asyncpg
 import typer
 from memicos_dataset.errors import DatasetError
 
+from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.progress import ImportCancelled
 from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
 from memicos_webapp.settings import read_for_writing
 
@@ -22,8 +24,22 @@ async def _load(folder: str, url: str, options: ImportOptions) -> ImportReport:
     return await load(folder, url, options)
 
 
+async def _queue(sources: list[str], url: str, options: ImportOptions) -> None:
+    # PgQueuer, which imports in the foreground need not wait for
+    from memicos_webapp.jobs.service import add_import
+
+    await migrate(url)
+    connection = await connect(url, "memicos-import")
+    try:
+        for source in sources:
+            job_id = await add_import(connection, source, options)
+            sys.stdout.write(f"job {job_id} is queued: memicos jobs follow {job_id}\n")
+    finally:
+        await connection.close()
+
+
 def import_dataset(
-    folder: Annotated[str, typer.Argument(help="folder with a manifest.json, or its URL")],
+    sources: Annotated[list[str], typer.Argument(help="folders with a manifest.json, or their URLs")],
     keep_missing: Annotated[
         bool, typer.Option("--keep-missing", help="keep showing sources of the set that the dataset lacks")
     ] = False,
@@ -33,10 +49,14 @@ def import_dataset(
     move_sources: Annotated[
         bool, typer.Option("--move-sources", help="move sources into this set that are shown in another set")
     ] = False,
+    background: Annotated[
+        bool, typer.Option("--background", help="queue the imports for the worker (memicos worker), and return")
+    ] = False,
 ) -> None:
-    """Import a dataset into the database that the settings name, completely or not at all.
+    """Import datasets into the database that the settings name, each completely or not at all.
 
-    Importing the same dataset again changes nothing.
+    Importing the same dataset again changes nothing; after an interruption, it continues the import at the file where
+    it was.
 
     A dataset that lacks a source which its set shows is refused without --keep-missing or --retire-missing.
     docs/dataset.md describes the folder, docs/webapp.md the settings.
@@ -52,11 +72,20 @@ def import_dataset(
     options = ImportOptions(missing, move_sources, settings.retired_load_seconds)
     try:
         with database_url(settings) as url:
-            report = asyncio.run(_load(folder, url, options))
+            if background:
+                asyncio.run(_queue(sources, url, options))
+                return
+            for source in sources:
+                _report(asyncio.run(_load(source, url, options)))
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
+    except ImportCancelled:
+        sys.exit("import: it was cancelled; pages still show the previous data")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         sys.exit(f"import: the database reported an error; pages still show the previous data: {error}")
+
+
+def _report(report: ImportReport) -> None:
     name = f"{report.manifest.model.id}/{report.manifest.source_set.id}"
     for note in report.notes:
         sys.stdout.write(f"{name}: {note}\n")

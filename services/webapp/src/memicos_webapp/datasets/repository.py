@@ -1,7 +1,8 @@
 """SQL of imports, over a plain asyncpg connection, which has COPY."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from asyncpg import Connection
@@ -11,6 +12,17 @@ from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 
 _RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
 _MODEL_COLUMNS = {"id", "name", "layers", "d_model", "vocabulary_size", "chat", "origin", "license", "url"}
+
+
+@dataclass(frozen=True)
+class StagedLoad:
+    """A load that an import is writing; `corpus_id` is None until the texts are stored."""
+
+    name: str
+    source_id: int
+    load_id: int
+    corpus_id: int | None
+    state: str
 
 
 async def _integer(connection: Connection, sql: str, *values: object) -> int:
@@ -168,33 +180,52 @@ async def delete_failed_loads(connection: Connection, source_ids: Sequence[int])
     await connection.execute("DELETE FROM load WHERE state = 'failed' AND source_id = ANY($1)", source_ids)
 
 
-async def copy(connection: Connection, table: str, columns: Sequence[str], records: Iterable[tuple[Any, ...]]) -> None:
+async def staged_loads(connection: Connection, manifest: Manifest, import_id: int) -> list[StagedLoad]:
+    """Loads that an interrupted import has begun, in the order of the manifest; empty where it has none."""
+    rows = await connection.fetch(
+        """SELECT source.name, source.id AS source_id, load.id AS load_id, load.corpus_id, load.state::text
+           FROM load JOIN source ON source.id = load.source_id WHERE load.import_id = $1""",
+        import_id,
+    )
+    found = {row["name"]: StagedLoad(**row) for row in rows}
+    return [found[source.id] for source in manifest.source_set.sources if source.id in found]
+
+
+async def stored_indices(connection: Connection, load_id: int) -> list[int]:
+    """Indices of the features that a load has."""
+    return [row["index"] for row in await connection.fetch("SELECT index FROM feature WHERE load_id = $1", load_id)]
+
+
+async def copy(
+    connection: Connection, table: str, columns: Sequence[str], records: AsyncIterable[tuple[Any, ...]]
+) -> None:
     await connection.copy_records_to_table(table, records=records, columns=columns)
 
 
-async def create_incoming_explanations(connection: Connection) -> None:
-    """Create a table `incoming` for the explanations of an import; it lasts as long as the connection."""
-    await connection.execute(
-        """CREATE TEMPORARY TABLE incoming
-             (source_id integer, index integer, description text, method text, model text)"""
-    )
+async def merge_explanations(connection: Connection, load_ids: Sequence[int]) -> None:
+    """Replace the explanations without an author of the loads' sources by the staged ones; equal ones keep their rows.
 
-
-async def merge_explanations(connection: Connection, source_ids: Sequence[int]) -> None:
-    """Replace the sources' explanations without an author by those of `incoming`; equal ones keep their rows."""
+    The staged ones are deleted.
+    """
+    incoming = """(SELECT load.source_id, staged.index, staged.description, staged.method, staged.model
+                   FROM staged_explanation staged JOIN load ON load.id = staged.load_id
+                   WHERE staged.load_id = ANY($1))"""
     equal = """a.source_id = b.source_id AND a.index = b.index AND a.description = b.description
                AND a.method = b.method AND a.model IS NOT DISTINCT FROM b.model"""
     await connection.execute(
-        f"""DELETE FROM explanation a WHERE author_id IS NULL AND source_id = ANY($1)
-            AND NOT EXISTS (SELECT FROM incoming b WHERE {equal})""",  # noqa: S608 (constants)
-        source_ids,
+        f"""DELETE FROM explanation a WHERE author_id IS NULL
+              AND source_id IN (SELECT source_id FROM load WHERE id = ANY($1))
+              AND NOT EXISTS (SELECT FROM {incoming} b WHERE {equal})""",  # noqa: S608 (constants)
+        load_ids,
     )
     await connection.execute(
         f"""INSERT INTO explanation (source_id, index, description, method, model)
-            SELECT DISTINCT * FROM incoming a
+            SELECT DISTINCT * FROM {incoming} a
             WHERE NOT EXISTS (SELECT FROM explanation b WHERE author_id IS NULL AND {equal})
-            ORDER BY source_id, index"""  # noqa: S608 (constants)
+            ORDER BY source_id, index""",  # noqa: S608 (constants)
+        load_ids,
     )
+    await connection.execute("DELETE FROM staged_explanation WHERE load_id = ANY($1)", load_ids)
 
 
 async def analyse(connection: Connection) -> None:

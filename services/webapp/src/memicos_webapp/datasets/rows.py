@@ -1,6 +1,6 @@
 """A dataset's Parquet rows as checked records for COPY, in the column order of the tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from memicos_dataset import read
 from memicos_dataset.checks import ContextCheck, DocumentCheck, FeatureCheck, VocabularyCheck, check_explanations
 from memicos_dataset.folder import Location
-from memicos_dataset.manifest import Manifest, Source
+from memicos_dataset.manifest import FileEntry, Manifest, Source
 from memicos_dataset.schema import CONTEXTS
 from memicos_dataset.token_text import context_strings
 
@@ -29,7 +29,7 @@ class DatasetRows:
 
     DOCUMENT = ("corpus_id", "number", "title", "collection")
     CONTEXT = ("corpus_id", "number", "document", "token_ids", "tokens")
-    EXPLANATION = ("source_id", "index", "description", "method", "model")
+    EXPLANATION = ("load_id", "index", "description", "method", "model")
     FEATURE = (
         "load_id",
         "index",
@@ -64,7 +64,7 @@ class DatasetRows:
         for batch in read.document_batches(folder, manifest):
             self._documents.check(batch)
         self._contexts = ContextCheck(manifest, self._documents.numbers, self._tokens)
-        self._indices: dict[str, set[int]] = {}
+        self._checks: dict[str, FeatureCheck] = {}
 
     def _read_vocabulary(self) -> dict[int, str]:
         """Token id -> text."""
@@ -96,9 +96,16 @@ class DatasetRows:
                 # numbers that the dataset gave to strings are no ids of the model's tokenizer
                 yield corpus_id, number, document, token_ids if known_ids else [], tokens
 
-    def features(self, source: Source, load_id: int) -> Iterator[Record]:
+    def begin_source(self, source: Source, stored: Iterable[int]) -> None:
+        """Begin with a source's features; `stored` are the indices of those that an interrupted import stored."""
         check = FeatureCheck(source, self._contexts.lengths, self._tokens)
-        for batch in read.feature_batches(self._folder, source):
+        check.indices.update(stored)
+        self._checks[source.id] = check
+
+    def features(self, source: Source, entry: FileEntry, load_id: int) -> Iterator[Record]:
+        """Records of one file of features."""
+        check = self._checks[source.id]
+        for batch in read.feature_file_batches(self._folder, entry):
             check.check(batch)
             column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
             lengths, positions = _ragged(column["value_positions"])
@@ -115,18 +122,17 @@ class DatasetRows:
                 *(computed[name] if name in computed else _values(column[name]) for name in self.FEATURE),
                 strict=True,
             )
-        self._indices[source.id] = check.indices
 
     def feature_count(self, source: Source) -> int:
         """Number of the source's features that were read."""
-        return len(self._indices[source.id])
+        return len(self._checks[source.id].indices)
 
-    def explanations(self, source: Source, source_id: int) -> Iterator[Record]:
+    def explanations(self, source: Source, load_id: int) -> Iterator[Record]:
         for batch in read.explanation_batches(self._folder, source):
-            check_explanations(batch, self._indices[source.id])
+            check_explanations(batch, self._checks[source.id].indices)
             for row in batch.rows.to_pylist():
                 texts = [storable(row["description"]), storable(row["method"])]
-                yield source_id, row["index"], *texts, storable(row["model"]) if row["model"] is not None else None
+                yield load_id, row["index"], *texts, storable(row["model"]) if row["model"] is not None else None
 
 
 def _values(column: pa.Array) -> list[Any]:

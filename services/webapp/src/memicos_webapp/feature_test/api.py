@@ -36,16 +36,18 @@ async def new_activation(
 ) -> Activation | list[Activation]:
     """Run a text, or a conversation, through the model; the response has a feature's activation at each token.
 
+    The feature may be a vector that was uploaded: its values are dot products with the activation at its hook point.
+
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference server); beyond
     them the response is 400.
     """
     prompts = prompts_of(request.app.state.settings, body, body.custom_text, "customText")
-    target = body.feature
-    await service.get_feature(database, viewer, target.model_id, target.source, target.index)
+    feature = body.feature
+    target = await service.get_target(database, viewer, feature.model_id, feature.source, feature.index)
     responses = []
     for prompt in prompts:
-        run = await service.run(inference, target.model_id, target.source, target.index, prompt, body.ignore_bos)
+        run = await service.run(inference, target, prompt, body.ignore_bos)
         responses.append(
             Activation(
                 model_id=target.model_id,

@@ -36,20 +36,22 @@ async def run_own_text(
 ) -> HTMLResponse:
     form = read_form(text, kind, role, content)
     prompt = form.prompt()
-    info, row = await service.get_feature(database, viewer, model, source, index)
+    target = await service.get_target(database, viewer, model, source, index)
     try:
-        run = await service.run(inference, info.model_id, info.name, row.index, prompt, ignore_bos=True)
+        run = await service.run(inference, target, prompt, ignore_bos=True)
     except NotReady as fault:
         return render_waiting(request, fault, request.url.path, form.fields())
+    recompute = None
+    if target.vector is None:
+        recompute = recipes.recompute_command(str(request.base_url), model, target.source, target.index, prompt)
     template = "result.html" if request.headers.get("hx-request") == "true" else "page.html"
     return render(
         request,
         f"feature_test/{template}",
-        source=info,
-        row=row,
+        target=target,
         run=run,
-        tokens=view.text_pieces(run, row.max_activation),
+        tokens=view.text_pieces(run, target.max_activation or run.max_value),
         recipe=recipes.describe(run.recipe),
-        recompute=recipes.recompute_command(str(request.base_url), info.model_id, info.name, row.index, prompt),
-        share=f"{info.path}/{row.index}?{urlencode(form.pairs('defaulttesttext'))}",
+        recompute=recompute,
+        share=f"{target.path}?{urlencode(form.pairs('defaulttesttext'))}",
     )

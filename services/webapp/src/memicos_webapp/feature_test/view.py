@@ -37,7 +37,7 @@ def text_pieces(run: TextActivations, feature_max: float) -> list[TextPiece]:
             values = [run.values[position] for position in group]
             value, text = max(values), token_text(run.tokens[group[-1]])
             if name == "ignored":
-                title = f"ignored: the source was not trained on such positions (value {format_value(value)})"
+                title = f"ignored: values at such positions have no meaning (value {format_value(value)})"
                 pieces.append(TextPiece(name, text, title))
             else:
                 level = activation_level(value, feature_max)

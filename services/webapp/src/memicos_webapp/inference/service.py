@@ -77,12 +77,20 @@ class Inference:
     async def single(self, model: str, source: str, index: int, prompt: Prompt, ignore_bos: bool) -> SingleResponse:
         """One feature's values over `prompt`."""
         body = SingleRequest(model=model, source=source, index=index, ignore_bos=ignore_bos, **prompt.fields())
+        return await self._single(body, [source], prompt)
 
+    async def project(self, model: str, vector: list[float], hook: str, prompt: Prompt) -> SingleResponse:
+        """The dot products of `vector` with the activations at `hook` over `prompt`, a text after BOS by default."""
+        fields = prompt.fields() if prompt.messages else {"prepend_bos": True} | prompt.fields()
+        body = SingleRequest(model=model, vector=vector, hook=hook, **fields)
+        return await self._single(body, [], prompt)
+
+    async def _single(self, body: SingleRequest, sources: list[str], prompt: Prompt) -> SingleResponse:
         def call(choice: Choice) -> Coroutine[Any, Any, Response[Any]]:
             _check_length(choice, prompt.characters)
             return activation_single.asyncio_detailed(client=choice.host.client, body=body)
 
-        return await self._call_while_connected(model, [source], call, SingleResponse)
+        return await self._call_while_connected(body.model, sources, call, SingleResponse)
 
     async def all(
         self,

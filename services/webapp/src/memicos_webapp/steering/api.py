@@ -60,8 +60,8 @@ async def steer(
     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
     them the response is 400.
     """
-    await service.check(database, viewer, request.app.state.settings, body, body.features)
-    run = service.completion_run(inference, body, page_link.completion_link(request, body))
+    vectors = await service.check(database, viewer, request.app.state.settings, body, body.features)
+    run = service.completion_run(inference, body, vectors, page_link.completion_link(request, body))
     return await event_stream.respond(request, run, body)
 
 
@@ -82,6 +82,6 @@ async def steer_chat(
     (MEMICOS_STEER_STRENGTH) and the length of the prompt (TOKEN_LIMIT of the inference server) have limits; beyond
     them the response is 400.
     """
-    await service.check(database, viewer, request.app.state.settings, body, body.features)
-    run = service.chat_run(inference, body, page_link.chat_link(request, body))
+    vectors = await service.check(database, viewer, request.app.state.settings, body, body.features)
+    run = service.chat_run(inference, body, vectors, page_link.chat_link(request, body))
     return await event_stream.respond(request, run, body)

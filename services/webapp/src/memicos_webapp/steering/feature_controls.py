@@ -20,7 +20,10 @@ from memicos_webapp.settings import Settings, variable
 from memicos_webapp.steering import repository
 from memicos_webapp.steering.page_link import LinkedFeature
 from memicos_webapp.steering.schemas import SteerMethod
-from memicos_webapp.steering.strength_scale import StrengthScale, strength_scales
+from memicos_webapp.steering.strength_scale import StrengthScale, strength_scales, vector_scales
+from memicos_webapp.vectors import repository as vector_repository
+from memicos_webapp.vectors import service as vectors
+from memicos_webapp.vectors.names import is_vector_source
 
 RESULTS = 12
 """Features that the page's search lists."""
@@ -28,7 +31,10 @@ RESULTS = 12
 
 @dataclass(frozen=True)
 class FeatureControl:
-    """A feature with a slider. `strength` is for `method`; `limit` is the largest that the server accepts."""
+    """A feature, or a vector in its place, with a slider.
+
+    `strength` is for `method`; `limit` is the largest that the server accepts.
+    """
 
     model: str
     source: str
@@ -51,6 +57,16 @@ class FeatureControl:
         )
 
 
+@dataclass(frozen=True)
+class SearchResult:
+    """A feature or vector that the page's search lists."""
+
+    model: str
+    source: str
+    index: int
+    label: str
+
+
 def label_of(card: FeatureCard) -> str:
     """The feature's explanation; without one its index and the tokens that it promotes."""
     if card.label:
@@ -67,11 +83,13 @@ async def control(
     feature: LinkedFeature,
     method: SteerMethod,
 ) -> FeatureControl:
-    """The control of one feature.
+    """The control of one feature or vector.
 
     Raises:
         NotFound: There is no such feature.
     """
+    if is_vector_source(feature.source):
+        return await _vector_control(session, viewer, settings, model, feature, method)
     source, row = await feature_service.get(session, viewer, model, feature.source, feature.index)
     card = (await features.cards(session, [(source, row.index)]))[source.source_id, row.index]
     limit = settings.steer_strength
@@ -82,6 +100,30 @@ async def control(
         source=source.name,
         index=card.index,
         label=label_of(card),
+        method=method,
+        strength=f"{default if feature.strength is None else feature.strength:.10g}",
+        limit=f"{limit:g}",
+        scales=scales,
+    )
+
+
+async def _vector_control(
+    session: AsyncSession,
+    viewer: Viewer,
+    settings: Settings,
+    model: str,
+    feature: LinkedFeature,
+    method: SteerMethod,
+) -> FeatureControl:
+    row = await vectors.get(session, viewer, model, feature.source, feature.index)
+    limit = settings.steer_strength
+    scales = vector_scales(row.default_strength, row.length, limit, method, feature.strength)
+    default = next(scale.default for scale in scales if scale.method == method)
+    return FeatureControl(
+        model=row.model_id,
+        source=row.source,
+        index=row.index,
+        label=row.label,
         method=method,
         strength=f"{default if feature.strength is None else feature.strength:.10g}",
         limit=f"{limit:g}",
@@ -143,8 +185,10 @@ def search_words(settings: Settings, query: str) -> list[str]:
 
 async def search(
     session: AsyncSession, viewer: Viewer, settings: Settings, model: str, query: str
-) -> list[FeatureCard]:
+) -> list[SearchResult]:
     """Features of `model` by an index, by `source/index`, or by the beginnings of words of their explanations.
+
+    Vectors are found by `source/index`, those of the viewer's account by the words of their labels too.
 
     Raises:
         BadInput: The query is too long, or has too many words.
@@ -153,6 +197,10 @@ async def search(
     query = query.strip()
     words = search_words(settings, query)
     match = _FEATURE_ID.fullmatch(query)
+    if match and is_vector_source(match["source"]):
+        row = await vectors.get(session, viewer, model, match["source"], int(match["index"]))
+        return [SearchResult(model, row.source, row.index, row.label)]
+    own: list[SearchResult] = []
     if match and await catalog.source(session, viewer, model, match["source"]):
         source, row = await feature_service.get(session, viewer, model, match["source"], int(match["index"]))
         keys = [(source, row.index)]
@@ -160,5 +208,14 @@ async def search(
         keys = await repository.by_index(session, viewer, model, int(query))
     else:
         keys = await repository.by_words(session, viewer, model, words, RESULTS)
+        own = [
+            SearchResult(model, source, index, label)
+            for source, index, label in await vector_repository.own_labels(session, viewer, model)
+            if words and all(re.search(rf"\b{re.escape(word)}", label, re.IGNORECASE) for word in words)
+        ]
     cards = await features.cards(session, keys)
-    return [cards[key] for source, index in keys if (key := (source.source_id, index)) in cards]
+    return own[:RESULTS] + [
+        SearchResult(source.model_id, source.name, index, label_of(cards[key]))
+        for source, index in keys
+        if (key := (source.source_id, index)) in cards
+    ]

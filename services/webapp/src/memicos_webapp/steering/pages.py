@@ -11,7 +11,6 @@ from memicos_webapp.catalog.service import unknown_model
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database, DatabaseDep, Snapshot
 from memicos_webapp.errors import NotFound
-from memicos_webapp.features.rows import FeatureCard
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
 from memicos_webapp.inference.disconnect import until_disconnect
@@ -20,6 +19,7 @@ from memicos_webapp.settings import Settings
 from memicos_webapp.steering import feature_controls, page_link
 from memicos_webapp.steering.schemas import SteerMethod
 from memicos_webapp.templating import render
+from memicos_webapp.vectors.names import is_vector_source
 
 router = APIRouter(tags=["steering"])
 
@@ -54,7 +54,8 @@ async def steer_page(
     link = page_link.read_link(request)
     method = link.settings.steer_method
     controls, problems = await feature_controls.controls(database, viewer, settings, model, link.features, method)
-    status = await inference.status(model, sorted({control.source for control in controls}))
+    sources = {control.source for control in controls if not is_vector_source(control.source)}
+    status = await inference.status(model, sorted(sources))
     return render(
         request,
         "steering/page.html",
@@ -82,9 +83,9 @@ async def find_features(
 
     When the user types on, the browser closes the request, which cancels its SQL.
     """
-    problem, cards = "", []
+    problem, results = "", []
     try:
-        cards = await until_disconnect(request, _search(database, viewer, request.app.state.settings, model, q))
+        results = await until_disconnect(request, _search(database, viewer, request.app.state.settings, model, q))
     except NotFound as fault:
         problem = fault.message
     return render(
@@ -92,11 +93,13 @@ async def find_features(
         "steering/_feature_results.html",
         q=q,
         problem=problem,
-        results=[(card, feature_controls.label_of(card)) for card in cards],
+        results=results,
     )
 
 
-async def _search(database: Database, viewer: Viewer, settings: Settings, model: str, query: str) -> list[FeatureCard]:
+async def _search(
+    database: Database, viewer: Viewer, settings: Settings, model: str, query: str
+) -> list[feature_controls.SearchResult]:
     if not query.strip():
         return []
     async with database.snapshot() as session:

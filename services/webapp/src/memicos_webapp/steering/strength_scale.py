@@ -100,6 +100,25 @@ def strength_scales(
     )
 
 
+def vector_scales(
+    default: float | None, length: float, max_strength: float, method: SteerMethod, strength: float | None
+) -> tuple[StrengthScale, ...]:
+    """The scales of a vector, whose strength multiplies the vector as it was uploaded.
+
+    Args:
+        default: The strength that its owner proposes, None: `UNKNOWN_NORM_DEFAULT`.
+        length: The vector's L2 norm.
+        max_strength, method, strength: As in `strength_scales`.
+    """
+    reach = {name: abs(strength) if strength is not None and name == method else 0.0 for name in METHODS}
+    proposed = UNKNOWN_NORM_DEFAULT if default is None else default
+    furthest = max(3 * abs(proposed), UNKNOWN_NORM_DEFAULT, reach["SIMPLE_ADDITIVE"])
+    limit, step = _range(furthest, max_strength)
+    note = f"Adds strength × the vector, whose length is {length:.3g}, to the activation at its hook point"
+    additive = StrengthScale("SIMPLE_ADDITIVE", proposed, limit, step, note, (Mark(50, "0"),))
+    return additive, _factors(max_strength, reach["ORTHOGONAL_DECOMP"])
+
+
 def _additive(max_activation: float, norm: float | None, max_strength: float, reach: float) -> StrengthScale:
     default = default_strength(max_activation, norm)
     limit, step = _range(max(LIMIT_SHARE * norm if norm else 3 * default, default, reach), max_strength)

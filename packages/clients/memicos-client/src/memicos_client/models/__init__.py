@@ -10,7 +10,10 @@ from .chat_result import ChatResult
 from .chat_settings import ChatSettings
 from .chat_settings_steer_method import ChatSettingsSteerMethod
 from .choose_label_request import ChooseLabelRequest
+from .created_vector import CreatedVector
+from .created_vector_response import CreatedVectorResponse
 from .delete_response import DeleteResponse
+from .deleted_vector import DeletedVector
 from .embedder_health import EmbedderHealth
 from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
@@ -42,6 +45,8 @@ from .model_body import ModelBody
 from .name_body import NameBody
 from .neuron_body import NeuronBody
 from .new_activation import NewActivation
+from .new_vector_request import NewVectorRequest
+from .new_vector_request_hooktype import NewVectorRequestHooktype
 from .output_delta import OutputDelta
 from .ranked_feature_body import RankedFeatureBody
 from .recipe import Recipe
@@ -79,6 +84,14 @@ from .topk_result import TopkResult
 from .topk_results import TopkResults
 from .topk_token import TopkToken
 from .turn import Turn
+from .upload_activations_request import UploadActivationsRequest
+from .uploaded_activation import UploadedActivation
+from .uploaded_activations import UploadedActivations
+from .vector_body import VectorBody
+from .vector_list import VectorList
+from .vector_request import VectorRequest
+from .vector_response import VectorResponse
+from .visibility import Visibility
 
 __all__ = (
     "Activation",
@@ -91,6 +104,9 @@ __all__ = (
     "ChatSettings",
     "ChatSettingsSteerMethod",
     "ChooseLabelRequest",
+    "CreatedVector",
+    "CreatedVectorResponse",
+    "DeletedVector",
     "DeleteResponse",
     "EmbedderHealth",
     "EmbedderHealthState",
@@ -121,6 +137,8 @@ __all__ = (
     "NameBody",
     "NeuronBody",
     "NewActivation",
+    "NewVectorRequest",
+    "NewVectorRequestHooktype",
     "OutputDelta",
     "RankedFeatureBody",
     "Recipe",
@@ -158,4 +176,12 @@ __all__ = (
     "TopkToken",
     "TopLogprob",
     "Turn",
+    "UploadActivationsRequest",
+    "UploadedActivation",
+    "UploadedActivations",
+    "VectorBody",
+    "VectorList",
+    "VectorRequest",
+    "VectorResponse",
+    "Visibility",
 )

@@ -121,6 +121,9 @@ def sync_detailed(
      Run a text, or a conversation, through the model; the response has a feature's activation at each
     token.
 
+    The feature may be a vector that was uploaded: its values are dot products with the activation at
+    its hook point.
+
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
     server); beyond
@@ -157,6 +160,9 @@ async def asyncio_detailed(
 
      Run a text, or a conversation, through the model; the response has a feature's activation at each
     token.
+
+    The feature may be a vector that was uploaded: its values are dot products with the activation at
+    its hook point.
 
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
@@ -201,6 +207,9 @@ def sync(
      Run a text, or a conversation, through the model; the response has a feature's activation at each
     token.
 
+    The feature may be a vector that was uploaded: its values are dot products with the activation at
+    its hook point.
+
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference
     server); beyond
@@ -237,6 +246,9 @@ async def asyncio(
 
      Run a text, or a conversation, through the model; the response has a feature's activation at each
     token.
+
+    The feature may be a vector that was uploaded: its values are dot products with the activation at
+    its hook point.
 
     A list of texts is answered with a list, in the same order. The number of texts has a limit
     (MEMICOS_TEXTS_AT_ONCE), and so has the length of a text in tokens (TOKEN_LIMIT of the inference

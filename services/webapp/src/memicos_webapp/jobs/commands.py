@@ -1,0 +1,133 @@
+"""`memicos worker` and `memicos jobs list | follow | cancel | resume`."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import asyncpg
+import typer
+from asyncpg import Connection, Record
+from memicos_service import logs
+
+from memicos_webapp.database.connection import connect
+from memicos_webapp.database.embedded import database_url
+from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.migrate import migrate
+from memicos_webapp.errors import Fault
+from memicos_webapp.jobs import repository, service
+from memicos_webapp.jobs.worker import work
+from memicos_webapp.settings import read, read_for_writing
+
+Result = TypeVar("Result")
+
+NICENESS = 10
+FOLLOW_SECONDS = 1
+
+JobNumber = Annotated[int, typer.Argument(help="number of the job")]
+
+
+def run_worker() -> None:
+    """Run background jobs until SIGTERM or Ctrl-C, at a low priority (nice 10).
+
+    A job that runs then, or whose worker is killed, is continued by the next worker at the file where it was.
+    """
+    settings = read("worker")
+    logs.configure(settings.log_format, logging.INFO, {"alembic": logging.WARNING, "pgqueuer": logging.WARNING})
+    if settings.read_only:
+        sys.stdout.write("worker: MEMICOS_READ_ONLY is set, so there are no jobs to run\n")
+        return
+    os.nice(NICENESS)
+
+    async def run(url: str) -> None:
+        await migrate(url)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        logging.getLogger(__name__).info("the worker is ready")
+        await work(url, stop)
+
+    try:
+        with database_url(settings) as url:
+            asyncio.run(run(url))
+    except DatabaseError as error:
+        sys.exit(f"worker: {error}")
+
+
+def with_connection(program: str, action: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """Run `action` on the migrated database that the settings name; ends the program with one line where it fails."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    settings = read_for_writing(program)
+
+    async def run(url: str) -> Result:
+        await migrate(url)
+        connection = await connect(url, "memicos-jobs")
+        try:
+            return await action(connection)
+        finally:
+            await connection.close()
+
+    try:
+        with database_url(settings) as url:
+            return asyncio.run(run(url))
+    except Fault as error:
+        sys.exit(f"{program}: {error.message}")
+    except (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        sys.exit(f"{program}: {error}")
+
+
+def describe(job: Record) -> str:
+    """One line about a job."""
+    state = job["state"]
+    if state == "running" and not job["active"]:
+        state = "interrupted"
+    elif state == "running" and job["cancel_requested"]:
+        state = "being cancelled"
+    progress = f", {job['files_done']} of {job['files']} files, {job['rows_done']:,} rows" if job["files"] else ""
+    error = f": {job['error']}" if job["error"] else ""
+    name = job["subject"] or job["location"]
+    return f"job {job['id']}: import of {name}: {state}{progress}{error}"
+
+
+def list_jobs(count: Annotated[int, typer.Option(min=1, help="newest jobs to list")] = 20) -> None:
+    """List imports, the newest first."""
+    for job in with_connection("jobs list", lambda connection: repository.newest(connection, count)):
+        sys.stdout.write(describe(job) + "\n")
+
+
+def follow_job(number: JobNumber) -> None:
+    """Show the progress of a job until it ends. Exit status 1 where it failed or was cancelled."""
+
+    async def follow(connection: Connection) -> str:
+        last = ""
+        while True:
+            job = await service.get(connection, number)
+            if (line := describe(job)) != last:
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+                last = line
+            if job["state"] in ("done", "failed", "cancelled"):
+                return job["state"]
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    if with_connection("jobs follow", follow) != "done":
+        sys.exit(1)
+
+
+def cancel_job(number: JobNumber) -> None:
+    """Cancel a job; what it has stored is deleted, and pages do not change."""
+    with_connection("jobs cancel", lambda connection: service.cancel(connection, number))
+    sys.stdout.write(f"job {number} is cancelled\n")
+
+
+def resume_job(number: JobNumber) -> None:
+    """Let the worker continue a job that was interrupted, failed or was cancelled."""
+    with_connection("jobs resume", lambda connection: service.resume(connection, number))
+    sys.stdout.write(f"job {number} is queued; the worker continues it\n")
+
+
+if __name__ == "__main__":
+    typer.run(run_worker)

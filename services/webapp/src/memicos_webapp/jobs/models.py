@@ -1,0 +1,76 @@
+"""Tables of jobs: long work, its files and its progress."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Enum, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from memicos_webapp.database.base import Base
+
+
+class JobState(StrEnum):
+    """A running job whose advisory lock nobody holds was interrupted, and is continued from its files."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(Base):
+    """One import; its id is of the sequence `load_import_id_seq`.
+
+    The process that runs it holds the advisory lock of its id. `background`: the worker runs it; otherwise the command
+    `memicos import` that began it. `subject` is the model and the source set, null until the manifest is read.
+    `rows_done` counts rows stored so far.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (Index(None, "state"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    location: Mapped[str] = mapped_column(Text)
+    # memicos_webapp.datasets.service.ImportOptions
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    background: Mapped[bool]
+    state: Mapped[JobState] = mapped_column(
+        Enum(JobState, name="job_state", values_callable=lambda states: [state.value for state in states])
+    )
+    subject: Mapped[str | None] = mapped_column(Text)
+    manifest_sha256: Mapped[str | None] = mapped_column(Text)
+    cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    error: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    rows_done: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+
+class JobFile(Base):
+    """A file that a job stores; `loaded` becomes true in the transaction that stores its rows."""
+
+    __tablename__ = "job_file"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    path: Mapped[str] = mapped_column(Text, primary_key=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    loaded: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class StagedExplanation(Base):
+    """An explanation of a load that is not shown yet; it becomes a row of `explanation` when the load is shown."""
+
+    __tablename__ = "staged_explanation"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    load_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("load.id", ondelete="CASCADE"), index=True)
+    index: Mapped[int]
+    description: Mapped[str] = mapped_column(Text)
+    method: Mapped[str] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)

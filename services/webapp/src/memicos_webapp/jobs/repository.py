@@ -1,0 +1,193 @@
+"""SQL of jobs, over a plain asyncpg connection.
+
+A job's advisory lock is (LOCK_CLASS, id).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from asyncpg import Connection, Record
+from memicos_dataset.manifest import FileEntry
+
+from memicos_webapp.jobs.models import JobState
+
+LOCK_CLASS = 0x696D7074
+"""Class of the advisory locks of jobs ("impt")."""
+
+LOCKED = f"""EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = {LOCK_CLASS}
+             AND objid::bigint = job.id AND objsubid = 2 AND granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608 (a constant)
+"""Condition on `job`: a process holds its lock, so it runs."""
+
+
+JOBS = f"""SELECT job.*, {LOCKED} AS active,
+              (SELECT count(*) FROM job_file WHERE job_id = job.id) AS files,
+              (SELECT count(*) FROM job_file WHERE job_id = job.id AND loaded) AS files_done,
+              (SELECT coalesce(sum(rows), 0)::bigint FROM job_file WHERE job_id = job.id) AS rows
+            FROM job"""  # noqa: S608 (constants)
+"""Jobs with `active` (a process runs the job), and the numbers of its files and rows."""
+
+
+async def next_id(connection: Connection) -> int:
+    job_id = await connection.fetchval("SELECT nextval('load_import_id_seq')::int")
+    assert isinstance(job_id, int)
+    return job_id
+
+
+async def try_lock(connection: Connection, job_id: int) -> bool:
+    """Take the job's lock if it is free; returns whether it was. Held until the connection closes."""
+    locked = await connection.fetchval("SELECT pg_try_advisory_lock($1::int, $2::int)", LOCK_CLASS, job_id)
+    return bool(locked)
+
+
+async def unlock(connection: Connection, job_id: int) -> None:
+    await connection.execute("SELECT pg_advisory_unlock($1::int, $2::int)", LOCK_CLASS, job_id)
+
+
+async def add(
+    connection: Connection,
+    job_id: int,
+    location: str,
+    options: Mapping[str, Any],
+    background: bool,
+) -> None:
+    """Add a job in state `queued`."""
+    await connection.execute(
+        "INSERT INTO job (id, location, options, background, state) VALUES ($1, $2, $3::jsonb, $4, 'queued')",
+        job_id,
+        location,
+        json.dumps(options),
+        background,
+    )
+
+
+async def start(connection: Connection, job_id: int, subject: str, sha256: str) -> bool:
+    """Mark a job as running if it is queued, or was interrupted; returns whether it was. The caller holds its lock."""
+    row = await connection.fetchrow(
+        """UPDATE job SET state = 'running', subject = $2, manifest_sha256 = $3, attempts = attempts + 1,
+             updated_at = now() WHERE id = $1 AND state IN ('queued', 'running') RETURNING id""",
+        job_id,
+        subject,
+        sha256,
+    )
+    return row is not None
+
+
+async def interrupted(connection: Connection, subject: str, sha256: str) -> list[int]:
+    """Jobs of `memicos import` that were interrupted while they imported this manifest, the newest first."""
+    rows = await connection.fetch(
+        f"""SELECT id FROM job WHERE subject = $1 AND manifest_sha256 = $2 AND state = 'running' AND NOT background
+            AND NOT {LOCKED} ORDER BY id DESC""",  # noqa: S608 (constants)
+        subject,
+        sha256,
+    )
+    return [row["id"] for row in rows]
+
+
+async def replace_interrupted(connection: Connection, subject: str, job_id: int) -> None:
+    """Cancel interrupted jobs of `memicos import` on the same subject, as this job replaces them."""
+    await connection.execute(
+        f"""UPDATE job SET state = 'cancelled', finished_at = now(), error = 'replaced by job ' || $2::int
+            WHERE subject = $1 AND id <> $2 AND state = 'running' AND NOT background
+              AND NOT {LOCKED}""",  # noqa: S608 (constants)
+        subject,
+        job_id,
+    )
+
+
+async def cancel_abandoned(connection: Connection, seconds: float) -> None:
+    """Cancel interrupted jobs of `memicos import` that nobody continued within `seconds`."""
+    await connection.execute(
+        f"""UPDATE job SET state = 'cancelled', finished_at = now(),
+              error = 'interrupted, and not continued within the time of MEMICOS_INTERRUPTED_IMPORT_SECONDS'
+            WHERE state = 'running' AND NOT background AND updated_at <= now() - make_interval(secs => $1)
+              AND NOT {LOCKED}""",  # noqa: S608 (constants)
+        seconds,
+    )
+
+
+async def add_files(connection: Connection, job_id: int, files: Iterable[FileEntry]) -> None:
+    """Note the files that a job stores, in place of those of an earlier attempt."""
+    await connection.execute("DELETE FROM job_file WHERE job_id = $1", job_id)
+    await connection.executemany(
+        "INSERT INTO job_file (job_id, path, rows, bytes) VALUES ($1, $2, $3, $4)",
+        [(job_id, entry.path, entry.rows, entry.bytes) for entry in files],
+    )
+
+
+async def loaded_files(connection: Connection, job_id: int) -> set[str]:
+    """Paths of the files whose rows are stored."""
+    rows = await connection.fetch("SELECT path FROM job_file WHERE job_id = $1 AND loaded", job_id)
+    return {row["path"] for row in rows}
+
+
+async def mark_loaded(connection: Connection, job_id: int, paths: list[str]) -> None:
+    """Note that files are stored; called in the transaction that stores their rows."""
+    await connection.execute("UPDATE job_file SET loaded = true WHERE job_id = $1 AND path = ANY($2)", job_id, paths)
+
+
+async def update_progress(connection: Connection, job_id: int, rows_done: int) -> bool:
+    """Record progress; returns whether the job is to be cancelled."""
+    cancel = await connection.fetchval(
+        "UPDATE job SET rows_done = $2, updated_at = now() WHERE id = $1 RETURNING cancel_requested", job_id, rows_done
+    )
+    return bool(cancel)
+
+
+async def finish(connection: Connection, job_id: int, state: JobState, error: str | None = None) -> None:
+    """Record the result of a job."""
+    await connection.execute(
+        """UPDATE job SET state = $2::job_state, error = $3, finished_at = now(), updated_at = now(),
+             rows_done = CASE WHEN $2 = 'done' THEN
+               coalesce((SELECT sum(rows) FROM job_file WHERE job_id = $1), rows_done) ELSE rows_done END
+           WHERE id = $1""",
+        job_id,
+        state.value,
+        error,
+    )
+
+
+async def get(connection: Connection, job_id: int) -> Record | None:
+    """A job with `active` (a process runs it), and the numbers of its files and rows."""
+    return await connection.fetchrow(f"{JOBS} WHERE job.id = $1", job_id)
+
+
+async def newest(connection: Connection, count: int) -> list[Record]:
+    """The newest jobs, as `get` returns them."""
+    return await connection.fetch(f"{JOBS} ORDER BY job.id DESC LIMIT $1", count)
+
+
+async def request_cancel(connection: Connection, job_id: int) -> bool:
+    """Ask for the end of a job that is queued or running; a job that no process runs is cancelled at once.
+
+    Returns whether the job was queued or running.
+    """
+    row = await connection.fetchrow(
+        f"""UPDATE job SET cancel_requested = true,
+              state = CASE WHEN {LOCKED} THEN state ELSE 'cancelled' END,
+              finished_at = CASE WHEN {LOCKED} THEN NULL ELSE now() END
+            WHERE id = $1 AND state IN ('queued', 'running') RETURNING id""",  # noqa: S608 (constants)
+        job_id,
+    )
+    return row is not None
+
+
+async def waiting(connection: Connection) -> list[int]:
+    """Background jobs that no process runs: queued, or interrupted."""
+    rows = await connection.fetch(
+        f"""SELECT id FROM job WHERE background AND state IN ('queued', 'running') AND NOT {LOCKED}
+            ORDER BY id"""  # noqa: S608 (constants)
+    )
+    return [row["id"] for row in rows]
+
+
+async def requeue(connection: Connection, job_id: int) -> bool:
+    """Hand a job that nobody runs and that is not done to the worker; returns whether it was such a job."""
+    row = await connection.fetchrow(
+        f"""UPDATE job SET state = 'queued', background = true, cancel_requested = false, error = NULL,
+              finished_at = NULL, updated_at = now()
+            WHERE id = $1 AND state <> 'done' AND NOT {LOCKED} RETURNING id""",  # noqa: S608 (constants)
+        job_id,
+    )
+    return row is not None

@@ -1,0 +1,58 @@
+"""Background jobs: adding, cancelling and continuing them. The worker runs them."""
+
+from asyncpg import Connection, Record
+from memicos_dataset.folder import Folder
+
+from memicos_webapp.datasets.service import ImportOptions, absolute
+from memicos_webapp.errors import Conflict, NotFound
+from memicos_webapp.jobs import queue, repository
+
+
+async def add_import(connection: Connection, location: str, options: ImportOptions) -> int:
+    """Queue an import of a dataset; returns the number of the job."""
+    async with connection.transaction():
+        job_id = await repository.next_id(connection)
+        await repository.add(connection, job_id, absolute(Folder.of(location)), options.as_json(), background=True)
+        await queue.enqueue(connection, job_id)
+    return job_id
+
+
+async def cancel(connection: Connection, job_id: int) -> None:
+    """Cancel a job that is queued, runs or was interrupted. The clean-up deletes its rows; pages do not change.
+
+    Raises:
+        NotFound: there is no such job.
+        Conflict: it has ended.
+    """
+    if not await repository.request_cancel(connection, job_id):
+        job = await get(connection, job_id)
+        raise Conflict(f"Job {job_id} has ended already: it is {job['state']}.")
+
+
+async def resume(connection: Connection, job_id: int) -> None:
+    """Hand a job that was interrupted, failed or was cancelled to the worker, which continues it.
+
+    Raises:
+        NotFound: there is no such job.
+        Conflict: it is done, or a process runs it.
+    """
+    async with connection.transaction():
+        resumed = await repository.requeue(connection, job_id)
+        if resumed:
+            await queue.enqueue(connection, job_id)
+    if not resumed:
+        job = await get(connection, job_id)
+        reason = "a process runs it" if job["active"] else "it is done"
+        raise Conflict(f"Job {job_id} cannot be resumed: {reason}.")
+
+
+async def get(connection: Connection, job_id: int) -> Record:
+    """A job, as `repository.get` returns it.
+
+    Raises:
+        NotFound: there is no such job.
+    """
+    job = await repository.get(connection, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}. `memicos jobs list` lists them.")
+    return job

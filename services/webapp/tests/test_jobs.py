@@ -1,0 +1,130 @@
+"""Import jobs: continued after a kill, run by the worker, cancelled."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from memicos_dataset.manifest import Manifest
+from memicos_testing.webapp.database import connected, fetch, states
+from memicos_testing.webapp.imports import JOBS, disconnected, stopped_before, until
+from memicos_webapp.datasets.progress import ImportCancelled
+from memicos_webapp.datasets.service import ImportOptions, load
+from memicos_webapp.errors import Conflict, NotFound
+from memicos_webapp.jobs import service
+from memicos_webapp.jobs.worker import work
+
+CONTENT = """SELECT source.name, feature.index, feature.max_activation, feature.values FROM feature
+             JOIN source ON source.current_load_id = load_id ORDER BY source.name, feature.index"""
+EXPLANATIONS = "SELECT source_id, index, description FROM explanation ORDER BY source_id, index, description"
+
+
+@asynccontextmanager
+async def worker(url: str) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    working = asyncio.create_task(work(url, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await working
+
+
+async def test_a_killed_import_continues_at_the_file_where_it_was(
+    fresh_url: str, small_dataset: Path, loaded_url: str
+) -> None:
+    async with stopped_before(fresh_url, small_dataset, "staged_explanation") as process:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    await until(lambda: disconnected(fresh_url))
+    (before,) = await fetch(fresh_url, JOBS)
+    assert (before["state"], before["active"], before["files_done"]) == ("running", False, 4)
+    stored = await fetch(fresh_url, "SELECT load_id, index, xmin::text FROM feature ORDER BY load_id, index")
+    assert len(stored) == 64
+    assert (await load(small_dataset, fresh_url)).loaded
+    (after,) = await fetch(fresh_url, JOBS)
+    assert (after["id"], after["state"], after["attempts"]) == (before["id"], "done", 2)
+    assert after["files_done"] == after["files"] and after["rows_done"] == after["rows"]
+    # rows of the complete file are the same ones
+    rows = await fetch(fresh_url, "SELECT load_id, index, xmin::text FROM feature ORDER BY load_id, index")
+    assert rows[:64] == stored
+    assert await fetch(fresh_url, CONTENT) == await fetch(loaded_url, CONTENT)
+    assert await fetch(fresh_url, EXPLANATIONS) == await fetch(loaded_url, EXPLANATIONS)
+    assert await fetch(fresh_url, "SELECT FROM staged_explanation") == []
+
+
+@pytest.mark.slow
+async def test_another_dataset_of_the_set_replaces_an_interrupted_import(
+    fresh_url: str, small_dataset: Path, tmp_path: Path, write_dataset: Callable[..., Manifest]
+) -> None:
+    async with stopped_before(fresh_url, small_dataset, "feature") as process:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    await until(lambda: disconnected(fresh_url))
+    write_dataset(tmp_path, features=48, seed=1)
+    assert (await load(tmp_path, fresh_url)).loaded
+    first, second = await fetch(fresh_url, JOBS)
+    assert (first["state"], first["error"]) == ("cancelled", f"replaced by job {second['id']}")
+    assert await states(fresh_url) == ["shown"] * 3
+
+
+async def test_the_worker_runs_queued_jobs_and_records_why_one_failed(
+    fresh_url: str, small_dataset: Path, tmp_path: Path, loaded_url: str
+) -> None:
+    async with connected(fresh_url) as connection:
+        missing = await service.add_import(connection, str(tmp_path / "missing"), ImportOptions())
+        good = await service.add_import(connection, str(small_dataset), ImportOptions())
+        # as after a worker that was killed while it ran the job
+        await connection.execute("UPDATE job SET state = 'running' WHERE id = $1", good)
+        await connection.execute("DELETE FROM pgqueuer")
+    async with worker(fresh_url):
+
+        async def ended() -> bool:
+            return {row["state"] for row in await fetch(fresh_url, JOBS)} == {"failed", "done"}
+
+        await until(ended)
+    jobs = {row["id"]: row for row in await fetch(fresh_url, JOBS)}
+    assert "missing/manifest.json: no such file" in jobs[missing]["error"]
+    assert jobs[good]["state"] == "done" and jobs[good]["rows_done"] == jobs[good]["rows"]
+    assert await fetch(fresh_url, CONTENT) == await fetch(loaded_url, CONTENT)
+    async with connected(fresh_url) as connection:
+        with pytest.raises(Conflict, match="it is done"):
+            await service.resume(connection, good)
+        with pytest.raises(Conflict, match="has ended already: it is failed"):
+            await service.cancel(connection, missing)
+        with pytest.raises(NotFound, match="no job 99"):
+            await service.cancel(connection, 99)
+
+
+async def test_a_cancelled_import_leaves_nothing_and_can_be_resumed(
+    fresh_url: str, small_dataset: Path, loaded_url: str
+) -> None:
+    async with connected(fresh_url) as blocker, connected(fresh_url) as connection:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE feature IN SHARE MODE")
+            importing = asyncio.create_task(load(small_dataset, fresh_url))
+
+            async def staged() -> bool:
+                return len(await states(fresh_url)) == 3
+
+            await until(staged)
+            (job,) = await fetch(fresh_url, JOBS)
+            await service.cancel(connection, job["id"])
+
+            async def cancelled() -> bool:
+                return (await fetch(fresh_url, JOBS))[0]["state"] == "cancelled"
+
+            await until(cancelled)
+        with pytest.raises(ImportCancelled):
+            await importing
+        assert await fetch(fresh_url, "SELECT id FROM load UNION ALL SELECT id FROM corpus") == []
+        await service.resume(connection, job["id"])
+        async with worker(fresh_url):
+
+            async def done() -> bool:
+                return (await fetch(fresh_url, JOBS))[0]["state"] == "done"
+
+            await until(done)
+    assert await fetch(fresh_url, CONTENT) == await fetch(loaded_url, CONTENT)
