@@ -14,6 +14,7 @@ from memicos_webapp.accounts.viewer import current_viewer
 from memicos_webapp.app import create_app
 from memicos_webapp.catalog.names import check_name
 from memicos_webapp.catalog.visibility import NOBODY, Viewer
+from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.settings import Settings
 
 Started = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -225,3 +226,19 @@ async def test_who_reads_and_changes_a_vector(own_url: str, inference: FakeInfer
 async def test_names_of_vectors_are_refused_for_source_sets() -> None:
     assert "are of vectors" in (check_name("vectors-resid-post") or "")
     assert check_name("vector-set") is None
+
+
+async def test_a_model_with_vectors_outlives_its_sources(own_url: str) -> None:
+    connection = await asyncpg.connect(own_url)
+    try:
+        await connection.execute(
+            """INSERT INTO model (id, name, layers, d_model, vocabulary_size, chat, origin, license)
+               VALUES ('bare', 'Bare', 1, 2, 3, false, '', ''), ('empty', 'Empty', 1, 2, 3, false, '', '');
+               INSERT INTO user_vector (model_id, source, index, layer, hook_name, label, values)
+               VALUES ('bare', '0-vectors-resid-post', 1, 0, 'blocks.0.hook_resid_post', 'one', '{1, 2}')"""
+        )
+        await clean(connection, 0)
+        models = await connection.fetch("SELECT id FROM model ORDER BY id")
+        assert [row["id"] for row in models] == ["bare", "small"]
+    finally:
+        await connection.close()

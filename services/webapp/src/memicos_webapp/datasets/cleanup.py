@@ -76,7 +76,7 @@ async def clean(
 async def _delete_unused_catalogue(connection: Connection) -> None:
     """Delete sources without loads and explanations, then sets, models and releases without sources.
 
-    Entries with an owner are kept: a user made them.
+    Entries with an owner, and models with vectors, are kept: a user made them.
     """
     await connection.execute(
         """DELETE FROM source WHERE owner_id IS NULL
@@ -87,8 +87,12 @@ async def _delete_unused_catalogue(connection: Connection) -> None:
         """DELETE FROM source_set WHERE owner_id IS NULL
              AND NOT EXISTS (SELECT FROM source WHERE source.source_set_id = source_set.id)"""
     )
-    for table in ("model", "release"):
-        await connection.execute(
-            f"""DELETE FROM {table} WHERE owner_id IS NULL
-                  AND NOT EXISTS (SELECT FROM source_set WHERE source_set.{table}_id = {table}.id)"""  # noqa: S608
-        )
+    await connection.execute(
+        """DELETE FROM model WHERE owner_id IS NULL
+             AND NOT EXISTS (SELECT FROM source_set WHERE source_set.model_id = model.id)
+             AND NOT EXISTS (SELECT FROM user_vector WHERE user_vector.model_id = model.id)"""
+    )
+    await connection.execute(
+        """DELETE FROM release WHERE owner_id IS NULL
+             AND NOT EXISTS (SELECT FROM source_set WHERE source_set.release_id = release.id)"""
+    )
