@@ -81,7 +81,7 @@ class Inference:
 
     async def project(self, model: str, vector: list[float], hook: str, prompt: Prompt) -> SingleResponse:
         """The dot products of `vector` with the activations at `hook` over `prompt`, a text after BOS by default."""
-        fields = prompt.fields() if prompt.messages else {"prepend_bos": True} | prompt.fields()
+        fields: dict[str, Any] = prompt.fields() if prompt.messages else {"prepend_bos": True, **prompt.fields()}
         body = SingleRequest(model=model, vector=vector, hook=hook, **fields)
         return await self._single(body, [], prompt)
 
