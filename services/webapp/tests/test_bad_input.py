@@ -14,6 +14,7 @@ from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.webapp.html_page import Page
 
 FEATURE = {"modelId": "small", "layer": "1-res", "index": 5}
+VECTOR = {"modelId": "small", "source": "1-vectors-resid-post", "index": 5}
 STEER = {
     "modelId": "small",
     "features": [{**FEATURE, "strength": 2.0}],
@@ -52,6 +53,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/admin/inference-hosts": {
         "name": "default", "url": "http://127.0.0.1:9", "secretVariable": "INFERENCE_SECRET_UNSET", "enabled": False,
     },
+    # a layer that the model lacks, and vectors that do not exist: nothing is written
+    "/api/vector/new": {
+        "modelId": "small", "layerNumber": 9, "hookType": "hook_resid_post", "vector": [1.0, 0.0], "vectorLabel": "one",
+        "vectorDefaultSteerStrength": 1.0, "visibility": "public",
+    },
+    "/api/vector/get": VECTOR,
+    "/api/vector/delete": VECTOR,
+    "/api/activation/upload-batch": {**VECTOR, "activations": [{"tokens": ["a"], "values": [1.0]}]},
     "/api/steer": {**STEER, "prompt": "Once"},
     "/api/steer-chat": {
         **STEER, "defaultChatMessages": TURNS, "steeredChatMessages": TURNS, "steer_special_tokens": True,
@@ -62,9 +71,13 @@ STATUSES = {
     "/api/explanation/generate": 400,
     "/api/explanation/987654321/label": 404,
     "/api/admin/inference-hosts": 400,
+    "/api/vector/new": 400,
+    "/api/vector/get": 404,
+    "/api/vector/delete": 404,
+    "/api/activation/upload-batch": 404,
 }
 """Status of the response to these bodies, where it is not 200."""
-WITHOUT_BODY = {"/api/explanation/{explanationId}/delete"}
+WITHOUT_BODY = {"/api/explanation/{explanationId}/delete", "/api/vector/list-owned"}
 
 HOSTILE: tuple[Any, ...] = (
     None, True, -1, 1.5, 2**31, 2**63, 10**30, 1e308, "", " ", "x" * 5000, "\0", "a\0b", "ü→🐳", "'; DROP TABLE load",

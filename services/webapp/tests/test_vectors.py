@@ -71,6 +71,7 @@ async def test_a_vector_is_stored_read_listed_and_deleted(writer: httpx.AsyncCli
         ({"vector": [0.0] * 16}, 400, "Every number of vector is 0"),
         ({"vector": ["a"] * 16}, 422, "vector.0 must be a number"),
         ({"vector": [1e400] * 16}, 422, "must be a finite number"),
+        ({"vector": [1e308] * 16}, 400, "vector has a length (L2 norm) of more than 1e+30"),
         ({"layerNumber": 4}, 400, "small has no layer 4; its layers are 0 to 3"),
         ({"layerNumber": -1}, 422, "layerNumber must be 0 or more"),
         ({"hookType": "hook_z"}, 422, "hookType must be"),
@@ -98,15 +99,20 @@ async def test_vectors_of_an_account_and_texts_of_a_vector_have_limits(own_url: 
     async with started(own_url, vectors_per_account=2, vector_examples=3, vector_example_tokens=4) as client:
         first = await upload(client)
         # at the same time: only one of three is the second
-        results = await asyncio.gather(*(client.post("/api/vector/new", json=new()) for _ in range(3)))
-        assert sorted(result.status_code for result in results) == [200, 409, 409]
-        refused = next(result for result in results if result.status_code == 409)
+        created = await asyncio.gather(*(client.post("/api/vector/new", json=new()) for _ in range(3)))
+        assert sorted(result.status_code for result in created) == [200, 409, 409]
+        refused = next(result for result in created if result.status_code == 409)
         assert "MEMICOS_VECTORS_PER_ACCOUNT" in refused.json()["error"]
         texts = [{"tokens": ["a", "b"], "values": [1, 2]}] * 2
         results = await asyncio.gather(
             *(client.post("/api/activation/upload-batch", json={**first, "activations": texts}) for _ in range(2))
         )
         assert sorted(result.status_code for result in results) == [200, 409]
+        huge = [{"tokens": ["a"], "values": [1e308]}]
+        second = next(result for result in created if result.status_code == 200).json()["vector"]
+        address = {name: second[name] for name in first}
+        response = await client.post("/api/activation/upload-batch", json={**address, "activations": huge})
+        assert response.status_code == 200, response.text
         for item, message in [
             ({"tokens": ["a", "b"], "values": [1]}, "activations.0 has 2 tokens and 1 values"),
             ({"tokens": ["a"] * 5, "values": [1] * 5}, "MEMICOS_VECTOR_EXAMPLE_TOKENS"),
@@ -174,6 +180,8 @@ async def test_the_page_shows_texts_and_runs_a_text(writer: httpx.AsyncClient) -
     page = (await writer.get(path)).text
     assert page.index("strong") < page.index("weak") and 'class="a9" title="8.50"' in page
     assert "politeness of sailors" in page and "share of the largest value in these texts, 8.50" in page
+    for wrong in ("x", "-1", "1", "9" * 30):
+        assert (await writer.get(f"/small/{address['source']}/{wrong}")).status_code == 404
     result = (await writer.post(f"{path}/test", data={"text": TEXT})).text
     assert "share of the largest value in the vector’s texts" in result
     assert "memicos recompute" not in result

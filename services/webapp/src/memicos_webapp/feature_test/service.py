@@ -66,7 +66,8 @@ async def get_target(database: Database, viewer: Viewer, model: str, source: str
     """
     async with database.snapshot() as session:
         if is_vector_source(source):
-            row = await vectors.get(session, viewer, model, source, features.parse_index(str(index)))
+            number = vectors.index_in_path(index) if isinstance(index, str) else index
+            row = await vectors.get(session, viewer, model, source, number)
             return Target(row.model_id, row.source, row.index, await vectors.max_value(session, row), row)
         number = (
             await features.index_in_path(session, viewer, model, source, index) if isinstance(index, str) else index

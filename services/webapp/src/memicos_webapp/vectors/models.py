@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import REAL, Double, ForeignKey, Identity, Text, UniqueConstraint, func
+from sqlalchemy import Double, ForeignKey, Identity, Text, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -41,5 +41,5 @@ class VectorExample(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     vector_id: Mapped[int] = mapped_column(ForeignKey("user_vector.id", ondelete="CASCADE"), index=True)
     tokens: Mapped[list[str]] = mapped_column(ARRAY(Text))
-    values: Mapped[list[float]] = mapped_column(ARRAY(REAL))
-    max_value: Mapped[float] = mapped_column(REAL)
+    values: Mapped[list[float]] = mapped_column(ARRAY(Double))
+    max_value: Mapped[float] = mapped_column(Double)

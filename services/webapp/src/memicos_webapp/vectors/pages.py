@@ -11,7 +11,6 @@ from memicos_webapp.accounts.identity import write_problem
 from memicos_webapp.accounts.viewer import IdentityDep, ViewerDep
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Snapshot, Transaction
-from memicos_webapp.features.service import parse_index
 from memicos_webapp.inference.prompt_form import ROLES, read_form
 from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.settings import Settings
@@ -71,7 +70,7 @@ async def vector_page(
     defaulttesttext: str = "",
 ) -> HTMLResponse:
     settings: Settings = request.app.state.settings
-    row = await service.get(session, viewer, model, source, parse_index(index))
+    row = await service.get(session, viewer, model, source, service.index_in_path(index))
     examples = await service.examples(session, row, settings)
     largest = max(0.0, examples[0].max_value) if examples else 0.0
     query = request.query_params
@@ -91,5 +90,5 @@ async def vector_page(
 async def delete_vector_form(
     _: WriteAccess, session: Transaction, viewer: ViewerDep, model: str, source: str, index: str
 ) -> RedirectResponse:
-    await service.delete(session, viewer, model, source, parse_index(index))
+    await service.delete(session, viewer, model, source, service.index_in_path(index))
     return RedirectResponse("/vectors", status_code=303)

@@ -1,5 +1,6 @@
 """Vectors that users upload: store, read, list and delete them, and add texts with their values."""
 
+import math
 import secrets
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from memicos_webapp.catalog.rows import ModelInfo
 from memicos_webapp.catalog.service import get_model
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import BadInput, Conflict, NotFound, Refused
+from memicos_webapp.features.service import parse_index
 from memicos_webapp.settings import Settings, variable
 from memicos_webapp.vectors import repository
 from memicos_webapp.vectors.names import hook_name, source_name
@@ -18,6 +20,8 @@ from memicos_webapp.vectors.schemas import NewVectorRequest, UploadedActivation
 NO_ACCOUNT = (
     "Only an account has vectors. Sign in as the owner (`memicos owner-link`), or send an API key as X-Api-Key."
 )
+MAX_LENGTH = 1e30
+"""Largest L2 norm: products with activations stay finite in float32."""
 _FIRST_INDEX, _INDICES = 100_000_000, 900_000_000
 """Indices have nine digits, drawn at random: an unlisted vector is not found by counting."""
 
@@ -66,6 +70,8 @@ def _check(settings: Settings, model: ModelInfo, body: NewVectorRequest) -> None
         )
     if not any(body.vector):
         raise BadInput("Every number of vector is 0: it has no direction.")
+    if math.hypot(*body.vector) > MAX_LENGTH:
+        raise BadInput(f"vector has a length (L2 norm) of more than {MAX_LENGTH:g}: models compute in 32 bits or less.")
     if len(body.vector_label) > settings.vector_label_characters:
         raise BadInput(
             f"vectorLabel has {len(body.vector_label):,} characters; at most {settings.vector_label_characters} are "
@@ -77,6 +83,18 @@ def _check(settings: Settings, model: ModelInfo, body: NewVectorRequest) -> None
             f"vectorDefaultSteerStrength is {strength:g}; allowed is -{settings.steer_strength:g} to "
             f"{settings.steer_strength:g}."
         )
+
+
+def index_in_path(text: str) -> int:
+    """The index in a page's address.
+
+    Raises:
+        NotFound: it is no index.
+    """
+    try:
+        return parse_index(text)
+    except BadInput as fault:
+        raise NotFound(fault.message) from None
 
 
 async def get(session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int) -> VectorRow:

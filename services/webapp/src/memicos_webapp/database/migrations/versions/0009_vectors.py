@@ -36,8 +36,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
         sa.Column("vector_id", sa.Integer(), nullable=False),
         sa.Column("tokens", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.Column("values", postgresql.ARRAY(sa.REAL()), nullable=False),
-        sa.Column("max_value", sa.REAL(), nullable=False),
+        sa.Column("values", postgresql.ARRAY(sa.Double()), nullable=False),
+        sa.Column("max_value", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(
             ["vector_id"], ["user_vector.id"], name=op.f("fk_user_vector_example_vector_id"), ondelete="CASCADE"
         ),
