@@ -221,7 +221,8 @@ test-hardening: setup ## test what docs/security.md says: other users, other sit
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)
 
 test-slow: setup test-models test-hardening ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
-	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening tests packages/dataset
+	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening tests packages/dataset \
+		services/webapp/tests/test_backup.py services/inference/tests/test_hub_downloads.py
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`

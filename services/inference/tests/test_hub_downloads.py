@@ -68,6 +68,7 @@ async def refusal(**values: Any) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 async def test_the_shipped_config_runs_as_a_program(
     running_hub: tuple[SmallHub, str], repositories: Path, tmp_path: Path
 ) -> None:

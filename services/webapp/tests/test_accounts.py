@@ -311,6 +311,7 @@ async def test_the_python_client_writes_with_a_key(beyond: httpx.AsyncClient, ow
             await choose_explanation_as_label.asyncio(1, client=client, body=ChooseLabelRequest(chosen=True))
 
 
+@pytest.mark.slow
 async def test_commands_list_and_revoke_keys(own_url: str) -> None:
     status, key, errors = await memicos(own_url, "api-key", "create", "a script", "--scope", "write")
     assert status == 0 and re.fullmatch(r"memicos_\S{43}\n", key) and "cannot be shown again" in errors

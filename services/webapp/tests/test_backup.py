@@ -68,6 +68,7 @@ async def test_a_backup_restores_where_an_administrator_created_the_extension(
         await administrator.close()
 
 
+@pytest.mark.slow
 async def test_a_backup_of_the_demo_restores_into_a_new_database_and_serves(
     fresh_url: str, empty_url: str, started: Start, tmp_path: Path
 ) -> None:

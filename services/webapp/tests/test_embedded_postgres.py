@@ -296,6 +296,7 @@ def test_the_server_on_a_linked_folder_ends_although_the_path_of_the_link_suits_
         assert running_processes([psutil.Process(server.pid)], 20) == []
 
 
+@pytest.mark.slow
 def test_the_file_of_a_killed_server_with_the_id_of_another_process(tmp_path: Path) -> None:
     """The watchdog ends no other process, which has the id by now."""
     with subprocess.Popen(["sleep", "60"]) as other:
