@@ -11,7 +11,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Coroutine, Mapping
@@ -27,7 +26,17 @@ from memicos_webapp.database.embedded import embedded
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.settings import SYSTEM_DATA
 from pydantic_settings import BaseSettings
-from supervisor import SIGNALS, Console, Program, Stop, Supervisor, run_until_stopped, say_stopping
+from supervisor import (
+    Console,
+    Interrupted,
+    Program,
+    Stop,
+    Supervisor,
+    ignore_signals,
+    interrupt_on_signals,
+    run_until_stopped,
+    say_stopping,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / ".data"
@@ -350,31 +359,6 @@ async def first_answer(server: Server, path: str) -> tuple[int, bytes]:
             await asyncio.sleep(POLL_SECONDS)
 
 
-class Interrupted(BaseException):
-    """A signal ends the start of the demo. No `Exception`, as KeyboardInterrupt is none."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = signal.Signals(number)
-
-
-def interrupt_on_signals() -> None:
-    """Raise Interrupted at the first signal, also where a shell has set SIGINT to be ignored (`command &`)."""
-
-    def interrupt(number: int, _frame: object) -> None:
-        record_signals([])
-        raise Interrupted(number)
-
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
-
-
-def record_signals(received: list[int]) -> None:
-    """Record signals in `received` instead of being ended by them, while no event loop handles them."""
-    for number in SIGNALS:
-        signal.signal(number, lambda number, _frame: received.append(number))
-
-
 def main() -> int:
     started_at = time.monotonic()
     # the start of PostgreSQL may wait for another start
@@ -390,7 +374,7 @@ def main() -> int:
             demo = Demo(options, url, console, supervisor, started_at)
             status = asyncio.run(run_until_stopped(supervisor, demo.run))
             # the loop has removed its handlers; nothing may interrupt PostgreSQL's shutdown
-            record_signals([])
+            ignore_signals()
         return status
     except Interrupted as interrupted:
         return say_stopping(console, interrupted.number)

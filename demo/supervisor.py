@@ -32,7 +32,6 @@ COLOURS = {
     "postgres": 34,
     "webapp": 32,
     "import": 32,
-    "worker": 32,
     "inference": 35,
     "model": 35,
     "autointerp": 36,
@@ -252,6 +251,31 @@ class Supervisor:
         relays = {running.relay for running in self.running}
         if relays:
             await asyncio.wait(relays, timeout=RELAY_SECONDS)
+
+
+class Interrupted(BaseException):
+    """A signal ends the start of the demo. No `Exception`, as KeyboardInterrupt is none."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+
+def interrupt_on_signals() -> None:
+    """Raise Interrupted at the first signal, also where a shell has set SIGINT to be ignored (`command &`)."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        ignore_signals()
+        raise Interrupted(number)
+
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt what follows. Unlike SIG_IGN, a function is not inherited by other programs."""
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
 
 
 def say_stopping(console: Console, number: signal.Signals) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, fetch, states
-from memicos_testing.webapp.imports import JOBS, disconnected, stopped_before, until
+from memicos_testing.webapp.dataset_imports import JOBS, disconnected, stopped_before, until
 from memicos_webapp.datasets.progress import ImportCancelled
 from memicos_webapp.datasets.service import ImportOptions, load
 from memicos_webapp.errors import Conflict, NotFound

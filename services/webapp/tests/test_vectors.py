@@ -73,6 +73,7 @@ async def test_a_vector_is_stored_read_listed_and_deleted(writer: httpx.AsyncCli
         ({"vector": [1e400] * 16}, 422, "must be a finite number"),
         ({"vector": [1e308] * 16}, 400, "vector has a length (L2 norm) of more than 1e+30"),
         ({"layerNumber": 4}, 400, "small has no layer 4; its layers are 0 to 3"),
+        ({"layerNumber": True}, 422, "layerNumber must be a whole number"),
         ({"layerNumber": -1}, 422, "layerNumber must be 0 or more"),
         ({"hookType": "hook_z"}, 422, "hookType must be"),
         ({"vectorLabel": ""}, 422, "vectorLabel must not be empty"),

@@ -36,9 +36,9 @@ def generate(
     before. docs/dataset.md describes CONFIG. Without it, --model, --sae, --corpus, --corpus-url, --tokens and --out are
     needed.
     """
+    from memicos_pipeline.command_options import merged_config
     from memicos_pipeline.config import ConfigError
     from memicos_pipeline.corpus import CorpusError
-    from memicos_pipeline.flags import merged_config
 
     options = {
         "model": model, "sae": sae, "corpus": corpus, "tokens": tokens, "out": out, "work": work,

@@ -8,6 +8,7 @@ jobs again that nobody runs, such as those of a worker that was killed.
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
@@ -84,7 +85,8 @@ async def _sweep(url: str, stop: asyncio.Event) -> None:
 
 
 async def _sleep(stop: asyncio.Event) -> None:
-    await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=SWEEP_SECONDS)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
 
 
 async def _run_until_stopped(url: str, job_id: int, stop: asyncio.Event) -> None:

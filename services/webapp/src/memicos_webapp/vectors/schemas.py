@@ -26,7 +26,7 @@ class NewVectorRequest(Camel):
     model_config = ConfigDict(json_schema_extra=examples.NEW_VECTOR)
 
     model_id: str = Field(description="id of the model")
-    layer_number: int = Field(ge=0, description="layer of the hook point, 0 is the first")
+    layer_number: int = Field(strict=True, ge=0, description="layer of the hook point, 0 is the first")
     hook_type: HookType = Field(description="hook point in the layer, by its name in TransformerLens")
     vector: list[Number] = Field(
         min_length=1, description="the direction: as many numbers as the model's residual stream is wide, not all 0"

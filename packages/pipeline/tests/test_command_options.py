@@ -13,10 +13,10 @@ import torch
 from memicos_dataset.read import features, read_manifest, verify
 from memicos_engine.capture.capture import capture
 from memicos_engine.model.language_model import load_model
+from memicos_pipeline.command_options import merged_config
 from memicos_pipeline.commands import generate
 from memicos_pipeline.config import ConfigError
 from memicos_pipeline.corpus import CorpusError, read_texts
-from memicos_pipeline.flags import merged_config
 from memicos_testing.models.small_model import SAMPLE, random_sae, small_model, small_sae
 from typer import Typer
 from typer.testing import CliRunner
@@ -27,7 +27,7 @@ URL = "https://example.org/text"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("flags")
+    folder = tmp_path_factory.mktemp("command-options")
     small_model(folder / "model")
     (folder / "book.txt").write_text(TEXT)
     return folder
