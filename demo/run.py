@@ -220,6 +220,7 @@ class Demo:
         self.supervisor = supervisor
         self.started_at = started_at
         self.inference_ready = asyncio.Event()
+        self.imported = asyncio.Event()
         self.autointerp_ready = False
 
     def say(self, text: str) -> None:
@@ -252,6 +253,7 @@ class Demo:
             self.supervisor.serve(self.program("webapp", "-m", "memicos_webapp")),
             self.import_dataset(),
             self.serve_autointerp(),
+            self.serve_worker(),
         )
 
     async def import_dataset(self) -> None:
@@ -265,6 +267,7 @@ class Demo:
         # keeps sources that the user added to the demo's set
         command = ("-m", "memicos_webapp.datasets.commands", "--keep-missing", self.options.dataset)
         await self.supervisor.finish(self.program("import", *command))
+        self.imported.set()
         status, _ = await first_answer(webapp, page)
         if status != 200:
             self.say(f"{webapp.url}{page} is answered with status {status}; see the webapp's lines")
@@ -285,6 +288,16 @@ class Demo:
         if status == 200:
             await self.until_inference_ready()
         await self.supervisor.keep(self.program("autointerp", "-m", "memicos_autointerp"), self.announce_autointerp)
+
+    async def serve_worker(self) -> None:
+        """Run the worker of background jobs once all else has started; nothing waits for it."""
+        await self.imported.wait()
+        await self.until_inference_ready()
+
+        async def announce() -> None:
+            pass
+
+        await self.supervisor.keep(self.program("worker", "-m", "memicos_webapp.worker"), announce)
 
     async def until_inference_ready(self) -> None:
         """Wait until inference has loaded, at most DEFER_SECONDS, so that it has all processors."""

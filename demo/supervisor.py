@@ -32,6 +32,7 @@ COLOURS = {
     "postgres": 34,
     "webapp": 32,
     "import": 32,
+    "worker": 32,
     "inference": 35,
     "model": 35,
     "autointerp": 36,

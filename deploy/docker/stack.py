@@ -232,7 +232,7 @@ def find_failure(containers: list[dict], file: Path) -> str | None:
 
 def memory_variable(service: str) -> str:
     """The setting of a service's memory limit."""
-    shared = {"import": "webapp", "model": "inference"}
+    shared = {"import": "webapp", "worker": "webapp", "model": "inference"}
     return f"{shared.get(service, service)}_memory".upper()
 
 

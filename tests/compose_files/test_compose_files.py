@@ -89,7 +89,17 @@ def test_the_database_is_on_a_network_without_a_way_out(file: str) -> None:
     for name, service in services(DOCKER / file).items():
         networks = service["networks"]
         assert networks == ["database"] if name == "database" else "default" in networks
-        assert ("database" in networks) == (name in ("database", "webapp", "import"))
+        assert ("database" in networks) == (name in ("database", "webapp", "worker", "import"))
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.demo.yaml", "compose.own-database.yaml"])
+def test_a_worker_runs_the_background_jobs_of_each_webapp(file: str) -> None:
+    worker, webapp = (services(DOCKER / file)[name] for name in ("worker", "webapp"))
+    assert worker["command"] == ["python", "-m", "memicos_webapp.worker"]
+    # the image's check asks for pages
+    assert worker["healthcheck"] == {"disable": True}
+    assert (worker["image"], worker["environment"]) == (webapp["image"], webapp["environment"])
+    assert "ports" not in worker and worker["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)

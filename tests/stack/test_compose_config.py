@@ -68,7 +68,7 @@ def test_the_example_of_several_inference_servers_is_accepted(program: list[str]
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_with_an_own_database_there_is_none_in_the_stack(program: list[str], folder: Path) -> None:
     services = config(program, folder, "-f compose.own-database.yaml")["services"]
-    assert set(services) == {"webapp", "autointerp"}
+    assert set(services) == {"webapp", "worker", "autointerp"}
     environment = services["webapp"]["environment"]
     # the password of the stack's own PostgreSQL is not sent to another one
     assert environment["DATABASE_URL"] == OWN_DATABASE and environment.get("PGPASSWORD") is None

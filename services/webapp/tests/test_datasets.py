@@ -16,7 +16,8 @@ from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean
 from memicos_webapp.datasets.load_states import LoadStateError
-from memicos_webapp.datasets.service import ImportOptions, load
+from memicos_webapp.datasets.service import load
+from memicos_webapp.datasets.steps import ImportOptions
 
 
 async def test_every_row_arrives(loaded_url: str, small_dataset: Path) -> None:

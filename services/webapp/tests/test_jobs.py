@@ -10,10 +10,12 @@ import pytest
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, fetch, states
 from memicos_testing.webapp.dataset_imports import JOBS, disconnected, stopped_before, until
-from memicos_webapp.datasets.progress import ImportCancelled
-from memicos_webapp.datasets.service import ImportOptions, load
+from memicos_webapp.datasets.service import IMPORT, add_import, load
+from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import Conflict, NotFound
 from memicos_webapp.jobs import service
+from memicos_webapp.jobs.kinds import JobKind, JobRun
+from memicos_webapp.jobs.progress import JobCancelled
 from memicos_webapp.jobs.worker import work
 
 CONTENT = """SELECT source.name, feature.index, feature.max_activation, feature.values FROM feature
@@ -22,9 +24,9 @@ EXPLANATIONS = "SELECT source_id, index, description FROM explanation ORDER BY s
 
 
 @asynccontextmanager
-async def worker(url: str) -> AsyncIterator[None]:
+async def worker(url: str, kind: JobKind = IMPORT, attempts: int = 5) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    working = asyncio.create_task(work(url, stop))
+    working = asyncio.create_task(work(url, stop, [kind], attempts))
     try:
         yield
     finally:
@@ -74,8 +76,8 @@ async def test_the_worker_runs_queued_jobs_and_records_why_one_failed(
     fresh_url: str, small_dataset: Path, tmp_path: Path, loaded_url: str
 ) -> None:
     async with connected(fresh_url) as connection:
-        missing = await service.add_import(connection, str(tmp_path / "missing"), ImportOptions())
-        good = await service.add_import(connection, str(small_dataset), ImportOptions())
+        missing = await add_import(connection, str(tmp_path / "missing"), ImportOptions())
+        good = await add_import(connection, str(small_dataset), ImportOptions())
         # as after a worker that was killed while it ran the job
         await connection.execute("UPDATE job SET state = 'running' WHERE id = $1", good)
         await connection.execute("DELETE FROM pgqueuer")
@@ -117,7 +119,7 @@ async def test_a_cancelled_import_leaves_nothing_and_can_be_resumed(
                 return (await fetch(fresh_url, JOBS))[0]["state"] == "cancelled"
 
             await until(cancelled)
-        with pytest.raises(ImportCancelled):
+        with pytest.raises(JobCancelled):
             await importing
         assert await fetch(fresh_url, "SELECT id FROM load UNION ALL SELECT id FROM corpus") == []
         await service.resume(connection, job["id"])
@@ -128,3 +130,34 @@ async def test_a_cancelled_import_leaves_nothing_and_can_be_resumed(
 
             await until(done)
     assert await fetch(fresh_url, CONTENT) == await fetch(loaded_url, CONTENT)
+
+
+async def test_a_job_that_faults_fails_after_a_limited_number_of_attempts(fresh_url: str) -> None:
+    runs: list[int] = []
+
+    async def fault(run: JobRun) -> None:
+        runs.append(run.id)
+        raise KeyError("colour")
+
+    async with connected(fresh_url) as connection:
+        faulty = await service.add(connection, "paint", "/house", {})
+        unknown = await service.add(connection, "sing", "/house", {})
+        killed = await service.add(connection, "paint", "/house", {})
+        # as after workers that were killed while they ran the job
+        await connection.execute(
+            "UPDATE job SET state = 'running', attempts_without_progress = 2 WHERE id = $1", killed
+        )
+    async with worker(fresh_url, JobKind("paint", fault), attempts=2):
+
+        async def ended() -> bool:
+            return {row["state"] for row in await fetch(fresh_url, JOBS)} == {"failed"}
+
+        await until(ended)
+    jobs = {row["id"]: row for row in await fetch(fresh_url, JOBS)}
+    assert runs == [faulty, faulty] and jobs[faulty]["attempts"] == 2
+    assert jobs[faulty]["error"] == "KeyError: 'colour'"
+    assert jobs[unknown]["error"] == "LookupError: this worker does not know jobs of the kind 'sing'"
+    assert "ended in 2 attempts without a complete file, each time with its process" in jobs[killed]["error"]
+    async with connected(fresh_url) as connection:
+        await service.resume(connection, faulty)
+        assert await connection.fetchval("SELECT attempts_without_progress FROM job WHERE id = $1", faulty) == 0

@@ -76,6 +76,12 @@ class Settings(ConnectionSettings):
         ge=0,
         description="How long rows of an interrupted `memicos import` are kept, so that the same command continues it.",
     )
+    job_attempts: int = Field(
+        default=5,
+        ge=1,
+        description="A background job fails after so many attempts that ended by an unexpected error, or with the "
+        "worker's process, without a further complete file.",
+    )
     allowed_hosts: str = Field(default="", description=ALLOWED_HOSTS)
     public_url: str = Field(
         default="",

@@ -1,7 +1,8 @@
 """Importing datasets from disk into PostgreSQL.
 
-load         the command
-service      the steps of an import
+commands     the command
+service      imports by the command and as jobs
+steps        the steps of an import
 plan         what an import changes in the catalogue, and when it is refused
 rows         records for COPY
 repository   SQL of imports

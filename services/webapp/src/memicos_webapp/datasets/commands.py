@@ -14,8 +14,9 @@ from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.plan import MissingSources
-from memicos_webapp.datasets.progress import ImportCancelled
-from memicos_webapp.datasets.service import ImportOptions, ImportReport, load
+from memicos_webapp.datasets.service import ImportReport, add_import, load
+from memicos_webapp.datasets.steps import ImportOptions
+from memicos_webapp.jobs.progress import JobCancelled
 from memicos_webapp.settings import read_for_writing
 
 
@@ -25,9 +26,6 @@ async def _load(folder: str, url: str, options: ImportOptions) -> ImportReport:
 
 
 async def _queue(sources: list[str], url: str, options: ImportOptions) -> None:
-    # PgQueuer, which imports in the foreground need not wait for
-    from memicos_webapp.jobs.service import add_import
-
     await migrate(url)
     connection = await connect(url, "memicos-import")
     try:
@@ -79,7 +77,7 @@ def import_dataset(
                 _report(asyncio.run(_load(source, url, options)))
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
-    except ImportCancelled:
+    except JobCancelled:
         sys.exit("import: it was cancelled; pages still show the previous data")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         sys.exit(f"import: the database reported an error; pages still show the previous data: {error}")

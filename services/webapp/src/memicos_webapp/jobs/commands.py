@@ -1,9 +1,7 @@
-"""`memicos worker` and `memicos jobs list | follow | cancel | resume`."""
+"""`memicos jobs list | follow | cancel | resume`."""
 
 import asyncio
 import logging
-import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -11,7 +9,6 @@ from typing import Annotated, TypeVar
 import asyncpg
 import typer
 from asyncpg import Connection, Record
-from memicos_service import logs
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
@@ -19,42 +16,13 @@ from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.errors import Fault
 from memicos_webapp.jobs import repository, service
-from memicos_webapp.jobs.worker import work
-from memicos_webapp.settings import read, read_for_writing
+from memicos_webapp.settings import read_for_writing
 
 Result = TypeVar("Result")
 
-NICENESS = 10
 FOLLOW_SECONDS = 1
 
 JobNumber = Annotated[int, typer.Argument(help="number of the job")]
-
-
-def run_worker() -> None:
-    """Run background jobs until SIGTERM or Ctrl-C, at a low priority (nice 10).
-
-    A job that runs then, or whose worker is killed, is continued by the next worker at the file where it was.
-    """
-    settings = read("worker")
-    logs.configure(settings.log_format, logging.INFO, {"alembic": logging.WARNING, "pgqueuer": logging.WARNING})
-    if settings.read_only:
-        sys.stdout.write("worker: MEMICOS_READ_ONLY is set, so there are no jobs to run\n")
-        return
-    os.nice(NICENESS)
-
-    async def run(url: str) -> None:
-        await migrate(url)
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        logging.getLogger(__name__).info("the worker is ready")
-        await work(url, stop)
-
-    try:
-        with database_url(settings) as url:
-            asyncio.run(run(url))
-    except DatabaseError as error:
-        sys.exit(f"worker: {error}")
 
 
 def with_connection(program: str, action: Callable[[Connection], Awaitable[Result]]) -> Result:
@@ -89,11 +57,11 @@ def describe(job: Record) -> str:
     progress = f", {job['files_done']} of {job['files']} files, {job['rows_done']:,} rows" if job["files"] else ""
     error = f": {job['error']}" if job["error"] else ""
     name = job["subject"] or job["location"]
-    return f"job {job['id']}: import of {name}: {state}{progress}{error}"
+    return f"job {job['id']}: {job['kind']} of {name}: {state}{progress}{error}"
 
 
 def list_jobs(count: Annotated[int, typer.Option(min=1, help="newest jobs to list")] = 20) -> None:
-    """List imports, the newest first."""
+    """List jobs, the newest first."""
     for job in with_connection("jobs list", lambda connection: repository.newest(connection, count)):
         sys.stdout.write(describe(job) + "\n")
 
@@ -127,7 +95,3 @@ def resume_job(number: JobNumber) -> None:
     """Let the worker continue a job that was interrupted, failed or was cancelled."""
     with_connection("jobs resume", lambda connection: service.resume(connection, number))
     sys.stdout.write(f"job {number} is queued; the worker continues it\n")
-
-
-if __name__ == "__main__":
-    typer.run(run_worker)

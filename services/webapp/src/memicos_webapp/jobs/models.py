@@ -22,19 +22,21 @@ class JobState(StrEnum):
 
 
 class Job(Base):
-    """One import; its id is of the sequence `load_import_id_seq`.
+    """Long work; its id is of the sequence `load_import_id_seq`.
 
     The process that runs it holds the advisory lock of its id. `background`: the worker runs it; otherwise the command
-    `memicos import` that began it. `subject` is the model and the source set, null until the manifest is read.
-    `rows_done` counts rows stored so far.
+    that began it. `subject` names what it works on, such as the model and the source set; null until that is known.
+    `rows_done` counts rows stored so far. `attempts_without_progress` counts starts since a file was complete.
     """
 
     __tablename__ = "job"
     __table_args__ = (Index(None, "state"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(Text)
+    """Name of a `memicos_webapp.jobs.kinds.JobKind`."""
     location: Mapped[str] = mapped_column(Text)
-    # memicos_webapp.datasets.service.ImportOptions
+    # their meaning is the kind's
     options: Mapped[dict[str, Any]] = mapped_column(JSONB)
     background: Mapped[bool]
     state: Mapped[JobState] = mapped_column(
@@ -45,6 +47,7 @@ class Job(Base):
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
     error: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    attempts_without_progress: Mapped[int] = mapped_column(server_default=text("0"))
     rows_done: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -5,12 +5,23 @@ A job's advisory lock is (LOCK_CLASS, id).
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from asyncpg import Connection, Record
-from memicos_dataset.manifest import FileEntry
 
 from memicos_webapp.jobs.models import JobState
+
+
+class FileEntry(Protocol):
+    """A file that a job stores."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+
 
 LOCK_CLASS = 0x696D7074
 """Class of the advisory locks of jobs ("impt")."""
@@ -48,34 +59,78 @@ async def unlock(connection: Connection, job_id: int) -> None:
 async def add(
     connection: Connection,
     job_id: int,
+    kind: str,
     location: str,
     options: Mapping[str, Any],
     background: bool,
 ) -> None:
     """Add a job in state `queued`."""
     await connection.execute(
-        "INSERT INTO job (id, location, options, background, state) VALUES ($1, $2, $3::jsonb, $4, 'queued')",
+        """INSERT INTO job (id, kind, location, options, background, state)
+           VALUES ($1, $2, $3, $4::jsonb, $5, 'queued')""",
         job_id,
+        kind,
         location,
         json.dumps(options),
         background,
     )
 
 
-async def start(connection: Connection, job_id: int, subject: str, sha256: str) -> bool:
+async def start(connection: Connection, job_id: int) -> bool:
     """Mark a job as running if it is queued, or was interrupted; returns whether it was. The caller holds its lock."""
     row = await connection.fetchrow(
-        """UPDATE job SET state = 'running', subject = $2, manifest_sha256 = $3, attempts = attempts + 1,
-             updated_at = now() WHERE id = $1 AND state IN ('queued', 'running') RETURNING id""",
+        """UPDATE job SET state = 'running', attempts = attempts + 1,
+             attempts_without_progress = attempts_without_progress + 1, updated_at = now()
+           WHERE id = $1 AND state IN ('queued', 'running') RETURNING id""",
         job_id,
-        subject,
-        sha256,
     )
     return row is not None
 
 
+async def describe(connection: Connection, job_id: int, subject: str, sha256: str | None = None) -> None:
+    """Record what a job works on."""
+    await connection.execute("UPDATE job SET subject = $2, manifest_sha256 = $3 WHERE id = $1", job_id, subject, sha256)
+
+
+async def withdraw_attempt(connection: Connection, job_id: int) -> None:
+    """Do not count the last start as an attempt without progress: the worker was told to end."""
+    await connection.execute(
+        """UPDATE job SET attempts_without_progress = greatest(attempts_without_progress - 1, 0)
+           WHERE id = $1 AND state = 'running'""",
+        job_id,
+    )
+
+
+async def record_fault(connection: Connection, job_id: int, error: str, limit: int) -> bool:
+    """Record an unexpected error of a running job, and mark it as failed after `limit` attempts without progress;
+    returns whether it failed."""
+    state = await connection.fetchval(
+        """UPDATE job SET error = $2, updated_at = now(),
+             state = CASE WHEN attempts_without_progress >= $3 THEN 'failed' ELSE state END,
+             finished_at = CASE WHEN attempts_without_progress >= $3 THEN now() END
+           WHERE id = $1 AND state = 'running' RETURNING state::text""",
+        job_id,
+        error,
+        limit,
+    )
+    return state == JobState.FAILED
+
+
+async def fail_exhausted(connection: Connection, limit: int) -> list[int]:
+    """Mark background jobs as failed that nobody runs after `limit` attempts without progress; returns their ids."""
+    rows = await connection.fetch(
+        f"""UPDATE job SET state = 'failed', finished_at = now(), updated_at = now(),
+              error = 'ended in ' || attempts_without_progress || ' attempts without a complete file'
+                      || coalesce('; the last error: ' || error, ', each time with its process')
+            WHERE background AND state = 'running' AND attempts_without_progress >= $1 AND NOT {LOCKED}
+            RETURNING id""",  # noqa: S608 (constants)
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
 async def interrupted(connection: Connection, subject: str, sha256: str) -> list[int]:
-    """Jobs of `memicos import` that were interrupted while they imported this manifest, the newest first."""
+    """Imports by a command that were interrupted while they imported this manifest, the newest first."""
     rows = await connection.fetch(
         f"""SELECT id FROM job WHERE subject = $1 AND manifest_sha256 = $2 AND state = 'running' AND NOT background
             AND NOT {LOCKED} ORDER BY id DESC""",  # noqa: S608 (constants)
@@ -86,7 +141,7 @@ async def interrupted(connection: Connection, subject: str, sha256: str) -> list
 
 
 async def replace_interrupted(connection: Connection, subject: str, job_id: int) -> None:
-    """Cancel interrupted jobs of `memicos import` on the same subject, as this job replaces them."""
+    """Cancel interrupted jobs of a command on the same subject, as this job replaces them."""
     await connection.execute(
         f"""UPDATE job SET state = 'cancelled', finished_at = now(), error = 'replaced by job ' || $2::int
             WHERE subject = $1 AND id <> $2 AND state = 'running' AND NOT background
@@ -97,7 +152,7 @@ async def replace_interrupted(connection: Connection, subject: str, job_id: int)
 
 
 async def cancel_abandoned(connection: Connection, seconds: float) -> None:
-    """Cancel interrupted jobs of `memicos import` that nobody continued within `seconds`."""
+    """Cancel interrupted jobs of a command that nobody continued within `seconds`."""
     await connection.execute(
         f"""UPDATE job SET state = 'cancelled', finished_at = now(),
               error = 'interrupted, and not continued within the time of MEMICOS_INTERRUPTED_IMPORT_SECONDS'
@@ -125,6 +180,7 @@ async def loaded_files(connection: Connection, job_id: int) -> set[str]:
 async def mark_loaded(connection: Connection, job_id: int, paths: list[str]) -> None:
     """Note that files are stored; called in the transaction that stores their rows."""
     await connection.execute("UPDATE job_file SET loaded = true WHERE job_id = $1 AND path = ANY($2)", job_id, paths)
+    await connection.execute("UPDATE job SET attempts_without_progress = 0, error = NULL WHERE id = $1", job_id)
 
 
 async def update_progress(connection: Connection, job_id: int, rows_done: int) -> bool:
@@ -186,7 +242,7 @@ async def requeue(connection: Connection, job_id: int) -> bool:
     """Hand a job that nobody runs and that is not done to the worker; returns whether it was such a job."""
     row = await connection.fetchrow(
         f"""UPDATE job SET state = 'queued', background = true, cancel_requested = false, error = NULL,
-              finished_at = NULL, updated_at = now()
+              attempts_without_progress = 0, finished_at = NULL, updated_at = now()
             WHERE id = $1 AND state <> 'done' AND NOT {LOCKED} RETURNING id""",  # noqa: S608 (constants)
         job_id,
     )

@@ -1,18 +1,19 @@
 """Background jobs: adding, cancelling and continuing them. The worker runs them."""
 
-from asyncpg import Connection, Record
-from memicos_dataset.folder import Folder
+from collections.abc import Mapping
+from typing import Any
 
-from memicos_webapp.datasets.service import ImportOptions, absolute
+from asyncpg import Connection, Record
+
 from memicos_webapp.errors import Conflict, NotFound
 from memicos_webapp.jobs import queue, repository
 
 
-async def add_import(connection: Connection, location: str, options: ImportOptions) -> int:
-    """Queue an import of a dataset; returns the number of the job."""
+async def add(connection: Connection, kind: str, location: str, options: Mapping[str, Any]) -> int:
+    """Queue a job of a kind; returns its number."""
     async with connection.transaction():
         job_id = await repository.next_id(connection)
-        await repository.add(connection, job_id, absolute(Folder.of(location)), options.as_json(), background=True)
+        await repository.add(connection, job_id, kind, location, options, background=True)
         await queue.enqueue(connection, job_id)
     return job_id
 

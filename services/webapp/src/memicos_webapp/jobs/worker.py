@@ -2,23 +2,29 @@
 
 PgQueuer hands out a job and hands it out again where a worker's heartbeat has stopped. A job's advisory lock, which
 PostgreSQL releases with its process, makes sure that one process runs it at a time. Every few seconds the worker queues
-jobs again that nobody runs, such as those of a worker that was killed.
+jobs again that nobody runs, such as those of a worker that was killed. A job that ends again and again without a
+further complete file, by an error of the program or with the worker's process, fails after a number of attempts.
 """
 
 import asyncio
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
 from pgqueuer import PgQueuer
-from pgqueuer.models import Job
+from pgqueuer.models import Job as QueueEntry
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.errors import DatabaseError
-from memicos_webapp.datasets.service import ImportOptions, run_job
 from memicos_webapp.jobs import queue, repository
+from memicos_webapp.jobs.kinds import JobKind, JobRun
+from memicos_webapp.jobs.models import JobState
+from memicos_webapp.jobs.progress import JobCancelled
+from memicos_webapp.jobs.runner import execute, is_lost
 
 log = logging.getLogger(__name__)
 
@@ -31,36 +37,48 @@ HEARTBEAT = timedelta(seconds=10)
 DEQUEUE = timedelta(seconds=5)
 
 
-async def work(url: str, stop: asyncio.Event) -> None:
-    """Run jobs until `stop` is set; a job that runs then is interrupted, and continued by the next worker."""
+@dataclass(frozen=True)
+class _Worker:
+    url: str
+    stop: asyncio.Event
+    kinds: Mapping[str, JobKind]
+    attempts: int
+
+
+async def work(url: str, stop: asyncio.Event, kinds: Sequence[JobKind], attempts: int) -> None:
+    """Run jobs of `kinds` until `stop` is set; a job that runs then is interrupted, and continued by the next worker.
+
+    A job fails after `attempts` attempts in which no file was completed.
+    """
+    worker = _Worker(url, stop, {kind.name: kind for kind in kinds}, attempts)
     while not stop.is_set():
         try:
-            await _serve(url, stop)
+            await _serve(worker)
         except LOST as error:
             log.warning("the database does not answer, next attempt in %d s: %s", SWEEP_SECONDS, error)
             await _sleep(stop)
 
 
-async def _serve(url: str, stop: asyncio.Event) -> None:
+async def _serve(worker: _Worker) -> None:
     """Run jobs until `stop` is set, or raise one of LOST where the database is lost."""
-    connection = await connect(url, "memicos-worker")
+    connection = await connect(worker.url, "memicos-worker")
     try:
-        worker = PgQueuer.from_asyncpg_connection(connection)
+        consumer = PgQueuer.from_asyncpg_connection(connection)
 
-        @worker.entrypoint(queue.ENTRYPOINT, concurrency_limit=1)
-        async def run(job: Job) -> None:
-            assert job.payload is not None
-            await _run_until_stopped(url, int(job.payload), stop)
+        @consumer.entrypoint(queue.ENTRYPOINT, concurrency_limit=1)
+        async def run(entry: QueueEntry) -> None:
+            assert entry.payload is not None
+            await _run_until_stopped(worker, int(entry.payload))
 
         tasks = [
             asyncio.create_task(
-                worker.run(DEQUEUE, batch_size=1, heartbeat_timeout=HEARTBEAT, shutdown_on_listener_failure=True)
+                consumer.run(DEQUEUE, batch_size=1, heartbeat_timeout=HEARTBEAT, shutdown_on_listener_failure=True)
             ),
-            asyncio.create_task(_sweep(url, stop)),
+            asyncio.create_task(_sweep(worker)),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            worker.shutdown.set()
+            consumer.shutdown.set()
             for task in done:
                 task.result()
             await tasks[0]
@@ -72,14 +90,16 @@ async def _serve(url: str, stop: asyncio.Event) -> None:
         connection.terminate()
 
 
-async def _sweep(url: str, stop: asyncio.Event) -> None:
+async def _sweep(worker: _Worker) -> None:
     """Queue jobs that nobody runs until `stop` is set."""
-    connection = await connect(url, "memicos-worker")
+    connection = await connect(worker.url, "memicos-worker")
     try:
-        while not stop.is_set():
+        while not worker.stop.is_set():
+            for job_id in await repository.fail_exhausted(connection, worker.attempts):
+                log.error("job %d failed after %d attempts", job_id, worker.attempts)
             for job_id in await repository.waiting(connection):
                 await queue.enqueue(connection, job_id)
-            await _sleep(stop)
+            await _sleep(worker.stop)
     finally:
         connection.terminate()
 
@@ -89,8 +109,8 @@ async def _sleep(stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
 
 
-async def _run_until_stopped(url: str, job_id: int, stop: asyncio.Event) -> None:
-    running, stopped = asyncio.create_task(_run(url, job_id)), asyncio.create_task(stop.wait())
+async def _run_until_stopped(worker: _Worker, job_id: int) -> None:
+    running, stopped = asyncio.create_task(_run(worker, job_id)), asyncio.create_task(worker.stop.wait())
     try:
         await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -101,17 +121,42 @@ async def _run_until_stopped(url: str, job_id: int, stop: asyncio.Event) -> None
         await asyncio.gather(running, stopped, return_exceptions=True)
 
 
-async def _run(url: str, job_id: int) -> None:
+async def _run(worker: _Worker, job_id: int) -> None:
+    """Run a job, unless another process runs it or it has ended."""
     try:
-        connection = await connect(url, "memicos-worker")
+        connection = await connect(worker.url, "memicos-job")
         try:
-            job = await repository.get(connection, job_id)
+            if await repository.try_lock(connection, job_id) and await repository.start(connection, job_id):
+                await _run_started(worker, connection, job_id)
         finally:
             await connection.close()
-        if job is None:
-            return
-        log.info("job %d: importing %s", job_id, job["location"])
-        await run_job(job_id, job["location"], url, ImportOptions.from_json(json.loads(job["options"])))
-        log.info("job %d: ended", job_id)
     except LOST as error:
         log.warning("job %d was interrupted, and is continued: %s", job_id, error)
+
+
+async def _run_started(worker: _Worker, connection: asyncpg.Connection, job_id: int) -> None:
+    job = await repository.get(connection, job_id)
+    assert job is not None
+    run = JobRun(job_id, job["location"], json.loads(job["options"]), worker.url, connection)
+    log.info("job %d: %s of %s", job_id, job["kind"], job["location"])
+    try:
+        kind = worker.kinds.get(job["kind"])
+        if kind is None:
+            # of another version
+            raise LookupError(f"this worker does not know jobs of the kind {job['kind']!r}")
+        await execute(kind, run, kind.run(run))
+        log.info("job %d: done", job_id)
+    except JobCancelled:
+        log.info("job %d: cancelled", job_id)
+    except asyncio.CancelledError:
+        await repository.withdraw_attempt(connection, job_id)
+        raise
+    except Exception as error:
+        if is_lost(error):
+            raise
+        if await repository.record_fault(connection, job_id, f"{type(error).__name__}: {error}", worker.attempts):
+            log.exception("job %d failed after %d attempts", job_id, worker.attempts)
+        elif (await repository.get(connection, job_id) or job)["state"] == JobState.FAILED:
+            log.warning("job %d failed: %s", job_id, error)
+        else:
+            log.exception("job %d ended by an unexpected error, and is run again", job_id)

@@ -1,4 +1,4 @@
-"""Progress of a running import, and its cancellation, over a connection of their own."""
+"""Progress of a running job, and its cancellation, over a connection of their own."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ RECORDS = 256
 """Records that one call of a thread decodes."""
 
 
-class ImportCancelled(Exception):
+class JobCancelled(Exception):
     """The job was cancelled while it ran."""
 
 
@@ -45,13 +45,13 @@ async def run_cancellable(url: str, job_id: int, progress: Progress, work: Corou
     """Run `work` while the progress of its job is recorded.
 
     Raises:
-        ImportCancelled: the job is to be cancelled; `work` has ended.
+        JobCancelled: the job is to be cancelled; `work` has ended.
     """
     working = asyncio.create_task(work)
     watching = asyncio.create_task(_watch(url, job_id, progress))
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        # without its progress an import still goes on
+        # without its progress a job still goes on
         if not working.done() and not watching.result():
             await asyncio.wait({working})
         if working.done():
@@ -61,7 +61,7 @@ async def run_cancellable(url: str, job_id: int, progress: Progress, work: Corou
         if not working.cancelled() and working.exception() is None:
             # it was complete before it noticed
             return working.result()
-        raise ImportCancelled
+        raise JobCancelled
     finally:
         working.cancel()
         watching.cancel()

@@ -1,0 +1,199 @@
+"""The steps of an import.
+
+1. Compare every file with the manifest's sha256, and decide about sources that are shown already (`plan`).
+2. Add loads in state `staging`, then copy and check texts and features under their ids. Readers do not see them.
+3. Mark the loads as `verified`.
+4. In one transaction update the catalogue, replace the explanations that came with earlier loads, show the new loads
+   and retire the old ones.
+5. Delete what is no longer needed (`cleanup`).
+
+Steps commit one by one, copying file by file. An import is a job (`memicos_webapp.jobs`): a killed one keeps its rows,
+and is continued after its last complete file. A dataset that is refused leaves `failed` loads with the reason. Pages do
+not change in either case. Explanations by users are kept.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import asyncpg
+from memicos_dataset import read
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder
+from memicos_dataset.manifest import FileEntry, Manifest
+
+from memicos_webapp.catalog.models import LoadState
+from memicos_webapp.datasets import load_states, locks, repository
+from memicos_webapp.datasets.cleanup import clean
+from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
+from memicos_webapp.datasets.repository import StagedLoad
+from memicos_webapp.datasets.rows import DatasetRows, Record
+from memicos_webapp.jobs import repository as jobs
+from memicos_webapp.jobs.progress import Progress
+from memicos_webapp.jobs.runner import is_lost
+from memicos_webapp.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RETIRED_SECONDS: float = Settings.model_fields["retired_load_seconds"].default
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Decisions about sources that are shown already, and how long retired loads stay for requests in progress."""
+
+    missing: MissingSources = MissingSources.REFUSE
+    move_sources: bool = False
+    retired_seconds: float = RETIRED_SECONDS
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "missing": self.missing.value}
+
+    @classmethod
+    def from_json(cls, options: Mapping[str, Any]) -> "ImportOptions":
+        return cls(**{**options, "missing": MissingSources(options["missing"])})
+
+
+@dataclass(frozen=True)
+class RunningImport:
+    """A running import: its dataset, job, options and connection."""
+
+    folder: Folder
+    manifest: Manifest
+    sha256: str
+    job_id: int
+    options: ImportOptions
+    connection: asyncpg.Connection
+    progress: Progress
+
+    async def plan(self) -> ImportPlan:
+        state = await repository.catalogue_state(self.connection, self.manifest)
+        return plan_import(self.folder, self.manifest, state, self.options.missing, self.options.move_sources)
+
+
+async def import_or_skip(run: RunningImport) -> tuple[bool, list[str]]:
+    """Import the dataset unless it is shown already; returns whether rows were copied, and notes for the user."""
+    connection, subject = run.connection, f"{run.manifest.model.id}/{run.manifest.source_set.id}"
+    await locks.lock_set(connection, subject)
+    await jobs.replace_interrupted(connection, subject, run.job_id)
+    await clean(connection, run.options.retired_seconds)
+    loaded = not await repository.is_shown(connection, run.manifest, run.sha256)
+    notes = await (_import(run) if loaded else _retire_missing(run))
+    await clean(connection, run.options.retired_seconds)
+    if loaded:
+        await repository.analyse(connection)
+    return loaded, notes
+
+
+async def _retire_missing(run: RunningImport) -> list[str]:
+    """For a dataset that is shown already: retire the sources that it lacks, if the options say so."""
+    if run.options.missing is MissingSources.REFUSE:
+        return []
+    async with run.connection.transaction():
+        await locks.lock_catalogue(run.connection)
+        plan = await run.plan()
+        await load_states.flip(run.connection, {}, [source.id for source in plan.retire])
+    return plan.notes
+
+
+async def _import(run: RunningImport) -> list[str]:
+    # refused before anything is copied; decided again when the loads are shown
+    await run.plan()
+    await asyncio.to_thread(read.verify, run.folder, run.manifest)
+    loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
+    if not loads:
+        async with run.connection.transaction():
+            await locks.lock_catalogue(run.connection)
+            source_ids = await repository.add_missing_entries(run.connection, run.manifest)
+            await repository.add_loads(run.connection, run.manifest, source_ids, run.sha256, run.job_id)
+            await jobs.add_files(run.connection, run.job_id, run.manifest.files())
+        loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
+    try:
+        if any(load.state == LoadState.STAGING for load in loads):
+            await _copy(run, loads)
+        return await _show(run, loads)
+    except (DatasetError, asyncpg.PostgresError) as error:
+        if not is_lost(error):
+            await _record_failure(run, [load.load_id for load in loads], error)
+        raise
+
+
+async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
+    """Copy and check every row. Texts are one transaction, and each further file is one, so that an interrupted import
+    is continued at the file that was not complete."""
+    connection = run.connection
+    rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest)
+    loaded = await jobs.loaded_files(connection, run.job_id)
+    run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
+    if any(load.corpus_id is None for load in loads):
+        async with connection.transaction():
+            await locks.share_corpus(connection)
+            corpus_id = await _corpus(run, rows)
+            await repository.set_corpus(connection, [load.load_id for load in loads], corpus_id)
+            corpus = run.manifest.corpus
+            texts = [corpus.documents, corpus.vocabulary, *corpus.context_files]
+            await jobs.mark_loaded(connection, run.job_id, [entry.path for entry in texts])
+    else:
+        await asyncio.to_thread(rows.check_contexts)
+    for source, load in zip(run.manifest.source_set.sources, loads, strict=True):
+        rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
+        for entry in source.features:
+            if entry.path not in loaded:
+                await _copy_file(run, entry, "feature", rows.FEATURE, rows.features(source, entry, load.load_id))
+        if source.explanations and source.explanations.path not in loaded:
+            explanations = rows.explanations(source, load.load_id)
+            await _copy_file(run, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
+        log.info("%s/%s: %d features", run.manifest.model.id, source.id, rows.feature_count(source))
+    await load_states.verify(connection, [load.load_id for load in loads])
+
+
+async def _copy_file(
+    run: RunningImport, entry: FileEntry, table: str, columns: tuple[str, ...], records: Iterator[Record]
+) -> None:
+    async with run.connection.transaction():
+        await repository.copy(run.connection, table, columns, run.progress.records(records))
+        await jobs.mark_loaded(run.connection, run.job_id, [entry.path])
+
+
+async def _corpus(run: RunningImport, rows: DatasetRows) -> int:
+    """The id of the dataset's corpus; it is copied unless another load has brought the same one."""
+    connection, corpus = run.connection, run.manifest.corpus
+    digest = hashlib.sha256(corpus.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+    corpus_id = await repository.add_corpus(connection, corpus, digest)
+    if corpus_id is None:
+        # examples are checked against the contexts
+        await asyncio.to_thread(rows.check_contexts)
+        return await repository.corpus_id(connection, digest)
+    documents, contexts = rows.documents(corpus_id), rows.contexts(corpus_id)
+    await repository.copy(connection, "document", rows.DOCUMENT, run.progress.records(documents))
+    await repository.copy(connection, "context", rows.CONTEXT, run.progress.records(contexts))
+    return corpus_id
+
+
+async def _show(run: RunningImport, loads: list[StagedLoad]) -> list[str]:
+    connection = run.connection
+    async with connection.transaction():
+        await locks.lock_catalogue(connection)
+        plan = await run.plan()
+        await repository.update_entries(connection, run.manifest)
+        await repository.merge_explanations(connection, [load.load_id for load in loads])
+        await load_states.flip(
+            connection,
+            {load.source_id: load.load_id for load in loads},
+            [source.id for source in plan.retire],
+        )
+        await repository.delete_failed_loads(connection, [load.source_id for load in loads])
+    return plan.notes
+
+
+async def _record_failure(run: RunningImport, load_ids: list[int], error: Exception) -> None:
+    try:
+        async with run.connection.transaction():
+            await load_states.fail(run.connection, load_ids, str(error))
+        await clean(run.connection, run.options.retired_seconds)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as second:
+        # the connection is lost: the next clean-up deletes the loads of this import
+        log.warning("the failure of the import could not be recorded: %s", second)
