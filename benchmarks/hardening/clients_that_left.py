@@ -9,12 +9,13 @@ seconds is printed as longer, and a loaded machine thus ends the benchmark as we
 import argparse
 import contextlib
 import re
+import subprocess
 import sys
 import time
 from typing import Any
 
 import httpx
-from memicos_testing.demo_program import Demo, data_folder, start_demo
+from memicos_testing.demo_program import ROOT, Demo, data_folder, start_demo
 from memicos_testing.inference_metrics import parse_metric
 
 MODEL = "smollm2-135m-it"
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=60, help="longest time of a whole request")
     args = parser.parse_args()
+    subprocess.run([sys.executable, "demo/model.py"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     with data_folder() as folder:
         demo = start_demo(folder, MEMICOS_LOG_REQUESTS="1", MEMICOS_EMBED_EVERY_SECONDS="0")
         try:

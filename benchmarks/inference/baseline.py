@@ -150,8 +150,9 @@ def server(
 ) -> Iterator[Server]:
     """Run the server of the checkout `root` on the demo's model and sources, without caches unless `env` sets them.
 
-    Yields it once it is ready; stops it at the end.
+    Downloads and converts the model where `root` has none. Yields the server once it is ready; stops it at the end.
     """
+    subprocess.run([python, "demo/model.py"], cwd=root, stdout=subprocess.DEVNULL, check=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
