@@ -32,6 +32,7 @@ PAGES = (
     "/api-doc",
     "/account",
     "/account/sign-in",
+    "/account/inference-hosts",
     "/nope",
 )
 

@@ -30,6 +30,8 @@ FORMS = [
     "/account/sign-in",
     "/account/sign-out",
     "/account/api-keys",
+    "/account/inference-hosts",
+    "/account/inference-hosts/default/change",
 ]
 
 

@@ -1607,6 +1607,11 @@ export interface components {
              * @description ids of the sources that it has; empty unless it is ready
              */
             sources: string[];
+            /**
+             * Load
+             * @description requests in progress on it: this webapp's now, others at its last check; null unless it is ready
+             */
+            load: number | null;
         };
         /**
          * InferenceHostHealth

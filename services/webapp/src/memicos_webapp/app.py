@@ -36,6 +36,7 @@ from memicos_webapp.health import api as health_api
 from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference_hosts import api as inference_hosts_api
 from memicos_webapp.inference_hosts import background as background_inference
+from memicos_webapp.inference_hosts import pages as inference_hosts_pages
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.security.proxy_headers import ProxyHeaders, parse_networks
@@ -63,6 +64,7 @@ API: tuple[APIRouter, ...] = (
 
 PAGES: tuple[APIRouter, ...] = (
     account_pages.router,
+    inference_hosts_pages.router,
     api_doc_pages.router,
     text_search_pages.router,
     search_pages.router,

@@ -112,9 +112,14 @@ class Host:
         return self._calls > 0
 
     @property
+    def load(self) -> int:
+        """Requests in progress: those of this webapp now, and those of others at the last check."""
+        return self._calls + self._other_load
+
+    @property
     def preference(self) -> tuple[bool, int, float]:
         """Sort key of hosts that can serve a request: those that failed come last, busy ones after others."""
-        return self._failed_at > float("-inf"), self._calls + self._other_load, self._last_call_at
+        return self._failed_at > float("-inf"), self.load, self._last_call_at
 
     @contextmanager
     def call(self) -> Iterator[None]:

@@ -1,15 +1,13 @@
 """JSON API of the inference hosts: list, add, change, remove. For the owner of the server only."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 
-from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.inference.host_config import HostConfig
-from memicos_webapp.inference.hosts import Hosts
 from memicos_webapp.inference_hosts import service
+from memicos_webapp.inference_hosts.resources import ResourcesDep
 from memicos_webapp.inference_hosts.schemas import (
     AddHostRequest,
     ChangeHostRequest,
@@ -17,10 +15,8 @@ from memicos_webapp.inference_hosts.schemas import (
     HostRemoved,
     InferenceHostBody,
     InferenceHostList,
-    host_body,
 )
 from memicos_webapp.security.authorisation import OwnerAccess
-from memicos_webapp.settings import Settings
 
 router = APIRouter(prefix="/admin/inference-hosts", tags=["admin"])
 
@@ -32,33 +28,6 @@ INVALID: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorBody, "description": "The body is too large"},
 }
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "Unknown host"}}
-
-
-@dataclass(frozen=True)
-class HostResources:
-    """Objects of the running application that the routes use."""
-
-    database: Database
-    settings: Settings
-    hosts: Hosts
-
-    async def bodies(self) -> list[InferenceHostBody]:
-        """All hosts as they are stored now, which the application uses from now on."""
-        await service.refresh(self.database, self.settings, self.hosts)
-        running = {host.name: host for host in self.hosts.all}
-        rows = await service.all_hosts(self.database, self.settings)
-        return [host_body(row, running.get(row.config.name)) for row in rows]
-
-    async def body(self, name: str) -> InferenceHostBody:
-        return next(body for body in await self.bodies() if body.name == name)
-
-
-async def _resources(request: Request) -> HostResources:
-    state = request.app.state
-    return HostResources(state.database, state.settings, state.inference_hosts)
-
-
-ResourcesDep = Annotated[HostResources, Depends(_resources)]
 
 
 @router.get("", summary="List inference hosts", responses=OWNER_ONLY)

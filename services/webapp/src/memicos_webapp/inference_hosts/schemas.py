@@ -16,11 +16,13 @@ SECRET_VARIABLE = (
 )
 ENABLED = "whether requests may go to it"
 LONGEST_URL = 2000
+LONGEST_NAME = 63
+LONGEST_VARIABLE = 100
 
 HostState = Literal["ready", "loading", "down", "refused", "unknown", "disabled"]
 HOST_STATE = "refused: it refuses the webapp's secret; unknown: the first check has not ended"
 
-HostName = Annotated[str, Path(max_length=63, examples=["gpt2"], description=NAME)]
+HostName = Annotated[str, Path(max_length=LONGEST_NAME, examples=["gpt2"], description=NAME)]
 
 
 class AddHostRequest(BaseModel):
@@ -31,9 +33,11 @@ class AddHostRequest(BaseModel):
         json_schema_extra={"examples": [{"name": "gpt2", "url": "http://127.0.0.1:5004"}]},
     )
 
-    name: str = Field(max_length=63, description=NAME)
+    name: str = Field(max_length=LONGEST_NAME, description=NAME)
     url: str = Field(max_length=LONGEST_URL, description=URL)
-    secretVariable: str | None = Field(None, max_length=100, description=f"{SECRET_VARIABLE}; null: it needs none")
+    secretVariable: str | None = Field(
+        None, max_length=LONGEST_VARIABLE, description=f"{SECRET_VARIABLE}; null: it needs none"
+    )
     enabled: bool = Field(True, description=ENABLED)
 
 
@@ -43,7 +47,9 @@ class ChangeHostRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}]})
 
     url: str | None = Field(None, max_length=LONGEST_URL, description=URL)
-    secretVariable: str | None = Field(None, max_length=100, description=f"{SECRET_VARIABLE}; empty: it needs none")
+    secretVariable: str | None = Field(
+        None, max_length=LONGEST_VARIABLE, description=f"{SECRET_VARIABLE}; empty: it needs none"
+    )
     enabled: bool | None = Field(None, description=ENABLED)
 
 
@@ -61,6 +67,9 @@ class InferenceHostBody(BaseModel):
     message: str = Field(description="the state in words")
     model: str | None = Field(description="id of its model; null unless it is ready")
     sources: list[str] = Field(description="ids of the sources that it has; empty unless it is ready")
+    load: int | None = Field(
+        description="requests in progress on it: this webapp's now, others at its last check; null unless it is ready"
+    )
 
 
 class InferenceHostList(BaseModel):
@@ -77,12 +86,13 @@ class HostRemoved(BaseModel):
 
 @dataclass(frozen=True)
 class HostView:
-    """State of a host for the API; `model` and `sources` are those of a host that is ready."""
+    """State of a host for the API; `model`, `sources` and `load` are those of a host that is ready."""
 
     state: HostState
     message: str
     model: str | None = None
     sources: list[str] = field(default_factory=list)
+    load: int | None = None
 
 
 def host_view(host: Host | None) -> HostView:
@@ -95,7 +105,8 @@ def host_view(host: Host | None) -> HostView:
     capabilities = status.capabilities
     if capabilities is None:
         return HostView(status.state, status.message)
-    return HostView(status.state, status.message, capabilities.model, [source.id for source in capabilities.sources])
+    sources = [source.id for source in capabilities.sources]
+    return HostView(status.state, status.message, capabilities.model, sources, host.load)
 
 
 def host_body(row: HostRow, host: Host | None) -> InferenceHostBody:
@@ -111,4 +122,5 @@ def host_body(row: HostRow, host: Host | None) -> InferenceHostBody:
         message=view.message,
         model=view.model,
         sources=view.sources,
+        load=view.load,
     )

@@ -29,6 +29,8 @@ class InferenceHostBody:
         message (str): the state in words
         model (None | str): id of its model; null unless it is ready
         sources (list[str]): ids of the sources that it has; empty unless it is ready
+        load (int | None): requests in progress on it: this webapp's now, others at its last check; null unless it is
+            ready
     """
 
     name: str
@@ -40,6 +42,7 @@ class InferenceHostBody:
     message: str
     model: None | str
     sources: list[str]
+    load: int | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,6 +66,9 @@ class InferenceHostBody:
 
         sources = self.sources
 
+        load: int | None
+        load = self.load
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -76,6 +82,7 @@ class InferenceHostBody:
                 "message": message,
                 "model": model,
                 "sources": sources,
+                "load": load,
             }
         )
 
@@ -112,6 +119,13 @@ class InferenceHostBody:
 
         sources = cast(list[str], d.pop("sources"))
 
+        def _parse_load(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        load = _parse_load(d.pop("load"))
+
         inference_host_body = cls(
             name=name,
             url=url,
@@ -122,6 +136,7 @@ class InferenceHostBody:
             message=message,
             model=model,
             sources=sources,
+            load=load,
         )
 
         inference_host_body.additional_properties = d
