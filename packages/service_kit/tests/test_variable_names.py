@@ -79,6 +79,9 @@ def test_an_injected_address_is_not_used_as_a_port(tmp_path: Path, monkeypatch: 
     assert service_settings.read(Settings, env_file(tmp_path, "INFERENCE_PORT=7\n")).port == 7
     with pytest.raises(SystemExit, match="INFERENCE_PORT"):
         service_settings.read_or_exit("inference", Settings, env_file(tmp_path, "INFERENCE_PORT=tcp://10.0.0.7:1\n"))
+    # a port that only another service reads, too
+    with pytest.raises(ValueError, match=r"line 2 of .*: AUTOINTERP_PORT is the address of a service, not a port"):
+        service_settings.read(Settings, env_file(tmp_path, "OWN=x\nAUTOINTERP_PORT=tcp://10.0.0.7:5003\n"))
     monkeypatch.setenv("INFERENCE_PORT", "http://10.0.0.7:5002")
     with pytest.raises(SystemExit, match="INFERENCE_PORT"):
         service_settings.read_or_exit("inference", Settings)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from memicos_service.validation import error_text
-from memicos_service.variable_names import field_variables, known_names, refusal, unknown
+from memicos_service.variable_names import field_variables, is_service_link, known_names, refusal, unknown
 
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
 
@@ -37,7 +37,7 @@ def check_env_file(env_file: Path, settings: type[BaseSettings]) -> None:
     """
     Raises:
         ValueError: the file cannot be read, is not UTF-8, has a line that is not NAME=value, or a name that begins
-            with a prefix of memicos and that no service reads.
+            with a prefix of memicos and that no service reads; or it sets a port of any service to an address.
     """
     try:
         text = env_file.read_text(encoding="utf-8")
@@ -54,6 +54,8 @@ def check_env_file(env_file: Path, settings: type[BaseSettings]) -> None:
             raise ValueError(f"line {number} of {env_file} is not NAME=value")
         if binding.key and unknown([binding.key], known):
             raise ValueError(f"line {number} of {env_file}: {refusal(binding.key, known)}")
+        if binding.key and binding.key.upper() in known and is_service_link(binding.key, binding.value):
+            raise ValueError(f"line {number} of {env_file}: {binding.key} is the address of a service, not a port")
 
 
 def read(settings: type[SettingsType], env_file: Path | None = None) -> SettingsType:
