@@ -1,10 +1,13 @@
 """Several inference servers: which one serves a request, and what happens when one of them fails."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -315,3 +318,83 @@ async def test_a_host_that_failed_comes_after_the_others_until_it_is_checked(sta
         for _ in range(4):
             assert (await pair.own_text()).status_code == 200
         assert pair.calls[0] <= 2 and pair.calls[1] == 4
+
+
+@dataclass
+class Machine:
+    """A machine before an inference server, whose power can be cut: connections stay open, and nothing answers."""
+
+    url: str
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    alive: bool = True
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parts = urlsplit(self.url)
+        server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        self.writers += [writer, server_writer]
+        await asyncio.gather(self.forward(reader, server_writer), self.forward(server_reader, writer))
+
+    async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self.alive:
+                writer.write(data)
+        writer.close()
+
+
+@pytest.mark.parametrize(("path", "body"), [("/api/activation/new", OWN_TEXT), ("/api/steer", STEER)])
+async def test_calls_of_a_machine_that_lost_its_power_go_to_the_next_host(
+    started: Start, loaded_url: str, path: str, body: dict[str, Any]
+) -> None:
+    a, b = FakeInferenceServer(), FakeInferenceServer()
+    async with running(a.app()) as a_url, running(b.app()) as b_url:
+        machine = Machine(a_url)
+        listener = await asyncio.start_server(machine.connect, "127.0.0.1", 0)
+        hosts = f"a=http://127.0.0.1:{listener.sockets[0].getsockname()[1]},b={b_url}"
+        async with started(loaded_url, inference_hosts=hosts, inference_poll_seconds=0.1) as client:
+            assert [(await client.post(path, json=body)).status_code for _ in range(2)] == [200, 200]
+            assert a.seen and b.seen
+            # a call is running, and another one takes a connection that is open
+            a.delay = 60
+            a.seen.clear()
+            calls = [asyncio.create_task(client.post(path, json=body)) for _ in range(2)]
+            while not a.seen:  # noqa: ASYNC110 (the double has no event for it)
+                await asyncio.sleep(0.01)
+            machine.alive = False
+            listener.close()
+            calls.append(asyncio.create_task(client.post(path, json=body)))
+            async with asyncio.timeout(10):
+                assert [response.status_code for response in await asyncio.gather(*calls)] == [200] * 3
+        for writer in machine.writers:
+            writer.close()
+
+
+async def test_a_name_whose_lookup_hangs_does_not_hold_up_other_hosts(
+    started: Start, loaded_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, lookups, look_up = threading.Event(), [], socket.getaddrinfo
+
+    def hanging(host: Any, *rest: Any, **options: Any) -> Any:
+        if host == "gone.example":
+            lookups.append(host)
+            release.wait(60)
+            raise socket.gaierror(-3, "Temporary failure in name resolution")
+        return look_up(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    server = FakeInferenceServer()
+    async with running(server.app()) as url:
+        hosts = f"a=http://gone.example:5002,b={url.replace('127.0.0.1', 'localhost')}"
+        settings = {"inference_poll_seconds": 0.02, "inference_connect_seconds": 0.5}
+        try:
+            async with started(loaded_url, inference_hosts=hosts, **settings) as client:
+                # more checks than the event loop has threads
+                async with asyncio.timeout(30):
+                    while len(server.checks) < 150:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+                response = await client.post("/api/activation/new", json=OWN_TEXT)
+                assert response.status_code == 200, response.text
+                health = (await client.get("/health")).json()["inference"]
+                assert [host["state"] for host in health] == ["down", "ready"]
+                assert len(lookups) == 1
+        finally:
+            release.set()

@@ -136,6 +136,8 @@ def call_error(url: str, error: Exception, seconds: float, *, started: bool = Fa
     Raises:
         Exception: `error` itself, where it is not an error of a call.
     """
+    if isinstance(error, Fault):
+        return error
     if isinstance(error, UnexpectedStatus):
         return refusal(url, error.status_code, error.content, {})
     if isinstance(error, StreamError):

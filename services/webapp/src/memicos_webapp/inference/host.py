@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import httpx
 from memicos_inference_client import Client
@@ -30,8 +30,11 @@ from memicos_webapp.inference.errors import (
     unreadable,
 )
 from memicos_webapp.inference.host_config import HostConfig
+from memicos_webapp.inference.name_lookup import NameLookup
 from memicos_webapp.inference.visitors import add_headers
 from memicos_webapp.settings import Settings
+
+T = TypeVar("T")
 
 STATUS_CONNECTIONS = 4
 """Connections for checks of the host's state, of which one runs at a time."""
@@ -65,11 +68,14 @@ class Host:
         self.name = config.name
         self.url = config.url
         self.read_seconds = settings.inference_read_seconds
+        self._name_lookup = NameLookup(settings.inference_connect_seconds)
+        self._down = asyncio.Event()
         self.client = self._client(settings, settings.inference_call_connections)
         """For calls with one short response."""
         # a chat with two different conversations has two streams
         self.stream_client = self._client(settings, 2 * settings.streams)
-        self._status_client = self._client(settings, STATUS_CONNECTIONS)
+        # a new connection for each check: nothing answers on an old one if the machine is gone
+        self._status_client = self._client(settings, STATUS_CONNECTIONS, kept=0)
         self._check_seconds = settings.inference_check_seconds
         self._wait_seconds = settings.inference_check_wait_seconds
         self._capabilities_seconds = settings.inference_capabilities_seconds
@@ -85,7 +91,7 @@ class Host:
         self._failed_at = float("-inf")
         self._last_call_at = 0.0
 
-    def _client(self, settings: Settings, connections: int) -> Client:
+    def _client(self, settings: Settings, connections: int, kept: int = 20) -> Client:
         """A client with connections of its own, so that calls of one kind leave those of another their share."""
         return Client(
             base_url=self.url,
@@ -96,8 +102,8 @@ class Host:
             # the servers connect directly, without the proxy of the environment
             httpx_args={
                 "trust_env": False,
-                "event_hooks": {"request": [add_headers]},
-                "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=20),
+                "event_hooks": {"request": [add_headers, self._name_lookup.check]},
+                "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=kept),
             },
         )
 
@@ -130,6 +136,25 @@ class Host:
             yield
         finally:
             self._calls -= 1
+
+    async def while_up(self, call: Coroutine[Any, Any, T]) -> T:
+        """The result of a call, which is cancelled as soon as a check finds that nothing accepts connections.
+
+        Without it, a call of a machine that lost its power or network would wait for the read time-out.
+
+        Raises:
+            InferenceDown: no server accepts connections any more.
+        """
+        task, down = asyncio.ensure_future(call), asyncio.ensure_future(self._down.wait())
+        try:
+            await asyncio.wait((task, down), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise InferenceDown(self.url)
+            return task.result()
+        finally:
+            task.cancel()
+            down.cancel()
+            await asyncio.gather(task, down, return_exceptions=True)
 
     def failed(self) -> None:
         """Record that a call failed because of the host: others are preferred until a new check has succeeded."""
@@ -173,6 +198,7 @@ class Host:
             await asyncio.gather(self._check, return_exceptions=True)
         for client in (self.client, self.stream_client, self._status_client):
             await client.get_async_httpx_client().aclose()
+        self._name_lookup.close()
 
     def invalidate(self) -> None:
         """Check state and capabilities at the next request: a call has shown that they may have changed."""
@@ -182,6 +208,10 @@ class Host:
         started = time.monotonic()
         try:
             self._status = await self._current_status()
+            if isinstance(self._status.fault, InferenceDown):
+                self._down.set()
+            else:
+                self._down.clear()
             if self._status.state == "ready" and self._failed_at < started:
                 self._failed_at = float("-inf")
             # a call that failed meanwhile is more recent than this check

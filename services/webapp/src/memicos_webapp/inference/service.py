@@ -41,6 +41,7 @@ from memicos_webapp.inference.errors import (
     UNPARSEABLE,
     ConnectionsInUse,
     HostLacksSource,
+    InferenceDown,
     InferenceFailed,
     NotServed,
     call_error,
@@ -220,7 +221,7 @@ class Inference:
         host = choice.host
         try:
             with host.call():
-                response = await call(choice)
+                response = await host.while_up(call(choice))
             return _parsed(host, response, expected)
         except (httpx.HTTPError, *UNPARSEABLE) as error:
             fault = call_error(host.url, error, host.read_seconds)
@@ -277,16 +278,23 @@ async def _deltas(
         try:
             with host.call():
                 async with aclosing(stream(client=host.stream_client, body=body)) as events:
+                    first = await host.while_up(_first(events))
+                    started = True
+                    yield first
                     async for event in events:
-                        started = True
                         yield event
             return
-        except (UnexpectedStatus, StreamError, httpx.HTTPError, *UNPARSEABLE) as error:
+        except (UnexpectedStatus, StreamError, httpx.HTTPError, InferenceDown, *UNPARSEABLE) as error:
             fault = call_error(host.url, error, host.read_seconds, started=started)
             _record_fault(host, fault)
             if started:
                 raise fault from error
             failed[host.name] = await _host_fault(host, fault, body.model, sources)
+
+
+async def _first(events: AsyncGenerator[T, None]) -> T:
+    """The first event; the generated client raises an error where a stream has none."""
+    return await anext(events)
 
 
 async def _host_fault(host: Host, fault: Fault, model: str, sources: list[str]) -> Fault:
