@@ -141,6 +141,12 @@ def model_setting(inference_config: Path, data: Path, environment: Mapping[str, 
     return {"CUSTOM_HF_MODEL_ID": str(data / folder.relative_to(DATA))} if folder.is_relative_to(DATA) else {}
 
 
+def selftest_setting(inference_config: Path, data: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """INFERENCE_SELFTEST_RESULTS in the folder `data`; empty where the environment or the env file sets it."""
+    name = "INFERENCE_SELFTEST_RESULTS"
+    return {} if name in environment or name in dotenv_values(inference_config) else {name: str(data / "selftest")}
+
+
 def read_options(console: Console) -> Options:
     """Read options from the command line, the environment and `.env`.
 
@@ -185,6 +191,7 @@ def read_options(console: Console) -> Options:
     environment.setdefault("INFERENCE_LOG_REQUESTS", "0")
     data = Path(os.path.normpath(ROOT / environment.get("MEMICOS_DATA", DATA)))
     config = arguments.inference_config.resolve()
+    environment |= selftest_setting(config, data, environment)
     if not arguments.no_model:
         environment |= model_setting(config, data, environment)
     return Options(

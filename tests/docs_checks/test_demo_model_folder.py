@@ -1,4 +1,4 @@
-"""`make demo` gives inference the model's folder for any MEMICOS_DATA."""
+"""`make demo` gives inference its folders for any MEMICOS_DATA."""
 
 import sys
 from collections.abc import Iterator
@@ -32,3 +32,12 @@ def test_other_settings_stay(run: Any, tmp_path: Path) -> None:
     own = tmp_path / "own.env"
     own.write_text("CUSTOM_HF_MODEL_ID=/models/own\n")
     assert run.model_setting(own, tmp_path, {}) == {}
+
+
+def test_results_of_the_self_test_are_in_the_data_folder(run: Any, tmp_path: Path) -> None:
+    name = "INFERENCE_SELFTEST_RESULTS"
+    assert run.selftest_setting(ENV_FILE, tmp_path, {}) == {name: str(tmp_path / "selftest")}
+    assert run.selftest_setting(ENV_FILE, tmp_path, {name: "/results"}) == {}
+    own = tmp_path / "own.env"
+    own.write_text(f"{name}=/results\n")
+    assert run.selftest_setting(own, tmp_path, {}) == {}

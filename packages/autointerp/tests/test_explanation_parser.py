@@ -1,5 +1,7 @@
 """Parsing of an explainer's answer: the phrase after the label, whatever decorates it."""
 
+import time
+
 import pytest
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.explainers.explanation_parser import parse_explanation
@@ -58,3 +60,20 @@ def test_a_response_without_the_phrase_is_an_error(answer: str) -> None:
 def test_a_response_that_is_too_long_is_an_error() -> None:
     with pytest.raises(ProviderError, match="101 characters, more than 100"):
         parse_explanation("EXPLANATION: " + "x" * 101, 100)
+
+
+@pytest.mark.parametrize(
+    "part", [" ", "<think>", "EXPLANATION:\n", "explanation:\n \n", "* ", "> ", "1", "\n\t", "_", "EXPLANATION: \n>"]
+)
+def test_the_time_is_linear_in_the_length(part: str) -> None:
+    """An answer of 1 MB, of which each start could be the label's; quadratic time would be hours."""
+    started_at = time.process_time()
+    with pytest.raises(ProviderError):
+        parse_explanation(part * (1_000_000 // len(part)), 500)
+    assert time.process_time() - started_at < 10
+
+
+def test_every_block_of_reasoning_is_left_out() -> None:
+    assert parse_explanation("<think>EXPLANATION: a</think>x\n<think></think>EXPLANATION: b <think> c", 500) == (
+        "b <think> c"
+    )

@@ -190,5 +190,5 @@ async def test_half_of_a_surrogate_pair_in_a_request_is_its_own_fault(url: str, 
             content=b'{"activations": [{"tokens": ["\\ud800"], "values": [1]}]}',
             headers={"Content-Type": "application/json"},
         )
-    assert response.status_code == 422 and "an unpaired surrogate" in response.text
+    assert response.status_code == 400 and "an unpaired surrogate" in response.text
     assert provider.requests == []

@@ -113,6 +113,10 @@ def test_damaged_model_files_are_named(load: Load, model_folder: Path, tmp_path:
     weights.write_bytes(b"\xff" * 16)
     assert "is damaged" in refusal(load, custom_hf_model_id=str(folder))
     weights.unlink()
+    weights.symlink_to(tmp_path / "gone")
+    message = refusal(load, custom_hf_model_id=str(folder))
+    assert "model.safetensors of broken (CUSTOM_HF_MODEL_ID) cannot be read: No such file" in message
+    weights.unlink()
     assert "no weights as safetensors" in refusal(load, custom_hf_model_id=str(folder))
     weights.write_bytes(content)
     config = json.loads((folder / "config.json").read_text())

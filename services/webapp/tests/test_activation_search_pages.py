@@ -26,7 +26,11 @@ async def get(client: httpx.AsyncClient, path: str, **query: Any) -> Page:
 
 @pytest.mark.parametrize("path", ["/search", "/search-topk-by-token"])
 async def test_the_page_names_an_unknown_source(client: httpx.AsyncClient, path: str) -> None:
-    page = await get(client, path, modelId="small", sourceSet="res", q=TEXT, selectedLayers="9-res")
+    response = await client.get(
+        path, params={"modelId": "small", "sourceSet": "res", "q": TEXT, "selectedLayers": "9-res"}
+    )
+    page = Page(response.text)
+    assert response.status_code == 400
     assert "small/res has no source 9-res; it has 1-res, 2-res, 3-res." in page.text()
     assert not page.find("div", id="results")
 
@@ -204,8 +208,8 @@ async def test_results_are_requested_again_while_inference_loads(
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [
-        ("/search?modelId=nope&q=a", 200, "There is no set nope/; there is small/res."),
-        ("/search?sortIndexes=x&q=a", 200, "sortIndexes: “x” is not the position of a token."),
+        ("/search?modelId=nope&q=a", 400, "There is no set nope/; there is small/res."),
+        ("/search?sortIndexes=x&q=a", 400, "sortIndexes: “x” is not the position of a token."),
         ("/search/results?modelId=nope&q=a", 400, "There is no set nope/"),
         ("/search/results?sortIndexes=[1e9]&q=a", 400, "is not the position of a token"),
         ("/search/results?sortIndexes=[99]&q=a", 400, "positions of 2 tokens"),

@@ -234,7 +234,7 @@ export interface operations {
                     "application/json": components["schemas"]["ExplainResponse"];
                 };
             };
-            /** @description The request exceeds a limit, or its keys, base_url and model contradict one another */
+            /** @description The body is not JSON or not Unicode, the request exceeds a limit, or its keys, base_url and model contradict one another */
             400: {
                 headers: {
                     [name: string]: unknown;

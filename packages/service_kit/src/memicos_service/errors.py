@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from memicos_service import validation
 from memicos_service.logs.request_log import request_id
 
-LONG_WORD = re.compile(r"\S{201,}")
+LONG_WORD = re.compile(r"(?<!\S)\S{201,}+")
 SHOWN_OF_WORD = 100
 MAX_MESSAGE = 3000
 """Longest message of an error, in characters."""
@@ -101,13 +101,14 @@ def unreadable_body(cause: BaseException | None) -> str | None:
 
 
 def validation_report(request: Request, error: RequestValidationError, describe: Describe) -> ErrorReport:
-    """400 for a body that is not JSON, 422 for fields that are missing or wrong."""
+    """400 for a body that is not JSON or not Unicode, 422 for fields that are missing or wrong."""
     first = error.errors()[0]
     if first["type"] == "json_invalid" and first["loc"][0] == "body":
         reason = str(first.get("ctx", {}).get("error", "unreadable")).removesuffix(" at")
         message = f"The body is not valid JSON: {reason} at character {first['loc'][1]}."
         return ErrorReport(400, message, "invalid_request")
-    return ErrorReport(422, describe(request, error.errors()), "invalid_request")
+    status = 400 if any(problem["type"] == validation.SURROGATE for problem in error.errors()) else 422
+    return ErrorReport(status, describe(request, error.errors()), "invalid_request")
 
 
 def http_report(request: Request, error: HTTPException) -> ErrorReport:

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 MAX_ERRORS = 3
 """Errors that one message names."""
 REQUEST_PARTS = ("body", "query", "path")
 """FastAPI starts an error's location with the part of the request that the field is in."""
+
+SURROGATE = "unpaired_surrogate"
+"""Pydantic's type of the error of a text that is not Unicode."""
 
 
 def describe(errors: Sequence[Any]) -> str:
@@ -30,12 +34,12 @@ def check_unicode(value: str) -> str:
     """Refuse half of a surrogate pair: JSON can hold one, but it cannot be encoded as UTF-8, tokenised or sent on.
 
     Raises:
-        ValueError: the text has one.
+        PydanticCustomError: the text has one; a ValueError.
     """
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("has an unpaired surrogate, which is not a character") from None
+        raise PydanticCustomError(SURROGATE, "has an unpaired surrogate, which is not a character") from None
     return value
 
 

@@ -23,7 +23,8 @@ from memicos_autointerp.settings import Settings, read
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {
         "model": errors.ErrorBody,
-        "description": "The request exceeds a limit, or its keys, base_url and model contradict one another",
+        "description": "The body is not JSON or not Unicode, the request exceeds a limit, or its keys, base_url and "
+        "model contradict one another",
     },
     401: {"model": errors.ErrorBody, "description": "Wrong or missing X-SECRET-KEY"},
     403: {"model": errors.ErrorBody, "description": "The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS)"},

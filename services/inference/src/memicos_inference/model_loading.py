@@ -276,6 +276,11 @@ def _check_files(folder: Path, description: str) -> None:
         raise LoadError(f"{description} has no weights as safetensors; other formats are not read.")
     for file in weights:
         try:
+            # safe_open says of every file that it may not open that it does not exist
+            file.open("rb").close()
+        except OSError as error:
+            raise LoadError(f"{file.name} of {description} cannot be read: {error.strerror}.") from error
+        try:
             with safe_open(file, framework="pt"):
                 pass
         except (SafetensorError, OSError) as error:

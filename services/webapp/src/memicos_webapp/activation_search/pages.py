@@ -107,6 +107,8 @@ async def _page(request: Request, database: Database, viewer: Viewer, inference:
     return render(
         request,
         "activation_search/page.html",
+        # a form without a ticked source is no wrong address: the page says to choose one
+        200 if set(query.problems) <= {NO_SOURCE} else 400,
         section="search",
         by_token=by_token,
         query=query,

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from memicos_webapp.activation_search.service import Rank
+from memicos_webapp.errors import BadInput
 from memicos_webapp.inference.prompt_form import PromptForm, read_form
 
 DEFAULT_RANK: Rank = "share"
@@ -63,7 +64,11 @@ class PageQuery:
 
 
 def read(params: QueryParams) -> PageQuery:
-    """The query of an address. A form with no source ticked sends one empty `selectedLayers`."""
+    """The query of an address. A form with no source ticked sends one empty `selectedLayers`.
+
+    Raises:
+        BadInput: a parameter begins as a JSON list and is none.
+    """
     problems: list[str] = []
     model, _, source_set = params.get("set", "").partition("/")
     positions = []
@@ -100,12 +105,18 @@ def read(params: QueryParams) -> PageQuery:
 
 
 def _list(params: QueryParams, name: str) -> list[str]:
-    """All values of a parameter; each is a JSON list or one item."""
+    """All values of a parameter; each is a JSON list or one item.
+
+    Raises:
+        BadInput: a value begins as a list and is none.
+    """
     items: list[str] = []
     for value in params.getlist(name):
+        if not value.lstrip().startswith("["):
+            items.append(value)
+            continue
         try:
-            parsed = json.loads(value)
-        except (ValueError, RecursionError):  # RecursionError: nested too deeply
-            parsed = value
-        items += [str(item) for item in parsed] if isinstance(parsed, list) else [value]
+            items += [str(item) for item in json.loads(value)]
+        except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
+            raise BadInput(f"{name}: “{value}” is not a JSON list.") from error
     return [item for item in items if item]
