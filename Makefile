@@ -203,14 +203,14 @@ test: test-light ## run all tests but the slow ones (browser tests need Chromium
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
-	.venv-light/bin/pytest $(PARALLEL) $(PYTEST_ARGS) services/webapp/tests services/autointerp/tests \
+	.venv-light/bin/pytest $(PARALLEL) $(PYTEST_ARGS) -m 'not slow' services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-models: setup ## compare every supported class of language model with transformers
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
 		services/inference/tests/test_model_check_classes.py
 
-# Tests of the services that are part of the suites above too.
+# Tests of the services that are part of the suites above too; after `make test`, HARDENING_ARGS='-m slow' runs the others.
 HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
 	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
 	load_limits.py bad_input.py) $(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
@@ -218,11 +218,11 @@ HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_po
 	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py)
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
-	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)
+	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING_ARGS) $(HARDENING)
 
 test-slow: setup test-models test-hardening ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
 	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening tests packages/dataset \
-		services/webapp/tests/test_backup.py services/inference/tests/test_hub_downloads.py
+		$(addprefix services/webapp/tests/test_,backup.py jobs.py) services/inference/tests/test_hub_downloads.py
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
