@@ -4,7 +4,7 @@ import logging
 
 import httpx
 import pytest
-from memicos_autointerp_core.provider import remove_key
+from memicos_autointerp_core.providers.faults import remove_key
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_testing.servers import Serve
 
@@ -124,7 +124,7 @@ async def test_no_key_is_logged_or_sent_back(
         for text in (response.text, logged):
             assert not any(key[i : i + 8] in text for i in range(len(key) - 7))
             assert "shared-secret" not in text
-    assert "provider" in {record.name.rsplit(".", 1)[-1] for record in caplog.records}
+    assert "memicos_autointerp_core.providers.client" in {record.name for record in caplog.records}
 
 
 async def test_an_invalid_request_is_not_echoed(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:

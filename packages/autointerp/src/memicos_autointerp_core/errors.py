@@ -19,6 +19,10 @@ ProviderCause = Literal[
 ]
 
 
+STOPPING_CAUSES: frozenset[ProviderCause] = frozenset({"unauthorized", "payment_required", "unknown_model"})
+"""Causes that every further request has as well: a run over many features ends with them."""
+
+
 class ProviderError(Exception):
     """The language model gave no usable answer.
 

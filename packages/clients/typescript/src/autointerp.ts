@@ -93,15 +93,15 @@ export interface components {
          */
         ExplainRequest: {
             /**
-             * Activations
-             * @description the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default
-             */
-            activations: components["schemas"]["Activation"][];
-            /**
              * Model
-             * @description explainer model, as its endpoint names it; null: the server's default. Without a key of the request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)
+             * @description model, as its endpoint names it; null: the profile's default. Without a key of the request one of the profile's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS for the default profile)
              */
             model?: string | null;
+            /**
+             * Profile
+             * @description provider by its name on this server; null: the default profile
+             */
+            profile?: string | null;
             /**
              * Openrouter Key
              * @description the client's key for OpenRouter, sent only there; empty is the same as null
@@ -109,7 +109,7 @@ export interface components {
             openrouter_key?: string | null;
             /**
              * Api Key
-             * @description the client's key for base_url, or for the server's own endpoint where that is null
+             * @description the client's key for profile or base_url, or for the default profile where both are null
              */
             api_key?: string | null;
             /**
@@ -117,6 +117,11 @@ export interface components {
              * @description another endpoint that this server allows; needs api_key and model
              */
             base_url?: string | null;
+            /**
+             * Activations
+             * @description the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default
+             */
+            activations: components["schemas"]["Activation"][];
         };
         /**
          * ExplainResponse

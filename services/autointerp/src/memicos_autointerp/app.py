@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
-from memicos_autointerp_core.provider import open_http
+from memicos_autointerp_core.providers.client import open_http
 from memicos_service import docs_page
 from memicos_service.application import ServiceApp
 from memicos_service.guards import ServiceGuard
@@ -18,6 +18,7 @@ from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 from memicos_autointerp import errors
 from memicos_autointerp.explain import api as explain_api
 from memicos_autointerp.explain.schemas import HealthResponse
+from memicos_autointerp.providers.service import Providers
 from memicos_autointerp.settings import Settings, read
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -41,8 +42,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with open_http(app.state.settings.provider_options) as http:
-        app.state.http = http
+        providers = app.state.providers = Providers(app.state.settings, http)
         yield
+        providers.close()
 
 
 class _Observer(RequestObserver):

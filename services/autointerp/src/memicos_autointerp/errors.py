@@ -40,9 +40,12 @@ class BadInput(ServiceError):
 class NoKey(ServiceError):
     """Neither the request nor the server has a key for the endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: str | None = None) -> None:
         message = (
-            "No key for a language model: set AUTOINTERP_API_KEY (and AUTOINTERP_BASE_URL) of the "
+            f"No key for the profile {profile}: set its key_variable or key_file on the autointerp server, or send "
+            "api_key with the request."
+            if profile
+            else "No key for a language model: set AUTOINTERP_API_KEY (and AUTOINTERP_BASE_URL) of the "
             "autointerp server, or send api_key or openrouter_key with the request."
         )
         super().__init__(503, message, "no_key")

@@ -2,10 +2,17 @@
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from memicos_autointerp_core.explainers.interface import ExplainerOptions
-from memicos_autointerp_core.provider import ProviderOptions
+from memicos_autointerp_core.providers.client import ProviderOptions
+from memicos_autointerp_core.providers.profile import (
+    BaseUrl,
+    Profile,
+    ProfileError,
+    check_key,
+    normalize_base_url,
+    read_profiles,
+)
 from memicos_service import settings as service_settings
 from memicos_service.connections.settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
@@ -13,38 +20,10 @@ from memicos_service.logs import LogFormat
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-
-def normalize_base_url(url: str) -> str:
-    """An http(s) base URL without trailing slashes, with scheme and host in lower case.
-
-    Raises:
-        ValueError: it is no http(s) URL, or has credentials, a query or a fragment.
-    """
-    url = url.strip().rstrip("/")
-    scheme, separator, rest = url.partition("://")
-    if scheme.lower() not in ("http", "https") or not separator or not rest:
-        raise ValueError("a base URL starts with http:// or https://")
-    if any(mark in rest for mark in "@?#") or any(character.isspace() for character in rest):
-        raise ValueError("a base URL has no credentials, query or fragment")
-    host, slash, path = rest.partition("/")
-    if not urlsplit(url).hostname or urlsplit(url).port == 0:  # `port` itself raises ValueError for a bad one
-        raise ValueError("a base URL names a host")
-    return f"{scheme.lower()}://{host.lower()}{slash}{path}"
-
-
-def check_key(key: SecretStr | None) -> SecretStr | None:
-    """Refuse a key that cannot be sent in a header.
-
-    Raises:
-        ValueError: it has a character that is not visible ASCII.
-    """
-    if key and not all("!" <= character <= "~" for character in key.get_secret_value().strip()):
-        raise ValueError("a key has no spaces, and only ASCII characters")
-    return key
-
+DEFAULT_PROFILE = "default"
+"""The profile of AUTOINTERP_BASE_URL, AUTOINTERP_API_KEY, AUTOINTERP_MODEL and AUTOINTERP_MODELS."""
 
 Key = Annotated[SecretStr | None, AfterValidator(check_key)]
-BaseUrl = Annotated[str, AfterValidator(normalize_base_url)]
 
 
 class Settings(ConnectionSettings):
@@ -92,6 +71,16 @@ class Settings(ConnectionSettings):
         description="Other endpoints, separated by commas, that a request may name as base_url with a key of its own.",
     )
 
+    profiles_file: Path | None = Field(
+        None,
+        description="TOML file with further providers by name, each with base URL, key, models, limits and prices.",
+    )
+    answers_file: Path | None = Field(
+        None,
+        description="SQLite file that stores the answers to the server's own keys, so that no request is paid twice; "
+        "empty: none is stored.",
+    )
+
     timeout_seconds: float = Field(60, gt=0, description="Longest wait for one attempt.")
     retries: int = Field(
         2,
@@ -126,7 +115,9 @@ class Settings(ConnectionSettings):
     log_format: LogFormat = Field("text", description="text, or json: one JSON object per line.")
     log_requests: bool = Field(True, description="0: log only requests that failed with an internal error.")
 
-    @field_validator("openrouter_url", "api_key", "secret", "temperature", mode="before")
+    @field_validator(
+        "openrouter_url", "api_key", "secret", "temperature", "profiles_file", "answers_file", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
@@ -146,21 +137,49 @@ class Settings(ConnectionSettings):
     def other_base_urls(self) -> set[str]:
         return set(self.allowed_base_urls.split(",")) - {""}
 
+    def read_profiles(self) -> dict[str, Profile]:
+        """All profiles by name, the default one first.
+
+        Raises:
+            ProfileError: the file of profiles is wrong.
+        """
+        default = Profile.model_validate(
+            {"name": DEFAULT_PROFILE, "base_url": self.base_url, "models": tuple(self.allowed_models)}
+        )
+        further = read_profiles(self.profiles_file) if self.profiles_file else {}
+        if DEFAULT_PROFILE in further:
+            raise ProfileError(
+                f"{self.profiles_file}: the profile {DEFAULT_PROFILE} is that of AUTOINTERP_BASE_URL; choose another "
+                "name"
+            )
+        return {DEFAULT_PROFILE: default, **further}
+
+    def profile_key(self, profile: Profile) -> SecretStr | None:
+        """The server's key for a profile; None where there is none.
+
+        Raises:
+            ProfileError: the key cannot be read.
+        """
+        if profile.name == DEFAULT_PROFILE:
+            return self.api_key
+        return profile.read_key()
+
     @property
     def provider_options(self) -> ProviderOptions:
         return ProviderOptions(
             timeout_seconds=self.timeout_seconds,
             retries=self.retries,
             deadline_seconds=self.deadline_seconds,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
             answer_bytes=self.answer_bytes,
         )
 
     @property
     def explainer_options(self) -> ExplainerOptions:
         return ExplainerOptions(
-            highlight_share=self.highlight_share, explanation_characters=self.explanation_characters
+            highlight_share=self.highlight_share,
+            explanation_characters=self.explanation_characters,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
         )
 
 

@@ -10,11 +10,10 @@ Features in Large Language Models".
 
 from collections.abc import Sequence
 
-import httpx2
-
 from memicos_autointerp_core.explainers.explanation_parser import parse_explanation
 from memicos_autointerp_core.explainers.interface import ActivatingText, ExplainerOptions, Explanation
-from memicos_autointerp_core.provider import Endpoint, ProviderOptions, complete
+from memicos_autointerp_core.providers.chat import ChatRequest, Message
+from memicos_autointerp_core.providers.client import Provider
 
 METHOD = "highlighted-tokens"
 
@@ -86,26 +85,23 @@ def build_messages(texts: Sequence[ActivatingText], highlight_share: float) -> t
 
 
 async def explain(
-    texts: Sequence[ActivatingText],
-    endpoint: Endpoint,
-    http: httpx2.AsyncClient,
-    explainer: ExplainerOptions | None = None,
-    provider: ProviderOptions | None = None,
+    texts: Sequence[ActivatingText], provider: Provider, model: str, options: ExplainerOptions | None = None
 ) -> Explanation:
     """An explanation of the feature that activates on these texts.
 
     Args:
         texts: top-activating texts, the strongest first.
-        endpoint: the language model to call, and the key for it.
-        http: connections, from `provider.open_http`.
-        explainer: options of this method.
-        provider: limits of the call.
+        provider: the provider to call.
+        model: its language model.
+        options: options of this method.
 
     Raises:
         ProviderError: the language model gave no explanation.
     """
-    explainer = explainer or ExplainerOptions()
-    system, user = build_messages(texts, explainer.highlight_share)
-    completion = await complete(endpoint, system, user, http, provider or ProviderOptions())
-    phrase = parse_explanation(completion.text, explainer.explanation_characters)
-    return Explanation(phrase, METHOD, completion.model, completion.usage)
+    options = options or ExplainerOptions()
+    system, user = build_messages(texts, options.highlight_share)
+    answer = await provider.chat(
+        ChatRequest((Message("system", system), Message("user", user)), model, options.max_tokens, options.temperature)
+    )
+    phrase = parse_explanation(answer.text, options.explanation_characters)
+    return Explanation(phrase, METHOD, answer.model, answer.usage)

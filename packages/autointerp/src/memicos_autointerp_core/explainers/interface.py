@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memicos_autointerp_core.provider import TokenUsage
+from memicos_autointerp_core.providers.chat import TokenUsage
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,13 @@ class ActivatingText:
 
 @dataclass(frozen=True)
 class ExplainerOptions:
-    """`highlight_share`: in (0, 1); `explanation_characters`: longest explanation that is accepted."""
+    """`highlight_share`: in (0, 1); `explanation_characters`: longest explanation that is accepted; `max_tokens` and
+    `temperature`: see `ChatRequest`."""
 
     highlight_share: float = 0.6
     explanation_characters: int = 500
+    max_tokens: int = 2048
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,4 +18,4 @@ async def explain_default(body: ExplainRequest, request: Request) -> ExplainResp
     no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be repeated. One
     request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
     """
-    return await service.explain(body, request.app.state.settings, request.app.state.http)
+    return await service.explain(body, request.app.state.settings, request.app.state.providers)

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from memicos_service.validation import Text
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from memicos_autointerp.settings import Key
+from memicos_autointerp.providers.schemas import ProviderFields
 
 
 class Activation(BaseModel):
@@ -23,31 +23,11 @@ class Activation(BaseModel):
         return self
 
 
-class ExplainRequest(BaseModel):
+class ExplainRequest(ProviderFields):
     """Top-activating texts of a feature, strongest first. At least one value is above 0."""
-
-    model_config = ConfigDict(hide_input_in_errors=True, protected_namespaces=())
 
     activations: list[Activation] = Field(
         min_length=1, description="the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default"
-    )
-    model: Text | None = Field(
-        None,
-        min_length=1,
-        max_length=200,
-        description="explainer model, as its endpoint names it; null: the server's default. Without a key of the "
-        "request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)",
-    )
-    openrouter_key: Key = Field(
-        None, description="the client's key for OpenRouter, sent only there; empty is the same as null"
-    )
-    api_key: Key = Field(
-        None, description="the client's key for base_url, or for the server's own endpoint where that is null"
-    )
-    base_url: Text | None = Field(
-        None,
-        max_length=500,
-        description="another endpoint that this server allows; needs api_key and model",
     )
 
     @model_validator(mode="after")

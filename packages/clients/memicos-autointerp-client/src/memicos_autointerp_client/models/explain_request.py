@@ -21,15 +21,18 @@ class ExplainRequest:
 
     Attributes:
         activations (list[Activation]): the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default
-        model (None | str | Unset): explainer model, as its endpoint names it; null: the server's default. Without a key
-            of the request one of the server's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS)
+        model (None | str | Unset): model, as its endpoint names it; null: the profile's default. Without a key of the
+            request one of the profile's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS for the default profile)
+        profile (None | str | Unset): provider by its name on this server; null: the default profile
         openrouter_key (None | str | Unset): the client's key for OpenRouter, sent only there; empty is the same as null
-        api_key (None | str | Unset): the client's key for base_url, or for the server's own endpoint where that is null
+        api_key (None | str | Unset): the client's key for profile or base_url, or for the default profile where both
+            are null
         base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model
     """
 
     activations: list[Activation]
     model: None | str | Unset = UNSET
+    profile: None | str | Unset = UNSET
     openrouter_key: None | str | Unset = UNSET
     api_key: None | str | Unset = UNSET
     base_url: None | str | Unset = UNSET
@@ -46,6 +49,12 @@ class ExplainRequest:
             model = UNSET
         else:
             model = self.model
+
+        profile: None | str | Unset
+        if isinstance(self.profile, Unset):
+            profile = UNSET
+        else:
+            profile = self.profile
 
         openrouter_key: None | str | Unset
         if isinstance(self.openrouter_key, Unset):
@@ -74,6 +83,8 @@ class ExplainRequest:
         )
         if model is not UNSET:
             field_dict["model"] = model
+        if profile is not UNSET:
+            field_dict["profile"] = profile
         if openrouter_key is not UNSET:
             field_dict["openrouter_key"] = openrouter_key
         if api_key is not UNSET:
@@ -103,6 +114,15 @@ class ExplainRequest:
             return cast(None | str | Unset, data)
 
         model = _parse_model(d.pop("model", UNSET))
+
+        def _parse_profile(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        profile = _parse_profile(d.pop("profile", UNSET))
 
         def _parse_openrouter_key(data: object) -> None | str | Unset:
             if data is None:
@@ -134,6 +154,7 @@ class ExplainRequest:
         explain_request = cls(
             activations=activations,
             model=model,
+            profile=profile,
             openrouter_key=openrouter_key,
             api_key=api_key,
             base_url=base_url,

@@ -1,0 +1,238 @@
+"""Calls of a language model behind an OpenAI-compatible endpoint. Every failure is a `ProviderError`."""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+
+import httpx2
+import openai
+from memicos_service import answer_limit
+from pydantic import SecretStr
+
+from memicos_autointerp_core.errors import ProviderError
+from memicos_autointerp_core.providers import rate_limit_headers
+from memicos_autointerp_core.providers.answer_cache import AnswerCache
+from memicos_autointerp_core.providers.chat import Answer, ChatRequest
+from memicos_autointerp_core.providers.completion_parser import parse_completion
+from memicos_autointerp_core.providers.faults import malformed, status_error
+from memicos_autointerp_core.providers.profile import Profile
+from memicos_autointerp_core.providers.rate_limiter import RateLimiter
+
+log = logging.getLogger(__name__)
+
+IGNORED_VARIABLES = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY")
+"""The openai library would send these to every endpoint, also to one that a request names."""
+CHARACTERS_PER_TOKEN = 4
+"""Estimate of the tokens of a prompt before the provider has counted them."""
+RETRIED_STATUS = frozenset({408, 409, 429})
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+"""Waits between attempts double from the first to the longest, less up to a half at random."""
+
+
+@dataclass(frozen=True)
+class ProviderOptions:
+    """Limits of one call.
+
+    Attributes:
+        timeout_seconds: longest wait for one attempt.
+        retries: further attempts after a lost connection, a time-out, 408, 409, 429 or 5xx.
+        deadline_seconds: longest time over all attempts and the waits between them; None: no such limit.
+        longest_pause_seconds: a provider that asks for a longer pause (`Retry-After`) fails at once.
+        answer_bytes: largest answer, as it is sent and after decompression.
+    """
+
+    timeout_seconds: float = 60
+    retries: int = 2
+    deadline_seconds: float | None = 150
+    longest_pause_seconds: float = 120
+    answer_bytes: int = 4_000_000
+
+
+@asynccontextmanager
+async def open_http(options: ProviderOptions) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client that all providers share. It stores no cookies, follows no redirects and ends too large
+    answers."""
+    for name in IGNORED_VARIABLES:
+        os.environ.pop(name, None)
+    async with httpx2.AsyncClient(
+        timeout=options.timeout_seconds,
+        headers=answer_limit.HEADERS,
+        event_hooks={"response": [answer_limit.limit_answers(options.answer_bytes)]},
+        follow_redirects=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        # the rate limiter of each provider bounds the connections
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+    ) as http:
+        yield http
+
+
+class _Retry(Exception):
+    """An attempt failed in a way that another one may not. `pause`: seconds that the provider asked for."""
+
+    def __init__(self, error: ProviderError, pause: float | None = None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.pause = pause
+
+
+class Provider:
+    """One profile with one key. Calls share its rate limiter, so make one per key and keep it.
+
+    Args:
+        profile: the endpoint.
+        key: sent to the profile's base URL only; None where it needs none.
+        http: connections, from `open_http`.
+        options: limits of each call.
+        cache: where answers are stored and found; None stores none.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        key: SecretStr | None,
+        http: httpx2.AsyncClient,
+        options: ProviderOptions | None = None,
+        cache: AnswerCache | None = None,
+    ) -> None:
+        self.profile = profile
+        self._key = key.get_secret_value().strip() if key else ""
+        self._options = options or ProviderOptions()
+        self._cache = cache
+        self._limiter = RateLimiter(profile.limits)
+        self._pending: dict[str, asyncio.Lock] = {}
+        self._client = openai.AsyncOpenAI(
+            base_url=profile.base_url,
+            api_key=self._key or "none",
+            http_client=http,
+            timeout=self._options.timeout_seconds,
+            max_retries=0,  # the retries below know the rate limiter
+        )
+
+    async def chat(self, request: ChatRequest) -> Answer:
+        """The model's complete answer: the stored one if there is one, otherwise one that is paid for, and stored.
+
+        Equal requests at the same time are sent once.
+
+        Raises:
+            ProviderError: there was no answer, or it was an error, or it was not complete. Nothing is stored.
+            CacheError: stored answers can be neither read nor written.
+        """
+        if self._cache is None:
+            return await self._ask(request)
+        digest = request.digest(self.profile.base_url)
+        lock = self._pending.setdefault(digest, asyncio.Lock())
+        try:
+            async with lock:
+                stored = await self._cache.get(digest)
+                if stored is not None:
+                    return stored
+                answer = await self._ask(request)
+                # shielded: a cancelled caller has paid all the same
+                await asyncio.shield(self._cache.put(digest, answer))
+                return answer
+        finally:
+            if not lock.locked():
+                self._pending.pop(digest, None)
+
+    async def _ask(self, request: ChatRequest) -> Answer:
+        try:
+            async with asyncio.timeout(self._options.deadline_seconds):
+                return await self._attempts(request)
+        except TimeoutError:
+            error = ProviderError(
+                "timeout",
+                f"{self.profile.host} gave no answer in {self._options.deadline_seconds:g} s, all attempts together.",
+                "deadline_seconds",
+            )
+        except ProviderError as failure:
+            error = failure
+        log.warning("%s: %s", error.cause, error.message)
+        # `from None`: the library's exception may contain the provider's message, which may contain the key
+        raise error from None
+
+    async def _attempts(self, request: ChatRequest) -> Answer:
+        attempt = 0
+        while True:
+            try:
+                return await self._attempt(request)
+            except _Retry as retry:
+                if retry.pause is not None and retry.pause > self._options.longest_pause_seconds:
+                    raise retry.error from None
+                if retry.pause:
+                    self._limiter.pause(retry.pause)
+                if attempt >= self._options.retries:
+                    raise retry.error from None
+                wait = min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1)
+                attempt += 1
+            await asyncio.sleep(wait)
+
+    async def _attempt(self, request: ChatRequest) -> Answer:
+        tokens = request.characters // CHARACTERS_PER_TOKEN + request.max_tokens
+        async with self._limiter.call(tokens):
+            try:
+                raw = await self._client.chat.completions.with_raw_response.create(**self._parameters(request))
+                self._pause_by(raw.headers)
+                answer = parse_completion(raw.parse(), self.profile, self._key, request)
+            except openai.APITimeoutError:
+                attempts = self._options.retries + 1
+                message = (
+                    f"{self.profile.host} gave no answer in {self._options.timeout_seconds:g} s, {attempts} times."
+                )
+                raise _Retry(ProviderError("timeout", message, "timeout_seconds")) from None
+            except openai.APIConnectionError as failure:
+                reason = type(failure.__cause__).__name__ if failure.__cause__ else "no connection"
+                error = ProviderError("unreachable", f"No answer from {self.profile.host}: {reason}.")
+                raise _Retry(error) from None
+            except openai.APIStatusError as failure:
+                raise self._status(failure, request) from None
+            # RecursionError: JSON of many levels
+            except (openai.APIResponseValidationError, ValueError, RecursionError):
+                raise malformed(self.profile) from None
+        if answer.usage:
+            self._limiter.used(tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens)
+        return answer
+
+    def _status(self, failure: openai.APIStatusError, request: ChatRequest) -> Exception:
+        if answer_limit.is_too_large(failure.response):
+            message = f"The answer of {self.profile.host} is larger than {self._options.answer_bytes} bytes."
+            return ProviderError("malformed", message, "answer_bytes")
+        pause = rate_limit_headers.retry_after(failure.response.headers)
+        detail = failure.body if isinstance(failure.body, Mapping) else {}
+        error = status_error(self.profile, self._key, request.model, failure.status_code, detail, pause)
+        repeatable = failure.status_code in RETRIED_STATUS or failure.status_code >= 500
+        if not repeatable or error.cause == "payment_required":
+            return error
+        return _Retry(error, pause)
+
+    def _pause_by(self, headers: Mapping[str, str]) -> None:
+        """Begin no call before the provider takes it, where its headers say that a limit is used up."""
+        seconds = rate_limit_headers.exhausted_for(headers)
+        if seconds:
+            self._limiter.pause(min(seconds, self._options.longest_pause_seconds))
+
+    def _parameters(self, request: ChatRequest) -> dict[str, Any]:
+        profile = self.profile
+        parameters: dict[str, Any] = {
+            "model": request.model,
+            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            profile.max_tokens_name: request.max_tokens,
+        }
+        if not self._key:
+            parameters["extra_headers"] = {"Authorization": openai.Omit()}
+        if request.temperature is not None:
+            parameters["temperature"] = request.temperature
+        if request.seed is not None:
+            parameters["seed"] = request.seed
+        if request.top_logprobs is not None and profile.logprobs:
+            parameters |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+        if request.json_schema is not None and profile.structured_output:
+            schema = {"name": "answer", "strict": True, "schema": request.json_schema}
+            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return parameters

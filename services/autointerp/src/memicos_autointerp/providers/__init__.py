@@ -1,0 +1,1 @@
+"""Which provider answers a request, and with whose key: the server's profiles, and keys of requests."""
