@@ -1,5 +1,7 @@
 """Explaining over HTTP: what reaches the provider, and what comes back."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 from memicos_autointerp_client import Client
@@ -34,7 +36,9 @@ async def test_an_explanation_with_method_model_and_usage(serve: Serve, provider
     response = await ask(await serve())
     assert isinstance(response, ExplainResponse)
     assert response.explanation == "the sea"
-    assert response.method == "highlighted-tokens"
+    assert response.method == "eleuther_acts_top20"
+    assert (response.template_version, response.profile, response.cached) == (1, "default", False)
+    assert response.parameters.additional_properties["texts"] == 2
     assert response.model == "own-model-2026-01-01"
     assert response.usage and (response.usage.prompt_tokens, response.usage.completion_tokens) == (321, 12)
 
@@ -93,4 +97,119 @@ async def test_a_failed_attempt_is_repeated(serve: Serve, provider: LlmProvider)
 @pytest.mark.parametrize(("key", "has_key"), [(SERVER_KEY, True), (None, False)])
 async def test_health_reports_the_model_and_whether_a_key_is_set(serve: Serve, key: str | None, has_key: bool) -> None:
     async with Client(await serve(api_key=key, secret="cat")) as client:
-        assert await health.asyncio(client=client) == HealthResponse("healthy", "own-model", ["own-model"], has_key)
+        state = await health.asyncio(client=client)
+    assert isinstance(state, HealthResponse)
+    assert (state.status, state.model, state.models, state.has_key) == ("healthy", "own-model", ["own-model"], has_key)
+    assert state.explainers[0] == "eleuther_acts_top20" and len(state.explainers) == 6
+    assert [profile.to_dict() for profile in state.profiles] == [
+        {"name": "default", "models": ["own-model"], "has_key": has_key}
+    ]
+
+
+FULL = {
+    "activations": [
+        {"tokens": ["The", " whale", " rose"], "values": [0, 8, 1], "dfa_values": [0.9, 0, 0], "dfa_target_index": 1},
+        {"tokens": [" a", " ship"], "values": [0, 3], "dfa_values": [0.1, 0.5], "dfa_target_index": 1},
+    ],
+    "top_logits": [" sea", " boat"],
+    "negatives": [{"tokens": [" a", " cloud"], "values": [0, 0]}],
+}
+SHOWN = {
+    "eleuther_acts_top20": ["1. The<< whale>> rose", "2.  a<< ship>>"],
+    "highlighted-tokens": ["1. The<< whale>> rose"],
+    "np_acts-logits-general": ["1. The<< whale>> rose", "1.  sea"],
+    "np_max-act": ["1.  whale", "1.  rose", "2. (end of text)", "1. The whale rose"],
+    "np_max-act-logits": ["1.  whale", "2.  boat"],
+    "oai_token-act-pair": ["The\t0", " whale\t10", " rose\t1", " ship\t4"],
+    "oai_attention-head": ["1. <<The>>[[ whale]] rose", "The -> whale", "[[<< ship>>]]"],
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+async def test_what_each_explainer_shows(url: str, provider: LlmProvider, name: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        response = await client.post("/v1/explain/default", json=FULL | {"explainer": name})
+        assert response.status_code == 200, response.text
+        assert response.json()["method"] == {"highlighted-tokens": "eleuther_acts_top20"}.get(name, name)
+        system, user = (message["content"] for message in provider.requests[0].body["messages"])
+        assert "EXPLANATION: <phrase>" in system and "{{" not in system + user
+        for line in SHOWN[name]:
+            assert line in user
+        assert "is silent" in user and user.endswith("1.  a cloud")
+        # without negatives the prompt does not mention them
+        await client.post("/v1/explain/default", json=FULL | {"explainer": name, "negatives": []})
+        assert "silent" not in provider.requests[1].body["messages"][1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        ({"explainer": "np_best"}, 400, "There is no explainer 'np_best' here, only eleuther_acts_top20"),
+        ({"explainer": "np_max-act-logits", "top_logits": []}, 400, "needs the tokens whose logits"),
+        ({"explainer": "np_acts-logits-general", "top_logits": []}, 400, "needs the tokens whose logits"),
+        ({"activations": [{"tokens": ["a"], "values": [1]}], "explainer": "oai_attention-head"}, 400, "dfa_values"),
+        ({"activations": [{"tokens": ["a"], "values": [1], "dfa_values": [1, 2], "dfa_target_index": 0}]}, 422, "dfa"),
+        ({"activations": [{"tokens": ["a"], "values": [1], "dfa_values": [1], "dfa_target_index": 1}]}, 422, "dfa"),
+        ({"activations": [{"tokens": ["a"], "values": [1], "dfa_values": [1]}]}, 422, "together"),
+        ({"profile": "nowhere"}, 400, "This server has no profile nowhere, only default"),
+        ({"profile": "default", "base_url": "http://a"}, 400, "not both"),
+    ],
+)
+async def test_what_an_explainer_lacks_is_named(
+    url: str, provider: LlmProvider, change: dict[str, object], status: int, message: str
+) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        response = await client.post("/v1/explain/default", json=FULL | change)
+    assert response.status_code == status
+    assert message in response.json()["error"]
+    assert not provider.requests
+
+
+async def test_profiles_of_a_file(serve: Serve, provider: LlmProvider, tmp_path: Path) -> None:
+    """The key of a request goes to the profile that it names, the server's key of one profile to no other."""
+    file = tmp_path / "profiles.toml"
+    (tmp_path / "key").write_text("sk-profile-key")
+    file.write_text(
+        f"""
+        [keyless]
+        base_url = "{provider.base_url}"
+        needs_key = false
+        models = ["local"]
+
+        [paid]
+        base_url = "{provider.base_url}"
+        key_file = "{tmp_path}/key"
+        models = ["large", "small"]
+        prices = {{large = {{input = 2, output = 10}}}}
+
+        [locked]
+        base_url = "{provider.base_url}"
+        """
+    )
+    url = await serve(profiles_file=file, answers_file=tmp_path / "answers.sqlite")
+    async with httpx.AsyncClient(base_url=url) as client:
+
+        async def sent(**body: str) -> tuple[int, str | None, str]:
+            response = await client.post("/v1/explain/default", json=FULL | body)
+            if response.status_code != 200:
+                return response.status_code, None, response.json()["error"]
+            request = provider.requests[-1]
+            return 200, request.headers.get("authorization"), request.body["model"]
+
+        assert await sent(profile="keyless") == (200, None, "local")
+        assert await sent(profile="paid") == (200, "Bearer sk-profile-key", "large")
+        assert await sent(profile="paid", model="small") == (200, "Bearer sk-profile-key", "small")
+        assert await sent(profile="paid", api_key="own", model="any") == (200, "Bearer own", "any")
+        assert await sent() == (200, f"Bearer {SERVER_KEY}", "own-model")
+        for body, status, message in (
+            ({"profile": "paid", "model": "other"}, 400, "model is one of large, small"),
+            ({"profile": "locked"}, 503, "No key for the profile locked"),
+            ({"profile": "locked", "api_key": "own"}, 400, "Name a model"),
+        ):
+            answer = await sent(**body)
+            assert answer[0] == status and message in answer[2]
+
+        count = len(provider.requests)
+        again = (await client.post("/v1/explain/default", json=FULL | {"profile": "paid"})).json()
+        assert (len(provider.requests), again["cached"]) == (count, True)
+        assert again["cost"] == pytest.approx((321 * 2 + 12 * 10) / 1e6, rel=1e-12)

@@ -44,7 +44,8 @@ def test_the_program_serves_the_env_file_and_ends_on_sigterm(tmp_path: Path) -> 
                 time.sleep(0.05)
         else:
             raise AssertionError("the server did not come up")
-        assert response.json() == {
+        state = response.json()
+        assert {name: state[name] for name in ("status", "model", "models", "has_key")} == {
             "status": "healthy",
             "model": "from-file",
             "models": ["from-file"],
@@ -66,12 +67,14 @@ def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
             start("--env-file", str(tmp_path / "none.env")),
             start("--env-file", str(broken)),
             start(AUTOINTERP_BASE_URL="https://user:hidden@api.openai.com/v1"),
+            start(AUTOINTERP_PROFILES_FILE=str(broken)),
         )
-        port, env_file, malformed, base_url = map(last_words, processes)
+        port, env_file, malformed, base_url, profiles = map(last_words, processes)
     assert "cannot listen on 127.0.0.1" in port and "AUTOINTERP_PORT" in port
     assert "there is no env file" in env_file
     assert "line 2 of" in malformed and "is not NAME=value" in malformed
     assert "AUTOINTERP_BASE_URL: a base URL has no credentials" in base_url and "hidden" not in base_url
+    assert "broken.env is not TOML" in profiles
 
 
 @pytest.mark.parametrize(

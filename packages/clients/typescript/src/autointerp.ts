@@ -69,6 +69,16 @@ export interface components {
              * @description the activation on each token: as many as tokens
              */
             values: number[];
+            /**
+             * Dfa Values
+             * @description for features of attention layers: the contribution of each token to the activation on the token dfa_target_index; as many as tokens
+             */
+            dfa_values?: number[] | null;
+            /**
+             * Dfa Target Index
+             * @description position of the token that dfa_values belong to
+             */
+            dfa_target_index?: number | null;
         };
         /**
          * ErrorBody
@@ -122,6 +132,23 @@ export interface components {
              * @description the texts; at most AUTOINTERP_MAX_ACTIVATIONS of them, 64 by default
              */
             activations: components["schemas"]["Activation"][];
+            /**
+             * Explainer
+             * @description method: one of eleuther_acts_top20, np_acts-logits-general, np_max-act, np_max-act-logits, oai_token-act-pair, oai_attention-head; null: eleuther_acts_top20
+             */
+            explainer?: string | null;
+            /**
+             * Top Logits
+             * @description the tokens whose logits the feature raises most, for explainers that use them
+             * @default []
+             */
+            top_logits: string[];
+            /**
+             * Negatives
+             * @description contrastive texts: examples of similar features, on which this one is silent. They count as activations in the limit
+             * @default []
+             */
+            negatives: components["schemas"]["Activation"][];
         };
         /**
          * ExplainResponse
@@ -135,14 +162,41 @@ export interface components {
             explanation: string;
             /**
              * Method
-             * @description explanation method: highlighted-tokens
+             * @description explanation method: name of the explainer
              */
             method: string;
+            /**
+             * Template Version
+             * @description version of the explainer's prompt template
+             */
+            template_version: number;
             /**
              * Model
              * @description model that wrote it, as its provider names it
              */
             model: string;
+            /**
+             * Profile
+             * @description provider by its name on this server; `request` for another base_url
+             */
+            profile: string;
+            /**
+             * Parameters
+             * @description what shaped prompt and answer: number of texts and negatives, highlight_share, max_tokens, temperature
+             */
+            parameters: {
+                [key: string]: unknown;
+            };
+            /**
+             * Cost
+             * @description US dollars, by the profile's prices; null where they are unknown
+             */
+            cost?: number | null;
+            /**
+             * Cached
+             * @description whether the answer was stored before, so that nothing was paid
+             */
+            cached: boolean;
             /** @description tokens of the call; null where the provider does not count them */
             usage?: components["schemas"]["Usage"] | null;
         };
@@ -169,6 +223,37 @@ export interface components {
             /**
              * Has Key
              * @description whether the server has a key of its own; without one, each request must send one
+             */
+            has_key: boolean;
+            /**
+             * Explainers
+             * @description methods of explaining, the default one first
+             */
+            explainers: string[];
+            /**
+             * Profiles
+             * @description the server's providers, the default one first
+             */
+            profiles: components["schemas"]["ProfileState"][];
+        };
+        /**
+         * ProfileState
+         * @description A provider of this server.
+         */
+        ProfileState: {
+            /**
+             * Name
+             * @description name, for `profile` of requests
+             */
+            name: string;
+            /**
+             * Models
+             * @description models for requests without a key of their own, the default one first
+             */
+            models: string[];
+            /**
+             * Has Key
+             * @description whether requests without a key of their own are answered
              */
             has_key: boolean;
         };

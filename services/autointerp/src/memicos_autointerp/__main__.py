@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from memicos_autointerp_core.providers.profile import ProfileError
 from memicos_service import logs, server
 from memicos_service.connections.settings import limits_or_exit
 from memicos_service.settings import read_or_exit
@@ -34,6 +35,10 @@ def main() -> None:
     settings = read_or_exit("autointerp", Settings, parser.parse_args().env_file)
     logs.configure(settings.log_format, logging.INFO, LIBRARY_LEVELS)
     warn_of_environment(log, Settings)
+    try:
+        settings.read_profiles()
+    except ProfileError as error:
+        sys.exit(f"autointerp: {error}")
     limits = limits_or_exit("autointerp", settings)
     listener = server.bind(
         settings.host,

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
+from memicos_autointerp_core.explainers.registry import EXPLAINERS
 from memicos_autointerp_core.providers.client import open_http
 from memicos_service import docs_page
 from memicos_service.application import ServiceApp
@@ -17,7 +18,7 @@ from memicos_service.logs.request_log import FinishedRequest, RequestObserver
 
 from memicos_autointerp import errors
 from memicos_autointerp.explain import api as explain_api
-from memicos_autointerp.explain.schemas import HealthResponse
+from memicos_autointerp.explain.schemas import HealthResponse, ProfileState
 from memicos_autointerp.providers.service import Providers
 from memicos_autointerp.settings import Settings, read
 
@@ -60,8 +61,17 @@ def _operation_id(route: APIRoute) -> str:
 async def health(request: Request) -> HealthResponse:
     """Needs no secret and calls no provider: it tells that the server runs, not that its key is accepted."""
     settings: Settings = request.app.state.settings
+    providers: Providers = request.app.state.providers
     return HealthResponse(
-        status="healthy", model=settings.model, models=settings.allowed_models, has_key=settings.api_key is not None
+        status="healthy",
+        model=settings.model,
+        models=settings.allowed_models,
+        has_key=settings.api_key is not None,
+        explainers=list(EXPLAINERS),
+        profiles=[
+            ProfileState(name=name, models=list(profile.models), has_key=providers.has_key(name))
+            for name, profile in providers.profiles.items()
+        ],
     )
 
 

@@ -20,7 +20,9 @@ from .models import (
     ErrorBodyCause,
     ExplainRequest,
     ExplainResponse,
+    ExplainResponseParameters,
     HealthResponse,
+    ProfileState,
     Usage,
 )
 
@@ -34,9 +36,11 @@ __all__ = (
     "ErrorBodyCause",
     "ExplainRequest",
     "ExplainResponse",
+    "ExplainResponseParameters",
     "Forbidden",
     "HealthResponse",
     "NotFound",
+    "ProfileState",
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",

@@ -1,24 +1,27 @@
-"""Explains a feature: checks the limits, picks the provider and its key, calls the explainer."""
+"""Explains a feature: checks the limits, picks the explainer, the provider and its key, and calls the explainer."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from memicos_autointerp_core.errors import ProviderError
-from memicos_autointerp_core.explainers import highlighted_tokens
-from memicos_autointerp_core.explainers.interface import ActivatingText
+from memicos_autointerp_core.explainers.interface import ActivatingText, Evidence, MissingEvidence
+from memicos_autointerp_core.explainers.registry import EXPLAINERS, find_explainer
 
 from memicos_autointerp.errors import BadInput, ExplanationFailed
-from memicos_autointerp.explain.schemas import ExplainRequest, ExplainResponse, Usage
+from memicos_autointerp.explain.schemas import Activation, ExplainRequest, ExplainResponse, Usage
 from memicos_autointerp.providers.service import Providers
 from memicos_autointerp.settings import Settings
 
 
 def _check_size(body: ExplainRequest, settings: Settings) -> None:
-    if len(body.activations) > settings.max_activations:
+    activations = [*body.activations, *body.negatives]
+    if len(activations) > settings.max_activations:
         raise BadInput(
-            f"{len(body.activations)} activations were sent; at most {settings.max_activations} are taken "
+            f"{len(activations)} activations were sent; at most {settings.max_activations} are taken "
             "(AUTOINTERP_MAX_ACTIVATIONS)."
         )
-    characters = sum(len(token) for activation in body.activations for token in activation.tokens)
+    characters = sum(len(token) for activation in activations for token in activation.tokens)
+    characters += sum(len(token) for token in body.top_logits)
     if characters > settings.max_characters:
         raise BadInput(
             f"The activations have {characters} characters; at most {settings.max_characters} are taken "
@@ -26,19 +29,29 @@ def _check_size(body: ExplainRequest, settings: Settings) -> None:
         )
 
 
+def _texts(activations: Sequence[Activation]) -> list[ActivatingText]:
+    return [ActivatingText(item.tokens, item.values, item.dfa_values, item.dfa_target_index) for item in activations]
+
+
 async def explain(body: ExplainRequest, settings: Settings, providers: Providers) -> ExplainResponse:
     """An explanation of the feature that has these activations.
 
     Raises:
-        BadInput: the request exceeds a limit, or names an endpoint that is not allowed.
+        BadInput: the request exceeds a limit, names an explainer or endpoint that is not there or not allowed, or
+            lacks what the explainer needs.
         NoKey: there is no key for the endpoint.
         ExplanationFailed: the language model gave no explanation.
     """
     _check_size(body, settings)
+    explainer = find_explainer(body.explainer)
+    if explainer is None:
+        raise BadInput(f"There is no explainer {body.explainer!r} here, only {', '.join(EXPLAINERS)}.")
     chosen = providers.pick(body)
-    texts = [ActivatingText(activation.tokens, activation.values) for activation in body.activations]
+    evidence = Evidence(_texts(body.activations), body.top_logits, _texts(body.negatives))
     try:
-        explanation = await highlighted_tokens.explain(texts, chosen.provider, chosen.model, settings.explainer_options)
+        explanation = await explainer.explain(evidence, chosen.provider, chosen.model, settings.explainer_options)
+    except MissingEvidence as error:
+        raise BadInput(str(error)) from error
     except ProviderError as error:
         # `from None`: the cause of the error may contain the provider's message, which may contain the key
         raise ExplanationFailed(error) from None
@@ -46,6 +59,11 @@ async def explain(body: ExplainRequest, settings: Settings, providers: Providers
     return ExplainResponse(
         explanation=explanation.text,
         method=explanation.method,
+        template_version=explanation.template_version,
         model=explanation.model,
+        profile=chosen.provider.profile.name,
+        parameters=dict(explanation.parameters),
         usage=Usage(**asdict(usage)) if usage else None,
+        cost=explanation.cost,
+        cached=explanation.cached,
     )

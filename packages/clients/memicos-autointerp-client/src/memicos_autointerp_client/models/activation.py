@@ -6,6 +6,8 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="Activation")
 
 
@@ -16,16 +18,36 @@ class Activation:
     Attributes:
         tokens (list[str]): the text, split into tokens, with their spaces
         values (list[float]): the activation on each token: as many as tokens
+        dfa_values (list[float] | None | Unset): for features of attention layers: the contribution of each token to the
+            activation on the token dfa_target_index; as many as tokens
+        dfa_target_index (int | None | Unset): position of the token that dfa_values belong to
     """
 
     tokens: list[str]
     values: list[float]
+    dfa_values: list[float] | None | Unset = UNSET
+    dfa_target_index: int | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         tokens = self.tokens
 
         values = self.values
+
+        dfa_values: list[float] | None | Unset
+        if isinstance(self.dfa_values, Unset):
+            dfa_values = UNSET
+        elif isinstance(self.dfa_values, list):
+            dfa_values = self.dfa_values
+
+        else:
+            dfa_values = self.dfa_values
+
+        dfa_target_index: int | None | Unset
+        if isinstance(self.dfa_target_index, Unset):
+            dfa_target_index = UNSET
+        else:
+            dfa_target_index = self.dfa_target_index
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -35,6 +57,10 @@ class Activation:
                 "values": values,
             }
         )
+        if dfa_values is not UNSET:
+            field_dict["dfa_values"] = dfa_values
+        if dfa_target_index is not UNSET:
+            field_dict["dfa_target_index"] = dfa_target_index
 
         return field_dict
 
@@ -45,9 +71,37 @@ class Activation:
 
         values = cast(list[float], d.pop("values"))
 
+        def _parse_dfa_values(data: object) -> list[float] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                dfa_values_type_0 = cast(list[float], data)
+
+                return dfa_values_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[float] | None | Unset, data)
+
+        dfa_values = _parse_dfa_values(d.pop("dfa_values", UNSET))
+
+        def _parse_dfa_target_index(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        dfa_target_index = _parse_dfa_target_index(d.pop("dfa_target_index", UNSET))
+
         activation = cls(
             tokens=tokens,
             values=values,
+            dfa_values=dfa_values,
+            dfa_target_index=dfa_target_index,
         )
 
         activation.additional_properties = d

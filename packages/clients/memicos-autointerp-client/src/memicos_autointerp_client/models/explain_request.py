@@ -28,6 +28,11 @@ class ExplainRequest:
         api_key (None | str | Unset): the client's key for profile or base_url, or for the default profile where both
             are null
         base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model
+        explainer (None | str | Unset): method: one of eleuther_acts_top20, np_acts-logits-general, np_max-act, np_max-
+            act-logits, oai_token-act-pair, oai_attention-head; null: eleuther_acts_top20
+        top_logits (list[str] | Unset): the tokens whose logits the feature raises most, for explainers that use them
+        negatives (list[Activation] | Unset): contrastive texts: examples of similar features, on which this one is
+            silent. They count as activations in the limit
     """
 
     activations: list[Activation]
@@ -36,6 +41,9 @@ class ExplainRequest:
     openrouter_key: None | str | Unset = UNSET
     api_key: None | str | Unset = UNSET
     base_url: None | str | Unset = UNSET
+    explainer: None | str | Unset = UNSET
+    top_logits: list[str] | Unset = UNSET
+    negatives: list[Activation] | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,6 +82,23 @@ class ExplainRequest:
         else:
             base_url = self.base_url
 
+        explainer: None | str | Unset
+        if isinstance(self.explainer, Unset):
+            explainer = UNSET
+        else:
+            explainer = self.explainer
+
+        top_logits: list[str] | Unset = UNSET
+        if not isinstance(self.top_logits, Unset):
+            top_logits = self.top_logits
+
+        negatives: list[dict[str, Any]] | Unset = UNSET
+        if not isinstance(self.negatives, Unset):
+            negatives = []
+            for negatives_item_data in self.negatives:
+                negatives_item = negatives_item_data.to_dict()
+                negatives.append(negatives_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -91,6 +116,12 @@ class ExplainRequest:
             field_dict["api_key"] = api_key
         if base_url is not UNSET:
             field_dict["base_url"] = base_url
+        if explainer is not UNSET:
+            field_dict["explainer"] = explainer
+        if top_logits is not UNSET:
+            field_dict["top_logits"] = top_logits
+        if negatives is not UNSET:
+            field_dict["negatives"] = negatives
 
         return field_dict
 
@@ -151,6 +182,26 @@ class ExplainRequest:
 
         base_url = _parse_base_url(d.pop("base_url", UNSET))
 
+        def _parse_explainer(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        explainer = _parse_explainer(d.pop("explainer", UNSET))
+
+        top_logits = cast(list[str], d.pop("top_logits", UNSET))
+
+        _negatives = d.pop("negatives", UNSET)
+        negatives: list[Activation] | Unset = UNSET
+        if _negatives is not UNSET:
+            negatives = []
+            for negatives_item_data in _negatives:
+                negatives_item = Activation.from_dict(negatives_item_data)
+
+                negatives.append(negatives_item)
+
         explain_request = cls(
             activations=activations,
             model=model,
@@ -158,6 +209,9 @@ class ExplainRequest:
             openrouter_key=openrouter_key,
             api_key=api_key,
             base_url=base_url,
+            explainer=explainer,
+            top_logits=top_logits,
+            negatives=negatives,
         )
 
         explain_request.additional_properties = d

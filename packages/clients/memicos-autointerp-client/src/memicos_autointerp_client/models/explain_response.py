@@ -9,6 +9,7 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.explain_response_parameters import ExplainResponseParameters
     from ..models.usage import Usage
 
 
@@ -21,14 +22,25 @@ class ExplainResponse:
 
     Attributes:
         explanation (str): a phrase that says what the feature detects
-        method (str): explanation method: highlighted-tokens
+        method (str): explanation method: name of the explainer
+        template_version (int): version of the explainer's prompt template
         model (str): model that wrote it, as its provider names it
+        profile (str): provider by its name on this server; `request` for another base_url
+        parameters (ExplainResponseParameters): what shaped prompt and answer: number of texts and negatives,
+            highlight_share, max_tokens, temperature
+        cached (bool): whether the answer was stored before, so that nothing was paid
+        cost (float | None | Unset): US dollars, by the profile's prices; null where they are unknown
         usage (None | Unset | Usage): tokens of the call; null where the provider does not count them
     """
 
     explanation: str
     method: str
+    template_version: int
     model: str
+    profile: str
+    parameters: ExplainResponseParameters
+    cached: bool
+    cost: float | None | Unset = UNSET
     usage: None | Unset | Usage = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -39,7 +51,21 @@ class ExplainResponse:
 
         method = self.method
 
+        template_version = self.template_version
+
         model = self.model
+
+        profile = self.profile
+
+        parameters = self.parameters.to_dict()
+
+        cached = self.cached
+
+        cost: float | None | Unset
+        if isinstance(self.cost, Unset):
+            cost = UNSET
+        else:
+            cost = self.cost
 
         usage: dict[str, Any] | None | Unset
         if isinstance(self.usage, Unset):
@@ -55,9 +81,15 @@ class ExplainResponse:
             {
                 "explanation": explanation,
                 "method": method,
+                "template_version": template_version,
                 "model": model,
+                "profile": profile,
+                "parameters": parameters,
+                "cached": cached,
             }
         )
+        if cost is not UNSET:
+            field_dict["cost"] = cost
         if usage is not UNSET:
             field_dict["usage"] = usage
 
@@ -65,6 +97,7 @@ class ExplainResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.explain_response_parameters import ExplainResponseParameters  # noqa: PLC0415
         from ..models.usage import Usage  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -72,7 +105,24 @@ class ExplainResponse:
 
         method = d.pop("method")
 
+        template_version = d.pop("template_version")
+
         model = d.pop("model")
+
+        profile = d.pop("profile")
+
+        parameters = ExplainResponseParameters.from_dict(d.pop("parameters"))
+
+        cached = d.pop("cached")
+
+        def _parse_cost(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        cost = _parse_cost(d.pop("cost", UNSET))
 
         def _parse_usage(data: object) -> None | Unset | Usage:
             if data is None:
@@ -94,7 +144,12 @@ class ExplainResponse:
         explain_response = cls(
             explanation=explanation,
             method=method,
+            template_version=template_version,
             model=model,
+            profile=profile,
+            parameters=parameters,
+            cached=cached,
+            cost=cost,
             usage=usage,
         )
 

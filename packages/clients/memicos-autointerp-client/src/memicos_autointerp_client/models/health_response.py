@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.profile_state import ProfileState
+
 
 T = TypeVar("T", bound="HealthResponse")
 
@@ -18,12 +22,16 @@ class HealthResponse:
         model (str): explainer model for requests that name none
         models (list[str]): explainer models for requests without a key of their own
         has_key (bool): whether the server has a key of its own; without one, each request must send one
+        explainers (list[str]): methods of explaining, the default one first
+        profiles (list[ProfileState]): the server's providers, the default one first
     """
 
     status: str
     model: str
     models: list[str]
     has_key: bool
+    explainers: list[str]
+    profiles: list[ProfileState]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -35,6 +43,13 @@ class HealthResponse:
 
         has_key = self.has_key
 
+        explainers = self.explainers
+
+        profiles = []
+        for profiles_item_data in self.profiles:
+            profiles_item = profiles_item_data.to_dict()
+            profiles.append(profiles_item)
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -43,6 +58,8 @@ class HealthResponse:
                 "model": model,
                 "models": models,
                 "has_key": has_key,
+                "explainers": explainers,
+                "profiles": profiles,
             }
         )
 
@@ -50,6 +67,8 @@ class HealthResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.profile_state import ProfileState  # noqa: PLC0415
+
         d = dict(src_dict)
         status = d.pop("status")
 
@@ -59,11 +78,22 @@ class HealthResponse:
 
         has_key = d.pop("has_key")
 
+        explainers = cast(list[str], d.pop("explainers"))
+
+        profiles = []
+        _profiles = d.pop("profiles")
+        for profiles_item_data in _profiles:
+            profiles_item = ProfileState.from_dict(profiles_item_data)
+
+            profiles.append(profiles_item)
+
         health_response = cls(
             status=status,
             model=model,
             models=models,
             has_key=has_key,
+            explainers=explainers,
+            profiles=profiles,
         )
 
         health_response.additional_properties = d
