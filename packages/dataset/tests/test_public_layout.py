@@ -264,13 +264,18 @@ def test_files_of_several_gzip_members_are_read_to_their_end(tmp_path: Path) -> 
     [
         ({"id": "nonsense"}, "'nonsense' is no id of a source"),
         ({"id": "4-mlp", "setName": "res"}, "does not belong to set 'res'"),
-        ({"num_prompts": None, "dataset": "texts"}, "name a page with --corpus-url"),
     ],
 )
 def test_metadata_that_says_too_little_is_refused(source: Path, row: Row, message: str) -> None:
     write_lines(source / "source.jsonl", [row])
     with pytest.raises(DatasetError, match=message):
         converted(source)
+
+
+def test_texts_without_an_address_have_none(source: Path) -> None:
+    write_lines(source / "source.jsonl", [{"dataset": "texts"}])
+    (collection,) = converted(source)[1].corpus.collections
+    assert (collection.name, collection.url) == ("texts", None)
 
 
 def test_tokens_that_densities_are_shares_of_are_found_in_a_histogram(source: Path) -> None:

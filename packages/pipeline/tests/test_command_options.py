@@ -107,8 +107,6 @@ def test_options_win_over_the_file(folder: Path) -> None:
     assert merged.model.id == "smollm2-135m-it" and len(merged.corpus.collections) == 5
     with pytest.raises(ConfigError, match="--corpus, --tokens: give a configuration file or these options"):
         merged_config(None, {"model": "m", "sae": ["neurons"], "out": "o"})
-    with pytest.raises(ConfigError, match="--corpus-url"):
-        merged_config(None, {"model": "m", "sae": ["neurons"], "out": "o", "corpus": "c.txt", "tokens": 5})
 
 
 def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
@@ -124,9 +122,13 @@ def test_formats_of_a_corpus(tmp_path: Path) -> None:
         stream.write(lines)
     pq.write_table(pa.table({"text": ["one", "two"], "other": [1, 2]}), tmp_path / "d.parquet")
     for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst", "d.parquet"):
-        documents = read_texts(tmp_path / name, "set")
+        documents = list(read_texts(tmp_path / name, "set"))
         assert [(document.text, document.collection) for document in documents] == [("one", "set"), ("two", "set")]
     (tmp_path / "e.txt").write_text("three")
+    pieces = "".join(f"line {number}\n" for number in range(150_000))
+    (tmp_path / "long.txt").write_text(pieces)
+    texts = [document.text for document in read_texts(tmp_path / "long.txt", "set")]
+    assert len(texts) == 2 and all(text.endswith("\n") for text in texts) and "".join(texts) == pieces
     assert [document.title for document in read_texts(tmp_path / "e.txt", "set")] == ["e"]
     for name, content, problem in (
         ("f.csv", b"x", "expected a name that ends in .jsonl"),

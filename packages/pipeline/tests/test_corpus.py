@@ -23,7 +23,7 @@ def test_a_byte_order_mark_and_blank_last_lines_are_accepted(
     lines = [json.dumps(ROW | {"text": text}, ensure_ascii=False).encode() for text in texts]
     file = write(tmp_path / "corpus.jsonl", *lines, end=end)
     file.write_bytes(before + file.read_bytes() + after)
-    assert read_documents(file) == [Document("t", "c", text) for text in texts]
+    assert list(read_documents(file)) == [Document("t", "c", text) for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_a_byte_order_mark_and_blank_last_lines_are_accepted(
 def test_an_error_names_the_line_and_the_field(tmp_path: Path, line: str, message: str) -> None:
     row = json.dumps(ROW).encode()
     with pytest.raises(CorpusError, match=message):
-        read_documents(write(tmp_path / "corpus.jsonl", row, line.encode(), row))
+        list(read_documents(write(tmp_path / "corpus.jsonl", row, line.encode(), row)))
 
 
 def test_a_file_that_is_not_utf_8_or_empty_is_an_error(tmp_path: Path) -> None:
     row = json.dumps(ROW).encode()
     with pytest.raises(CorpusError, match=r":2: expected title, collection and text as JSON .*utf-8"):
-        read_documents(write(tmp_path / "latin.jsonl", row, row.replace(b"some", b"caf\xe9")))
+        list(read_documents(write(tmp_path / "latin.jsonl", row, row.replace(b"some", b"caf\xe9"))))
     for content in (b"", b"\xef\xbb\xbf\n\n"):
         (tmp_path / "empty.jsonl").write_bytes(content)
         with pytest.raises(CorpusError, match="no documents"):
-            read_documents(tmp_path / "empty.jsonl")
+            list(read_documents(tmp_path / "empty.jsonl"))

@@ -1,5 +1,6 @@
 """A tiny corpus through glassllm and two SAEs; every number of the dataset is recomputed independently."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import contexts, explanations, features, read_manifest, verify
 from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.generate import generate
+from memicos_pipeline.progress import Progress
 from memicos_pipeline.work_folder import LOCK_NAME
 from memicos_testing.models.small_model import small_model, small_sae, write_extras
 from memicos_testing.models.tiny_generate import tiny_config
@@ -195,8 +197,32 @@ def test_a_dataset_can_be_imported(generated_dataset: Made) -> None:
 
 def test_a_repeated_run_gives_the_same_bytes(generated_dataset: Made) -> None:
     before = generated_dataset.manifest.model_dump_json()
+    for record in generated_dataset.config.work.glob("complete-*"):
+        record.unlink()
     generate(generated_dataset.config, lambda line: None)
     assert read_manifest(generated_dataset.config.out).model_dump_json() == before
+
+
+def test_nothing_is_loaded_where_the_dataset_is_complete(
+    generated_dataset: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another text, a changed file of the dataset, or other weights are work to do."""
+    folder = tmp_path / "copy"
+    shutil.copytree(generated_dataset.config.out.parent, folder)
+    config = tiny_config(folder, list(SOURCES), SIZE, COUNT)
+    generate(config, lambda line: None)
+    lines: list[str] = []
+    monkeypatch.setattr("memicos_pipeline.preparation.load_model", lambda *_: pytest.fail("the model is loaded"))
+    generate(config, lines.append)
+    assert lines == [f"{config.out}: is complete, and made of the same inputs; nothing to do"]
+    weights = folder / "saes" / "1-res" / "sae_weights.safetensors"
+    for path in (config.out / "corpus" / "vocabulary.parquet", weights, config.corpus.file):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(pytest.fail.Exception, match="the model is loaded"):
+            generate(config, lines.append)
+        path.write_bytes(content)
+    generate(config, lines.append)
 
 
 def test_a_second_run_that_writes_the_same_dataset_is_refused(generated_dataset: Made, tmp_path: Path) -> None:
@@ -228,7 +254,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(generated_dataset: 
         update={
             "work": tmp_path / "work",
             "out": tmp_path / "killed",
-            "execution": execution.model_copy(update={"shard_contexts": 5}),
+            "execution": execution.model_copy(update={"shard_contexts": 8, "batch_contexts": 8}),
         }
     )
     whole = config.model_copy(update={"work": tmp_path / "work-of-another", "out": tmp_path / "whole"})
@@ -238,21 +264,22 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(generated_dataset: 
         pass
 
     def kill(line: str) -> None:
-        if line.startswith("10 of 24 contexts"):
+        if line.startswith("activations: 16 of 24 contexts"):
+            assert "tokens/s" in line and "s left" in line
             raise Killed
 
     with pytest.raises(Killed):
-        generate(config, kill)
+        generate(config, Progress(kill, every_seconds=0))
     (work,) = [path for path in config.work.iterdir() if path.is_dir()]
     # a process that is killed while it writes leaves a partial file
-    (work / source_set.sources[0] / "000002.1.partial").write_bytes(b"half")
+    (work / source_set.sources[0] / "000001.1.partial").write_bytes(b"half")
     before = {path: path.stat().st_mtime_ns for path in work.glob("*/*.safetensors")}
-    assert len(before) == 4
+    assert len(before) == 2
     generate(config, lambda line: None)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     files = [{e.path: e.sha256 for e in read_manifest(made.out).files()} for made in (config, whole)]
     assert files[0] == files[1]
-    # five shards instead of one, but the same batches but for the last of a shard
+    # three shards instead of one, and the same batches
     rows = [
         [row for batch in features(folder, source) for row in batch.to_pylist()]
         for folder in (config.out, generated_dataset.config.out)

@@ -22,6 +22,7 @@ from memicos_pipeline.harvest import (
     harvest,
     write_shard,
 )
+from memicos_pipeline.progress import Progress
 from memicos_pipeline.work_folder import work_folder
 from memicos_testing.models.small_hub import SmallHub, asked_at
 from memicos_testing.models.small_model import small_model, small_sae, write_extras
@@ -62,9 +63,9 @@ def dense_source(model: LanguageModel) -> DenseSource:
 
 def test_more_features_than_16_bits_count_are_active(model: LanguageModel, tmp_path: Path) -> None:
     ids = np.array([[2, 17, 30], [2, 41, 5]], dtype=np.int32)
-    harvest(model, [dense_source(model)], ids, tmp_path, lambda line: None)
+    harvest(model, [dense_source(model)], ids, tmp_path, Progress(lambda line: None))
     activations = StoredActivations(tmp_path / "1-dense", FEATURES, 2, 3)
-    assert activations.counted_positions().tolist() == [False, True, True] * 2
+    assert activations.counted_positions(np.arange(2)).tolist() == [False, True, True] * 2
     (matrix,) = activations.shards()
     assert np.diff(sparse.csr_matrix(matrix).indptr).tolist() == [0, FEATURES, FEATURES] * 2
 
@@ -113,19 +114,19 @@ def test_a_hub_model_that_was_updated_is_run_again(
     lines: list[str] = []
     with in_thread(hub.app()) as url, asked_at(url, tmp_path / "cache", monkeypatch):
         for _ in range(2):
-            generate(config, lines.append, harvest_only=True)
+            generate(config, Progress(lines.append, every_seconds=0), harvest_only=True)
         (unchanged,) = config.work.iterdir()
         before = next(StoredActivations(unchanged / "1-res", 48, 8, 32).shards())
         weights = load_file(repository / "model.safetensors")
         weights["model.layers.0.mlp.down_proj.weight"] *= 2
         save_file(weights, repository / "model.safetensors", {"format": "pt"})
         hub.commit = "f" * 40
-        generate(config, lines.append, harvest_only=True)
+        generate(config, Progress(lines.append, every_seconds=0), harvest_only=True)
     (updated,) = set(config.work.iterdir()) - {unchanged}
     after = next(StoredActivations(updated / "1-res", 48, 8, 32).shards())
     assert abs(before - after).max() > 0.01
     # the second run of the same revision had nothing left to do
-    assert sum(line.startswith("8 of 8 contexts, ") for line in lines) == 2
+    assert sum(line.startswith("activations: 8 of 8 contexts, ") for line in lines) == 2
 
 
 def test_activations_are_read_in_parts(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Texts shorter than a context: dropped, padded or packed; numbers of the datasets are recomputed independently."""
 
+import random
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ from memicos_dataset import checks, read
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import read_manifest, verify
 from memicos_pipeline.config import ConfigError
-from memicos_pipeline.corpus import PADDING, CorpusError, Document, cut_contexts
+from memicos_pipeline.contexts import PADDING, cut_contexts
+from memicos_pipeline.corpus import CorpusError, Document
 from memicos_pipeline.generate import generate
 from memicos_testing.models.short_texts import (
     BOS,
@@ -112,6 +116,26 @@ def test_packing_needs_an_end_of_text_token(folder: Path, tmp_path: Path) -> Non
     config.model.folder = str(without_eos(folder / "model", tmp_path))
     with pytest.raises(ConfigError, match='"pack" needs an end-of-text token'):
         generate(config, lambda line: None)
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    """16 MiB of text, of which 1,000 windows are drawn, take less than 4 MiB."""
+    generator = random.Random(0)
+
+    def documents() -> Iterator[Document]:
+        for number in range(256):
+            yield Document(f"{number}", "c", generator.randbytes(1 << 16).decode("latin-1"))
+
+    tracemalloc.start()
+    try:
+        cut = cut_contexts(documents(), lambda text: list(text.encode("latin-1")), 1, 128, {"c": 1000}, folder=tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 2**20
+    assert cut.token_ids.shape == (1000, 128) and len({row.tobytes() for row in cut.token_ids}) == 1000
+    assert set(cut.names) == set(cut.documents.tolist()) and np.all(np.diff(cut.documents) >= 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("bos", [None, 1])

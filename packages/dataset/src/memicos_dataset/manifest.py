@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 FILE_NAME = "manifest.json"
 FORMAT = "memicos-dataset"
-MAJOR, MINOR = 1, 2
+MAJOR, MINOR = 1, 3
 VERSION = f"{MAJOR}.{MINOR}"
 
 
@@ -56,7 +56,8 @@ class Collection(_Entry):
 
     name: str
     license: str
-    url: WebAddress
+    url: WebAddress | None = None
+    """Where the text is published. None where that is not known; versions before 1.3 need it."""
     attribution: str
 
 

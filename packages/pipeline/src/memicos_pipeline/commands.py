@@ -33,12 +33,14 @@ def generate(
     """Run a corpus through a model and its SAEs and write a dataset of feature dashboards.
 
     A killed run continues where it stopped. The output folder is replaced when the new dataset is complete, never
-    before. docs/dataset.md describes CONFIG. Without it, --model, --sae, --corpus, --corpus-url, --tokens and --out are
-    needed.
+    before. docs/dataset.md describes CONFIG. Without it, --model, --sae, --corpus, --tokens and --out are needed.
     """
+    from rich.console import Console
+
     from memicos_pipeline.command_options import merged_config
     from memicos_pipeline.config import ConfigError
     from memicos_pipeline.corpus import CorpusError
+    from memicos_pipeline.progress import Progress
 
     options = {
         "model": model, "sae": sae, "corpus": corpus, "tokens": tokens, "out": out, "work": work,
@@ -51,7 +53,8 @@ def generate(
         # imports torch: a wrong configuration is refused before
         from memicos_pipeline.generate import generate
 
-        generate(settings, typer.echo, harvest_only)
+        console = Console(stderr=True)
+        generate(settings, Progress(typer.echo, terminal=console if console.is_terminal else None), harvest_only)
     except (ConfigError, CorpusError, OSError) as error:
         line = str(error).strip().partition("\n")[0]
         typer.echo(f"error: {line}", err=True)

@@ -7,7 +7,7 @@ from typing import Any
 from memicos_dataset.manifest import WebAddress
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from memicos_pipeline.corpus import ShortTexts
+from memicos_pipeline.contexts import ShortTexts
 from memicos_pipeline.dashboards.histograms import HISTOGRAM_BINS
 
 
@@ -73,7 +73,7 @@ class CollectionConfig(_Strict):
     name: str = Field(description="value of `collection` in the corpus file")
     contexts: int = Field(gt=0, description="contexts that are drawn from it")
     license: str = Field(description="licence of the text, shown on pages that quote it")
-    url: WebAddress = Field(description="where the text is published")
+    url: WebAddress | None = Field(default=None, description="where the text is published")
     attribution: str = Field(description="credit, shown on pages that quote the text")
 
 
@@ -97,7 +97,7 @@ class CorpusConfig(_Strict):
         default=None, gt=0, description="tokens that are drawn from the file, as one collection; or all that it has"
     )
     license: str = Field(default="unknown", description="with `tokens`: licence of the text")
-    url: WebAddress | None = Field(default=None, description="with `tokens`: where the text is published; needed then")
+    url: WebAddress | None = Field(default=None, description="with `tokens`: where the text is published")
     attribution: str = Field(default="", description="with `tokens`: credit")
     short_texts: ShortTexts = Field(
         default="drop",
@@ -112,8 +112,6 @@ class CorpusConfig(_Strict):
     def _one_division(self) -> "CorpusConfig":
         if bool(self.collections) == (self.tokens is not None):
             raise ValueError("needs either tokens or collections")
-        if self.tokens is not None and self.url is None:
-            raise ValueError("tokens need url (--corpus-url): pages that quote the text say where it is published")
         return self
 
 

@@ -1,15 +1,19 @@
-"""A corpus: documents with their collections, cut into token windows."""
+"""A corpus: documents with their collections, read one after another."""
 
 import codecs
+import gzip
+import io
 import json
-import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,28 +31,17 @@ class Document:
     text: str
 
 
-ShortTexts = Literal["drop", "pad", "pack"]
-PADDING = -1
-"""In place of a token id after the end of a context that is shorter than the others."""
+TEXT_PIECE_BYTES = 1 << 20
+"""A text file is tokenised in pieces of this size, so that its length takes no memory."""
+PARQUET_ROWS = 256
+"""Rows of a Parquet file that are in memory at once."""
 
 
-@dataclass(frozen=True)
-class Contexts:
-    """Contexts of a corpus.
+def read_texts(path: Path, collection: str) -> Iterator[Document]:
+    """Read a file of any accepted format as documents of one collection, one after another.
 
-    `token_ids` (N, T) int32, with BOS in column 0 if the recipe prepends it, and PADDING after the end of a shorter
-    context; `documents` (N,) the number of the document that the context's text begins in.
-    """
-
-    token_ids: np.ndarray
-    documents: np.ndarray
-
-
-def read_texts(path: Path, collection: str) -> list[Document]:
-    """Read a file of any accepted format as documents of one collection.
-
-    `.txt` is one document; Parquet has a column `text`, JSON Lines an object with `text` in each line; both may have
-    `title`. A name that ends in `.gz` or `.zst` is decompressed.
+    `.txt` is one document, or one for each TEXT_PIECE_BYTES of a longer file; Parquet has a column `text`, JSON Lines
+    an object with `text` in each line; both may have `title`. A name that ends in `.gz` or `.zst` is decompressed.
 
     Raises:
         CorpusError: the file has another ending, or is not of its format; the message has the row.
@@ -59,33 +52,48 @@ def read_texts(path: Path, collection: str) -> list[Document]:
         raise CorpusError(
             f"{path}: expected a name that ends in .{', .'.join(_READERS)}, or in one of them and .gz or .zst"
         )
+    number = 0
     try:
-        rows = list(reader(_decompressed(path), path.name))
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        with _decompressed(path) as file:
+            for number, row in enumerate(reader(file, path.name), 1):
+                title = row.get("title") or f"{path.name} {number}"
+                yield _document_of({**row, "title": title, "collection": collection}, f"{path}:{number}")
+    except (pa.ArrowInvalid, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise CorpusError(f"{path}: cannot be read as .{kind} ({error})") from error
-    documents = []
-    for number, row in enumerate(rows, 1):
-        title = row.get("title") or f"{path.name} {number}"
-        documents.append(_document_of({**row, "title": title, "collection": collection}, f"{path}:{number}"))
-    if not documents:
+    if not number:
         raise CorpusError(f"{path}: no documents")
-    return documents
 
 
-def _decompressed(path: Path) -> bytes:
-    codec = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
-    if codec is None:
-        return path.read_bytes()
-    with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, codec) as stream:
-        return stream.read()
+@contextmanager
+def _decompressed(path: Path) -> Iterator[BinaryIO]:
+    """The file's content, decompressed while it is read."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as file:
+            yield cast(BinaryIO, file)
+    elif path.suffix == ".zst":
+        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, "zstd") as stream:
+            yield io.BufferedReader(cast(Any, stream))
+    else:
+        with path.open("rb") as file:
+            yield file
 
 
-def _text_rows(content: bytes, name: str) -> Iterator[dict[str, Any]]:
-    yield {"title": name.partition(".")[0], "text": content.removeprefix(codecs.BOM_UTF8).decode("utf-8")}
+def _text_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+    """The text in pieces of whole lines: of TEXT_PIECE_BYTES and the rest of a line."""
+    title, number = name.partition(".")[0], 0
+    piece = file.read(TEXT_PIECE_BYTES).removeprefix(codecs.BOM_UTF8)
+    while True:
+        if piece:
+            piece += file.readline()
+        number += 1
+        yield {"title": title if number == 1 else f"{title} {number}", "text": piece.decode("utf-8")}
+        piece = file.read(TEXT_PIECE_BYTES)
+        if not piece:
+            return
 
 
-def _json_rows(content: bytes, name: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).rstrip().splitlines(), 1):
+def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+    for number, line in _lines(file):
         try:
             row = json.loads(line)
         except ValueError as error:
@@ -95,31 +103,51 @@ def _json_rows(content: bytes, name: str) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _parquet_rows(content: bytes, name: str) -> Iterator[dict[str, Any]]:
-    file = pq.ParquetFile(pa.BufferReader(content))
-    columns = [column for column in ("title", "text") if column in file.schema_arrow.names]
-    if "text" not in columns:
-        raise CorpusError(f"{name}: has no column text, only {', '.join(file.schema_arrow.names)}")
-    for batch in file.iter_batches(columns=columns):
-        yield from batch.to_pylist()
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Numbers and contents of lines, without a byte order mark and without blank lines at the end."""
+    blank: list[int] = []
+    for number, line in enumerate(file, 1):
+        line = line.rstrip(b"\r\n") if number > 1 else line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
+        if not line.strip():
+            blank = blank or [number]
+            continue
+        if blank:
+            yield blank[0], b""
+        yield number, line
+
+
+def _parquet_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryFile() as copy:
+        if not file.seekable() or name.endswith((".gz", ".zst")):
+            # Parquet is read at several places
+            shutil.copyfileobj(file, copy)
+            file = cast(BinaryIO, copy)
+        parquet = pq.ParquetFile(file)
+        columns = [column for column in ("title", "text") if column in parquet.schema_arrow.names]
+        if "text" not in columns:
+            raise CorpusError(f"{name}: has no column text, only {', '.join(parquet.schema_arrow.names)}")
+        for batch in parquet.iter_batches(batch_size=PARQUET_ROWS, columns=columns):
+            yield from batch.to_pylist()
 
 
 _READERS = {"jsonl": _json_rows, "txt": _text_rows, "parquet": _parquet_rows}
 """The reader of each ending: gives rows with `text` and maybe `title`."""
 
 
-def read_documents(path: Path) -> list[Document]:
-    """Read documents from a JSON Lines file with `title`, `collection` and `text` in each line.
+def read_documents(path: Path) -> Iterator[Document]:
+    """Read documents from a JSON Lines file with `title`, `collection` and `text` in each line, one after another.
 
     The file is UTF-8 with or without a byte order mark. Blank lines at its end are skipped.
 
     Raises:
         CorpusError: a line is not such an object; the message has its number.
     """
-    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).rstrip().splitlines()
-    if not lines:
+    number = 0
+    with path.open("rb") as file:
+        for number, line in _lines(file):
+            yield _document(line, f"{path}:{number}")
+    if not number:
         raise CorpusError(f"{path}: no documents")
-    return [_document(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
 
 
 def _document(line: bytes, location: str) -> Document:
@@ -145,87 +173,3 @@ def _document_of(row: dict[str, Any], location: str) -> Document:
                 f"{unpaired.start()}, which is not a character"
             )
     return Document(row["title"], row["collection"], row["text"])
-
-
-def cut_contexts(
-    documents: list[Document],
-    encode: Callable[[str], list[int]],
-    bos: int | None,
-    context_size: int,
-    budgets: dict[str, int],
-    seed: int = 0,
-    short_texts: ShortTexts = "drop",
-    separator: int | None = None,
-    at_most: bool = False,
-) -> Contexts:
-    """Cut documents into windows of `context_size` tokens (BOS included) and draw `budgets[collection]` of each.
-
-    A window lies within one document, and the rest of a document that does not fill a window is dropped, or with
-    `pad` a shorter window. With `pack` the documents of a collection are one text, with the token `separator` between
-    two of them; a window may then hold the end of one document and others, and what does not fill the last window is
-    dropped. A window whose tokens occurred before is dropped. The draw depends on `seed` alone; windows keep the order
-    of the documents. With `at_most` a collection may have fewer windows than its budget.
-
-    Raises:
-        CorpusError: a collection has no budget, or fewer windows than its budget, or none.
-    """
-    width = context_size - (bos is not None)
-    for document in documents:
-        if document.collection not in budgets:
-            raise CorpusError(f"{document.title}: no budget of contexts for collection {document.collection!r}")
-    texts = ((number, document.collection, encode(document.text)) for number, document in enumerate(documents))
-    cut = _pack(texts, width, separator) if short_texts == "pack" else _cut(texts, width)
-    seen: set[tuple[int, ...]] = set()
-    windows: dict[str, list[tuple[int, list[int]]]] = {name: [] for name in budgets}
-    for number, collection, window in cut:
-        if (len(window) == width or short_texts == "pad") and tuple(window) not in seen:
-            seen.add(tuple(window))
-            windows[collection].append((number, window))
-    generator = random.Random(seed)
-    drawn: list[tuple[int, list[int]]] = []
-    for name, budget in budgets.items():
-        candidates = windows[name]
-        if at_most and candidates:
-            budget = min(budget, len(candidates))
-        if len(candidates) < budget:
-            raise CorpusError(
-                f"{name}: has {len(candidates)} windows of {width} tokens, fewer than contexts = {budget}"
-                + ('; `short_texts = "pad"` or `"pack"` uses shorter texts too' if short_texts == "drop" else "")
-            )
-        drawn += [candidates[i] for i in sorted(generator.sample(range(len(candidates)), budget))]
-    prefix = [] if bos is None else [bos]
-    return Contexts(
-        token_ids=np.array(
-            [[*prefix, *window, *[PADDING] * (width - len(window))] for _, window in drawn], dtype=np.int32
-        ),
-        documents=np.array([number for number, _ in drawn], dtype=np.int32),
-    )
-
-
-_Tokens = tuple[int, str, list[int]]
-"""Number of a document, its collection, and tokens."""
-
-
-def _cut(texts: Iterable[_Tokens], width: int) -> Iterator[_Tokens]:
-    """Each document's windows of `width` tokens; the last one may be shorter."""
-    for number, collection, ids in texts:
-        for start in range(0, len(ids), width):
-            yield number, collection, ids[start : start + width]
-
-
-def _pack(texts: Iterable[_Tokens], width: int, separator: int | None) -> Iterator[_Tokens]:
-    """Windows of `width` tokens of the joined documents of each collection; what does not fill the last is left out.
-
-    The number is that of the document of the window's first token, or of the one after it if that is a separator.
-    """
-    open_windows: dict[str, list[tuple[int, int]]] = {}
-    for number, collection, ids in texts:
-        if not ids:
-            continue
-        first = collection not in open_windows
-        window = open_windows.setdefault(collection, [])
-        window += [(number, token) for token in ([] if first or separator is None else [separator])]
-        window += [(number, token) for token in ids]
-        while len(window) >= width:
-            yield window[0][0], collection, [token for _, token in window[:width]]
-            del window[:width]

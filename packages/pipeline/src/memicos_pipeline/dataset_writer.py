@@ -10,7 +10,7 @@ from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.write import CONTEXTS_PER_FILE, FEATURES_PER_FILE, ROW_GROUP_ROWS, write_batches, write_table
 
-from memicos_pipeline.corpus import PADDING, Contexts, Document
+from memicos_pipeline.contexts import PADDING, Contexts
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics
 from memicos_pipeline.dashboards.logit_effects import LogitEffects
 
@@ -22,14 +22,13 @@ def rounded(values: np.ndarray) -> list[float]:
 
 
 def corpus_files(
-    folder: Path, documents: list[Document], contexts: Contexts, strings: Sequence[str], used_ids: set[int]
+    folder: Path, contexts: Contexts, strings: Sequence[str], used_ids: set[int]
 ) -> tuple[m.FileEntry, m.FileEntry, list[m.FileEntry]]:
     """Write documents, vocabulary (only `used_ids`) and contexts; return their manifest entries."""
-    used_documents = sorted(set(contexts.documents.tolist()))
     document_table = pa.Table.from_pylist(
         [
-            {"document": number, "title": documents[number].title, "collection": documents[number].collection}
-            for number in used_documents
+            {"document": number, "title": name.title, "collection": name.collection}
+            for number, name in sorted(contexts.names.items())
         ],
         schema=schema.DOCUMENTS,
     )

@@ -7,7 +7,6 @@ activations of a range of features are read without the others.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy import sparse
 
-from memicos_pipeline.corpus import PADDING
+from memicos_pipeline.contexts import PADDING
+from memicos_pipeline.progress import Progress
 
 FORMAT_VERSION = 3
 """Version of the files' format; it is part of the work folder's name, so that no run continues files of another."""
@@ -62,7 +62,7 @@ def harvest(
     sources: Sequence[Source],
     token_ids: np.ndarray,
     work: Path,
-    report: Callable[[str], None],
+    progress: Progress,
     shape: ShardShape = DEFAULT_SHAPE,
 ) -> None:
     """Run all contexts (N, T) through the model once and store each source's activations.
@@ -76,25 +76,30 @@ def harvest(
         if not all(shard_path(work / source.id, number).exists() for source in sources)
     ]
     done = len(token_ids) - sum(ranges[number][1] - ranges[number][0] for number in missing)
-    report(f"{done} of {len(token_ids)} contexts")
-    started_at, start = time.monotonic(), done
-    for number in missing:
-        first, end = ranges[number]
-        for source_id, activations in run_shard(model, sources, token_ids[first:end], shape.batch).items():
-            write_shard(work / source_id, number, activations)
-        done += end - first
-        speed = (done - start) * token_ids.shape[1] / (time.monotonic() - started_at)
-        left = (len(token_ids) - done) * token_ids.shape[1] / speed
-        report(f"{done} of {len(token_ids)} contexts, {speed:.0f} tokens/s, {left:.0f} s left")
+    with progress.stage("activations", len(token_ids), "contexts") as stage:
+        stage.skip(done)
+        for number in missing:
+            first, end = ranges[number]
+
+            def advance(count: int) -> None:
+                stage.advance(count, count * token_ids.shape[1])
+
+            activations = run_shard(model, sources, token_ids[first:end], shape.batch, advance)
+            for source_id, of_source in activations.items():
+                write_shard(work / source_id, number, of_source)
 
 
 @torch.inference_mode()
 def run_shard(
-    model: LanguageModel, sources: Sequence[Source], token_ids: np.ndarray, batch: int
+    model: LanguageModel,
+    sources: Sequence[Source],
+    token_ids: np.ndarray,
+    batch: int,
+    on_contexts: Callable[[int], None] = lambda count: None,
 ) -> dict[str, ShardActivations]:
     """Activations of each source, by id, on the contexts `token_ids` (n, T), `batch` contexts in a forward pass.
 
-    A feature is active where its value is above 0.
+    A feature is active where its value is above 0. `on_contexts` is called with the contexts of each forward pass.
     """
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {source.id: [] for source in sources}
     hooks = [source.hook_name for source in sources]
@@ -110,6 +115,7 @@ def run_shard(
             counts = torch.bincount(tokens, minlength=len(features))
             arrays = (counts, indices.int(), features[tokens, indices].float(), counted)
             parts[source.id].append(tuple(array.cpu().numpy() for array in arrays))
+        on_contexts(len(ids))
     return {source.id: _by_feature(parts[source.id], source.d_sae) for source in sources}
 
 
@@ -220,10 +226,13 @@ class StoredActivations:
             matrices.append(matrix.tocsr()[rows])
         return sparse.csc_matrix(sparse.vstack(matrices)), counted
 
-    def counted_positions(self) -> np.ndarray:
-        """(positions,) bool over all contexts: the positions that count."""
+    def counted_positions(self, contexts: np.ndarray) -> np.ndarray:
+        """(positions,) bool: the positions of `contexts`, which ascend, that count."""
         parts = []
-        for path, _ in self._shards:
+        for path, start in self._shards:
             with safe_open(path, "numpy") as file:
-                parts.append(file.get_tensor("counted"))
+                counted = file.get_tensor("counted").reshape(-1, self.width)
+            first = start // self.width
+            chosen = contexts[(contexts >= first) & (contexts < first + len(counted))]
+            parts.append(counted[chosen - first].reshape(-1))
         return np.concatenate(parts)

@@ -13,8 +13,10 @@ from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_loading import load_source
 
 from memicos_pipeline.config import CollectionConfig, ConfigError, GenerateConfig, ReleaseConfig
-from memicos_pipeline.corpus import Contexts, Document, cut_contexts, read_documents, read_texts
+from memicos_pipeline.contexts import Contexts, cut_contexts
+from memicos_pipeline.corpus import read_documents, read_texts
 from memicos_pipeline.dashboards.unembedding import check_direction
+from memicos_pipeline.progress import Progress
 from memicos_pipeline.selected_sources import SelectedSource, load_sources, sae_config, set_id
 
 MAX_CONTEXT_SIZE = 2**15 - 1
@@ -23,13 +25,12 @@ MAX_CONTEXT_SIZE = 2**15 - 1
 
 @dataclass(frozen=True)
 class GenerateInputs:
-    """The complete configuration, the loaded model and sources, the documents and the contexts cut from them."""
+    """The complete configuration, the loaded model and sources, and the contexts cut from the corpus."""
 
     config: GenerateConfig
     """With the ids and sizes that are made from those of the sources."""
     model: LanguageModel
     selected: list[SelectedSource]
-    documents: list[Document]
     contexts: Contexts
 
     @property
@@ -42,8 +43,8 @@ class GenerateInputs:
         return self.sources[0].recipe.prepend_bos and self.model.bos_token_id is not None
 
 
-def prepare(config: GenerateConfig) -> GenerateInputs:
-    """Load model, sources and documents and cut the contexts.
+def prepare(config: GenerateConfig, progress: Progress) -> GenerateInputs:
+    """Load model and sources and cut the corpus into contexts, after `check_folders`.
 
     Raises:
         ConfigError: a folder is missing, the sources do not fit the model, or they disagree on BOS, so that they
@@ -51,9 +52,7 @@ def prepare(config: GenerateConfig) -> GenerateInputs:
         CorpusError: the corpus cannot be used.
         OSError: the model cannot be loaded.
     """
-    _check_folders(config)
     corpus = config.corpus
-    documents = read_documents(corpus.file) if corpus.collections else read_texts(corpus.file, corpus.id)
     model = with_execution_modes(
         load_model(config.model.id, config.model.folder, config.model.device, config.model.dtype)
     )
@@ -73,18 +72,23 @@ def prepare(config: GenerateConfig) -> GenerateInputs:
         check_direction(model, source)
     if len({source.recipe.prepend_bos for source in sources}) > 1:
         raise ConfigError("the sources disagree on prepend_bos; generate them into separate datasets")
-    contexts = cut_contexts(
-        documents,
-        lambda text: model.token_ids(text, prepend_bos=False),
-        model.bos_token_id if sources[0].recipe.prepend_bos else None,
-        config.corpus.context_size or model.max_context,
-        {collection.name: collection.contexts for collection in config.corpus.collections},
-        config.corpus.seed,
-        config.corpus.short_texts,
-        _separator(config, model),
-        at_most=config.corpus.tokens is not None,
-    )
-    return GenerateInputs(config, model, selected, documents, contexts)
+    config.work.mkdir(parents=True, exist_ok=True)
+    documents = read_documents(corpus.file) if corpus.collections else read_texts(corpus.file, corpus.id)
+    with progress.stage("reading text", None, "documents") as stage:
+        contexts = cut_contexts(
+            documents,
+            lambda text: model.token_ids(text, prepend_bos=False),
+            model.bos_token_id if sources[0].recipe.prepend_bos else None,
+            config.corpus.context_size or model.max_context,
+            {collection.name: collection.contexts for collection in config.corpus.collections},
+            config.corpus.seed,
+            config.corpus.short_texts,
+            _separator(config, model),
+            at_most=config.corpus.tokens is not None,
+            folder=config.work,
+            on_document=lambda tokens: stage.advance(1, tokens),
+        )
+    return GenerateInputs(config, model, selected, contexts)
 
 
 def _completed(config: GenerateConfig, model: LanguageModel, sources: list[Source]) -> GenerateConfig:
@@ -93,7 +97,6 @@ def _completed(config: GenerateConfig, model: LanguageModel, sources: list[Sourc
     size = corpus.context_size or min(sources[0].recipe.context_size, model.max_context, MAX_CONTEXT_SIZE)
     collections = corpus.collections
     if corpus.tokens is not None:
-        assert corpus.url is not None
         width = size - (sources[0].recipe.prepend_bos and model.bos_token_id is not None)
         collections = [
             CollectionConfig(
@@ -146,7 +149,8 @@ def _load_source(config: GenerateConfig, name: str, model: LanguageModel) -> Sel
     return SelectedSource(source, name, sae_config(source, folder))
 
 
-def _check_folders(config: GenerateConfig) -> None:
+def check_folders(config: GenerateConfig) -> None:
+    """Raises ConfigError where a folder that the configuration names is missing or of another kind."""
     folder = Path(config.model.folder)
     looks_local = folder.is_absolute() or config.model.folder.startswith(".") or config.model.folder.count("/") > 1
     if looks_local and not (folder / "config.json").is_file():

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from memicos_engine.sources.source import SaeSource, Source
 
 from memicos_pipeline.config import ConfigError
+from memicos_pipeline.contexts import chunks
 from memicos_pipeline.harvest import DEFAULT_SHAPE, FORMAT_VERSION, ShardShape
 
 _NOT_WEIGHTS = {"_name_or_path", "transformers_version", "device", "metadata"}
@@ -34,7 +35,8 @@ def work_folder(
     updated, or a folder whose files were replaced, never continues older activations.
     """
     key = hashlib.sha256(f"{FORMAT_VERSION} {token_ids.shape} {token_ids.dtype}".encode())
-    key.update(token_ids.tobytes())
+    for chunk in chunks(token_ids):
+        key.update(np.ascontiguousarray(chunk).data)
     key.update(f"\n{shape} {torch.get_num_threads()}".encode())
     config: Any = model.config
     _add_config(key, config.to_dict())

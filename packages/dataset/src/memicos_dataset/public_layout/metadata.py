@@ -226,11 +226,11 @@ def _source(rows: SourceRows, files: SourceFiles, corpus: CorpusFiles, model: m.
     )
 
 
-def corpus_url(rows: SourceRows, metadata_options: MetadataOptions) -> str:
-    """Where the texts are published.
+def corpus_url(rows: SourceRows, metadata_options: MetadataOptions) -> str | None:
+    """Where the texts are published; None where neither the rows nor `metadata_options` say it.
 
     Raises:
-        DatasetError: neither the rows nor `metadata_options` say it, or it is no address.
+        DatasetError: the address of `metadata_options` is no address.
     """
     if metadata_options.corpus_url is not None:
         if not _WEB_ADDRESS.fullmatch(metadata_options.corpus_url):
@@ -240,14 +240,7 @@ def corpus_url(rows: SourceRows, metadata_options: MetadataOptions) -> str:
         return metadata_options.corpus_url
     name = corpus_name(rows)
     hub = f"https://huggingface.co/datasets/{name}" if _HUB_ID.fullmatch(name) else None
-    url = _address(rows.source.get("datasetUrl"), name, hub, *_list(rows.release.get("urls")))
-    if url is None:
-        raise DatasetError(
-            rows.id,
-            "source.jsonl has no `dataset` that says where the texts are published, and release.jsonl no address; name "
-            "a page with --corpus-url",
-        )
-    return url
+    return _address(rows.source.get("datasetUrl"), name, hub, *_list(rows.release.get("urls")))
 
 
 def _corpus(rows: SourceRows, corpus: CorpusFiles, metadata_options: MetadataOptions) -> m.Corpus:

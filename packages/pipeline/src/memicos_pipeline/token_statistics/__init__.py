@@ -4,12 +4,12 @@ An explanation describes what a feature's strongest activations have in common: 
 these words (lexicon.toml), the words before and after, the collection, and promoted tokens that fit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy import sparse
 
-from memicos_pipeline.corpus import PADDING
+from memicos_pipeline.contexts import PADDING
 from memicos_pipeline.token_statistics.classes import find_classes
 from memicos_pipeline.token_statistics.describe import Describer
 from memicos_pipeline.token_statistics.feature_shares import Corpus, corpus_shares, feature_shares
@@ -37,6 +37,7 @@ def explain_source(
     counted: np.ndarray,
     corpus: Corpus,
     positive_token_ids: Sequence[Sequence[int]],
+    on_features: Callable[[int], None] = lambda count: None,
 ) -> list[str]:
     """Describe each feature; the description of a feature that is never active is empty.
 
@@ -45,10 +46,12 @@ def explain_source(
         counted: (N * T,) bool.
         corpus: of the same contexts.
         positive_token_ids: for each feature, the tokens that it promotes most, strongest first.
+        on_features: called with the number of features of each block.
     """
     describer = Describer(corpus, corpus_shares(corpus, counted))
     descriptions: list[str] = []
     for matrix in blocks:
         promoted = positive_token_ids[len(descriptions) : len(descriptions) + len(matrix.indptr) - 1]
+        on_features(len(promoted))
         descriptions += [describer.describe(feature) for feature in feature_shares(matrix, corpus, promoted)]
     return descriptions

@@ -110,7 +110,7 @@ class Corpus(Base):
     context_size: Mapped[int]
     tokens: Mapped[int] = mapped_column(BigInteger)
     # [{"name", "license", "url", "attribution"}]
-    collections: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+    collections: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
 
 
 class LoadState(StrEnum):

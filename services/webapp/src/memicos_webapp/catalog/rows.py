@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from memicos_webapp.catalog.visibility import ResolvedSource
+
+
+class Collection(TypedDict):
+    """A body of text with one licence; `url` is where it is published, if that is known."""
+
+    name: str
+    license: str
+    url: str | None
+    attribution: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class SourceInfo(ResolvedSource):
     corpus_contexts: int
     context_size: int
     corpus_tokens: int
-    collections: list[dict[str, str]]
+    collections: list[Collection]
 
     @property
     def path(self) -> str:
