@@ -138,4 +138,4 @@ def test_formats_of_a_corpus(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CorpusError, match=problem):
-            read_texts(tmp_path / name, "set")
+            list(read_texts(tmp_path / name, "set"))

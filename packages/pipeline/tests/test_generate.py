@@ -239,6 +239,8 @@ def test_a_second_run_that_writes_the_same_dataset_is_refused(generated_dataset:
 
 def test_a_second_run_in_a_work_folder_is_refused(generated_dataset: Made) -> None:
     (folder,) = [path for path in generated_dataset.config.work.iterdir() if path.is_dir()]
+    for record in generated_dataset.config.work.glob("complete-*"):
+        record.unlink()
     with (
         FileLock(folder / LOCK_NAME),
         pytest.raises(ConfigError, match=f"another `memicos generate` is using {folder}"),

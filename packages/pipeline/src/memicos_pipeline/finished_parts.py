@@ -67,20 +67,19 @@ def inputs_digest(config: GenerateConfig) -> str | None:
 
     It is of the configuration and the contents of the files of corpus, model and sources.
     """
-    try:
-        folders = [_model_folder(config), *_source_folders(config)]
-    except (LoadError, OSError, ValueError):
-        # loading the model reports it
-        return None
-    if None in folders:
-        return None
     digest = hashlib.sha256(f"{FORMAT_VERSION} {torch.__version__} {torch.get_num_threads()}".encode())
     digest.update(config.model_dump_json(exclude={"out", "work"}).encode())
-    for folder in folders:
-        assert folder is not None
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]:
-            digest.update(f"\n{path.relative_to(folder)} {_file_digest(path)}".encode())
-    digest.update(f"\n{_file_digest(config.corpus.file)}".encode())
+    try:
+        folders = [_model_folder(config), *_source_folders(config)]
+        for folder in folders:
+            if folder is None:
+                return None
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]:
+                digest.update(f"\n{path.relative_to(folder)} {_file_digest(path)}".encode())
+        digest.update(f"\n{_file_digest(config.corpus.file)}".encode())
+    except (LoadError, OSError, ValueError):
+        # loading model and sources reports it
+        return None
     return digest.hexdigest()
 
 
