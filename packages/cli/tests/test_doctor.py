@@ -258,6 +258,16 @@ def test_a_docker_compose_that_is_too_old(
     assert "note  docker    docker-compose 1.25.0 is too old: 1.29 or newer" in capsys.readouterr().out
 
 
+def test_a_user_who_may_not_use_docker(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\necho ERROR: permission denied while trying to connect >&2\nexit 1\n")
+    docker.chmod(0o755)
+    assert doctor.run(tmp_path, {**environment, "PATH": f"{tmp_path}:/usr/bin:/bin"}) == 0
+    assert "note  docker    this user may not use it: sudo usermod -aG docker" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("data", ["a-file", "a-file/data", "/proc/data"])
 def test_a_data_folder_that_cannot_be_written(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], data: str

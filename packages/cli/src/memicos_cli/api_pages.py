@@ -52,15 +52,17 @@ def page_url(page: Page) -> str:
 
 
 def problem(url: str) -> str | None:
-    """Why the page cannot be shown; None where the server answers with it."""
+    """Why the page cannot be shown, up to the command that starts the server; None where it answers with the page."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=ANSWER_SECONDS):
             return None
     except urllib.error.HTTPError as error:
-        return f"{url} is answered with status {error.code}: another program uses the port"
+        if error.code == 401:
+            return f"{url} needs the secret of the server, which a browser does not send. Start it without a secret"
+        return f"{url} is answered with status {error.code}: another program uses the port. Start the server"
     except OSError as error:
-        return f"nothing answers at {url} ({getattr(error, 'reason', error)})"
+        return f"nothing answers at {url} ({getattr(error, 'reason', error)}). Start the server"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     url = page_url(page)
     reason = problem(url)
     if reason:
-        print(f"{reason}. Start the server: {page.start}", file=sys.stderr)
+        print(f"{reason}: {page.start}", file=sys.stderr)
         return 1
     print(url)
     # without a display `webbrowser` would start a text browser in the terminal

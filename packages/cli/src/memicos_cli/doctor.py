@@ -153,7 +153,10 @@ def check_docker(machine: Machine) -> Result:
         return Result(
             NOTE, "docker", "not installed; only the commands in docker need it: https://docs.docker.com/engine/install"
         )
-    if _run(machine, "docker", "info") is None:
+    info = _process(machine, "docker", "info")
+    if info and info.returncode and "permission denied" in info.stderr:
+        return Result(NOTE, "docker", "this user may not use it: sudo usermod -aG docker $USER, then sign in again")
+    if info is None or info.returncode:
         return Result(NOTE, "docker", "the engine is not running: sudo systemctl start docker, or start Docker Desktop")
     if _run(machine, "docker", "compose", "version") is None:
         version = _run(machine, "docker-compose", "version", "--short")
@@ -289,16 +292,21 @@ def _number(environment: Mapping[str, str], name: str, default: float) -> float 
 
 def _run(machine: Machine, *command: str) -> str | None:
     """Output of a command; None where it fails or does not exist."""
+    process = _process(machine, *command)
+    return process.stdout.strip() or "ok" if process and process.returncode == 0 else None
+
+
+def _process(machine: Machine, *command: str) -> subprocess.CompletedProcess[str] | None:
+    """A command that has ended; None where it does not exist, cannot be run or takes too long."""
     program = shutil.which(command[0], path=machine.environment.get("PATH"))
     if program is None:
         return None
     try:
-        process = subprocess.run(
+        return subprocess.run(
             [program, *command[1:]], capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return process.stdout.strip() or "ok" if process.returncode == 0 else None
 
 
 def doctor() -> None:
