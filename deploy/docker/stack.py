@@ -218,14 +218,14 @@ def last_line(container: dict) -> str:
     return lines[-1].strip() if lines else "its log is empty"
 
 
-def find_failure(containers: list[dict], file: Path) -> str | None:
-    """A message about a service that ended with an error, or that restarts repeatedly; None if there is none."""
+def find_failure(containers: list[dict], file: Path, restarts: int = RESTARTS) -> str | None:
+    """A message about a service that ended with an error, or was restarted more than `restarts` times; None if none."""
     for container in containers:
         state, name = container["State"], service_name(container)
         if state.get("OOMKilled"):
             return f"{name} was killed for its memory limit: raise {memory_variable(name)} in {file}"
         failed = state["Status"] == "exited" and state["ExitCode"] != 0
-        if failed or container.get("RestartCount", 0) > RESTARTS:
+        if failed or container.get("RestartCount", 0) > restarts:
             return f"{name} ended with exit status {state['ExitCode']}: {last_line(container)}"
     return None
 
@@ -294,7 +294,8 @@ def wait(
         containers = compose.containers()
         if exit_status is None:
             containers = [container for container in containers if start_key(container) not in earlier]
-        failure = find_failure(containers, compose.env_file)
+        # compose gives up on a service that others depend on, before it was restarted that often
+        failure = find_failure(containers, compose.env_file, 0 if exit_status else RESTARTS)
         if failure:
             raise StackError(failure)
         if exit_status:
