@@ -292,10 +292,13 @@ def wait(
             served = True
             print(f"serves after {time.monotonic() - started_at:.0f} s: http://{host}:{port}", flush=True)
         containers = compose.containers()
+        started_now = [container for container in containers if start_key(container) not in earlier]
         if exit_status is None:
-            containers = [container for container in containers if start_key(container) not in earlier]
-        # compose gives up on a service that others depend on, before it was restarted that often
-        failure = find_failure(containers, compose.env_file, 0 if exit_status else RESTARTS)
+            containers = started_now
+        failure = find_failure(containers, compose.env_file)
+        if exit_status and not failure:
+            # compose gives up on a service that others depend on, before it was restarted that often
+            failure = find_failure(started_now, compose.env_file, restarts=0)
         if failure:
             raise StackError(failure)
         if exit_status:
