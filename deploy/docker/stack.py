@@ -226,7 +226,9 @@ def find_failure(containers: list[dict], file: Path, restarts: int = RESTARTS) -
             return f"{name} was killed for its memory limit: raise {memory_variable(name)} in {file}"
         failed = state["Status"] == "exited" and state["ExitCode"] != 0
         if failed or container.get("RestartCount", 0) > restarts:
-            return f"{name} ended with exit status {state['ExitCode']}: {last_line(container)}"
+            # one that was restarted and runs again has status 0
+            status = f" with exit status {state['ExitCode']}" if state["ExitCode"] else ""
+            return f"{name} ended{status}: {last_line(container)}"
     return None
 
 
