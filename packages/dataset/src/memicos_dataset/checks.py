@@ -4,12 +4,12 @@ Each check raises an error that names file, row, column and reason. Rows are che
 store the values that must be unique over all batches.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pyarrow as pa
 
-from memicos_dataset.errors import DatasetError
+from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest, Source
 from memicos_dataset.read import Batch
@@ -159,12 +159,13 @@ class FeatureCheck:
         for column in ("neighbour_indices", "correlated_indices"):
             self._check_range(batch, column, 0, self._source.d_sae - 1, "an index of the source's features")
         self._check_examples(batch)
+        # the last check, as it notes the indices
+        _check_unique(batch, "index", self.indices)
 
     def _check_index(self, batch: Batch) -> None:
         for row, index in enumerate(_numpy(batch.rows.column("index")).tolist()):
             if not 0 <= index < self._source.d_sae:
                 raise batch.error(row, "index", f"{index} is not from 0 to {self._source.d_sae - 1} (d_sae)")
-        _check_unique(batch, "index", self.indices)
 
     def _check_range(self, batch: Batch, column: str, low: int, high: int, meaning: str) -> None:
         values, rows = _flat(batch.rows.column(column))
@@ -185,6 +186,17 @@ class FeatureCheck:
         outside = (positions < 0) | (positions >= lengths)
         _refuse(batch, "example_positions", rows, positions, outside, "is not a position of the example's context")
         _check_values(batch, rows, lengths)
+
+
+def leave_out(batch: Batch, check: Callable[[Batch], None], reject: Callable[[RowError], object]) -> Batch:
+    """The rows of a batch that `check` accepts; `reject` is called with the error of each other row, and may raise."""
+    while True:
+        try:
+            check(batch)
+            return batch
+        except RowError as error:
+            reject(error)
+            batch = batch.without(error)
 
 
 def check_explanations(batch: Batch, indices: Collection[int]) -> None:
@@ -274,10 +286,13 @@ def _check_finite(batch: Batch) -> None:
 
 
 def _check_unique(batch: Batch, column: str, seen: set[int]) -> None:
+    """Add the values to `seen`, or none of them where one occurs twice."""
+    new: set[int] = set()
     for row, value in enumerate(_numpy(batch.rows.column(column)).tolist()):
-        if value in seen:
+        if value in seen or value in new:
             raise batch.error(row, column, f"{value} occurs twice")
-        seen.add(value)
+        new.add(value)
+    seen |= new
 
 
 def _check_members(batch: Batch, column: str, allowed: Collection[int], problem: str) -> None:

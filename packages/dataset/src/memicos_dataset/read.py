@@ -5,9 +5,10 @@ A dataset is in a folder or at a URL that `folder` can read.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
@@ -90,10 +91,19 @@ class Batch:
     first_row: int
     rows: pa.RecordBatch
     table: schema.Table
+    numbers: np.ndarray | None = None
+    """Numbers (R,) of the rows, counted from `first_row`, where rows were left out."""
 
     def error(self, row: int, column: str, problem: str) -> RowError:
         """An error about row `row` of the batch."""
-        return RowError(self.path, self.first_row + row, column, problem)
+        number = row if self.numbers is None else int(self.numbers[row])
+        return RowError(self.path, self.first_row + number, column, problem)
+
+    def without(self, error: RowError) -> "Batch":
+        """The batch without the row that `error`, an error of this batch, is about."""
+        numbers = np.arange(len(self.rows)) if self.numbers is None else self.numbers
+        kept = numbers != error.row - self.first_row
+        return replace(self, rows=self.rows.filter(pa.array(kept)), numbers=numbers[kept])
 
 
 def _batches(location: Location, entry: FileEntry, table: schema.Table, size: int) -> Iterator[Batch]:

@@ -76,6 +76,18 @@ class Settings(ConnectionSettings):
         ge=0,
         description="How long rows of an interrupted `memicos import` are kept, so that the same command continues it.",
     )
+    import_reject_limit: int = Field(
+        default=100,
+        ge=0,
+        description="Rows of features and explanations that an import may leave out because no page could show them; "
+        "each is recorded with its file, line, column and reason. One more ends the import, and pages do not change. "
+        "A fault in the texts always ends it.",
+    )
+    import_folder: Path | None = Field(
+        default=None,
+        description="Folder where imports of the public layout are converted, as large as the data. "
+        "Empty: `imports` in MEMICOS_DATA.",
+    )
     job_attempts: int = Field(
         default=5,
         ge=1,
@@ -316,7 +328,7 @@ class Settings(ConnectionSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
 
-    @field_validator("published_port", mode="before")
+    @field_validator("published_port", "import_folder", mode="before")
     @classmethod
     def _no_port(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
@@ -338,6 +350,11 @@ class Settings(ConnectionSettings):
         if self.embedder == "openai" and not self.openai_api_key:
             raise ValueError("MEMICOS_EMBEDDER is openai, which needs OPENAI_API_KEY")
         return self
+
+    @property
+    def conversions(self) -> Path:
+        """Where imports of the public layout are converted."""
+        return self.import_folder or self.data / "imports"
 
     @property
     def preferred_embedder(self) -> str:

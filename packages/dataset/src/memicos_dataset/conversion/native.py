@@ -1,7 +1,7 @@
 """The public layout, or an output folder of SAEDashboard, to the native format."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.conversion.conversion_folder import ConversionFolder, Options, ProgressCallback, conversion_folder
-from memicos_dataset.errors import DatasetError
+from memicos_dataset.errors import DatasetError, LineError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.public_layout import metadata, native_tables
 from memicos_dataset.public_layout.corpus import CorpusBuilder
@@ -26,8 +26,14 @@ _KINDS = ("activations", "dashboard", "features", "explanations")
 """Order of batch files: activations say first whether the set has token ids."""
 
 
-def to_native(location: Location, out: Path, options: Options, report: ProgressCallback) -> m.Manifest:
-    """Convert sources of one set to a native dataset at `out`.
+def to_native(
+    location: Location,
+    out: Path,
+    options: Options,
+    report: ProgressCallback,
+    record: Callable[[LineError], object] | None = None,
+) -> m.Manifest:
+    """Convert sources of one set to a native dataset at `out`. `record` is called with each row that is left out.
 
     In memory are at most a batch of rows, the features and examples of 1,024 indices, 20 bytes for each context and
     the strings of the vocabulary; SAEDashboard's files are read as a whole.
@@ -53,7 +59,7 @@ def to_native(location: Location, out: Path, options: Options, report: ProgressC
     # before anything is read
     metadata.corpus_url(rows[0], options.metadata_options)
     with conversion_folder(out, plan, options.replace) as work:
-        return _Conversion(work, sources, rows, options, report).run()
+        return _Conversion(work, sources, rows, options, report, record).run()
 
 
 def _plan(source: SourceFolder) -> dict[str, Any]:
@@ -73,11 +79,12 @@ class _Conversion:
         rows: Sequence[metadata.SourceRows],
         options: Options,
         report: ProgressCallback,
+        record: Callable[[LineError], object] | None,
     ) -> None:
         self._work, self._sources, self._rows = work, sources, rows
         self._options, self._report = options, report
         self._corpus = CorpusBuilder()
-        self._rejects = Rejects(options.skip_rows, report)
+        self._rejects = Rejects(options.skip_rows, report, record)
 
     def run(self) -> m.Manifest:
         steps = self._read_steps()

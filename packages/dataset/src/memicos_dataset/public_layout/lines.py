@@ -80,11 +80,13 @@ def parse(line: bytes) -> Row:
 
 
 class Rejects:
-    """Rows that are left out. The one after `limit` of them ends the conversion."""
+    """Rows that are left out. The one after `limit` of them ends the conversion. `record` is called with each."""
 
-    def __init__(self, limit: int, report: Callable[[str], object]) -> None:
+    def __init__(
+        self, limit: int, report: Callable[[str], object], record: Callable[[LineError], object] | None = None
+    ) -> None:
         self.count = 0
-        self._limit, self._report = limit, report
+        self._limit, self._report, self._record = limit, report, record
 
     def add(self, error: LineError) -> None:
         """Leave out a row.
@@ -92,6 +94,8 @@ class Rejects:
         Raises:
             LineError: it is one too many.
         """
+        if self._record:
+            self._record(error)
         if self.count >= self._limit:
             raise error
         self.count += 1

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import asyncpg
 import typer
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.public_layout.metadata import MetadataOptions
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
@@ -37,7 +39,7 @@ async def _queue(sources: list[str], url: str, options: ImportOptions) -> None:
 
 
 def import_dataset(
-    sources: Annotated[list[str], typer.Argument(help="folders with a manifest.json, or their URLs")],
+    datasets: Annotated[list[str], typer.Argument(help="datasets in any format: folders or URLs")],
     keep_missing: Annotated[
         bool, typer.Option("--keep-missing", help="keep showing sources of the set that the dataset lacks")
     ] = False,
@@ -47,6 +49,13 @@ def import_dataset(
     move_sources: Annotated[
         bool, typer.Option("--move-sources", help="move sources into this set that are shown in another set")
     ] = False,
+    source: Annotated[list[str] | None, typer.Option(help="import only this source of the public layout")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="layers of the model, if the files lack it")] = None,
+    d_model: Annotated[int | None, typer.Option("--d-model", min=1, help="width of the model, likewise")] = None,
+    vocabulary_size: Annotated[int | None, typer.Option(min=1, help="entries of the vocabulary, likewise")] = None,
+    counted_tokens: Annotated[int | None, typer.Option(min=1, help="tokens that densities are shares of")] = None,
+    license: Annotated[str | None, typer.Option(help="licence of the texts")] = None,
+    corpus_url: Annotated[str | None, typer.Option(help="page where the texts are published")] = None,
     background: Annotated[
         bool, typer.Option("--background", help="queue the imports for the worker (memicos worker), and return")
     ] = False,
@@ -55,6 +64,8 @@ def import_dataset(
 
     Importing the same dataset again changes nothing; after an interruption, it continues the import at the file where
     it was.
+
+    Rows that no page could show are left out, up to MEMICOS_IMPORT_REJECT_LIMIT, and listed by `memicos jobs rejects`.
 
     A dataset that lacks a source which its set shows is refused without --keep-missing or --retire-missing.
     docs/dataset.md describes the folder, docs/webapp.md the settings.
@@ -67,14 +78,23 @@ def import_dataset(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read_for_writing("import")
-    options = ImportOptions(missing, move_sources, settings.retired_load_seconds)
+    metadata = MetadataOptions(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
+    options = ImportOptions(
+        missing,
+        move_sources,
+        settings.retired_load_seconds,
+        settings.import_reject_limit,
+        str(settings.conversions.resolve()),
+        tuple(source or ()),
+        asdict(metadata),
+    )
     try:
         with database_url(settings) as url:
             if background:
-                asyncio.run(_queue(sources, url, options))
+                asyncio.run(_queue(datasets, url, options))
                 return
-            for source in sources:
-                _report(asyncio.run(_load(source, url, options)))
+            for dataset in datasets:
+                _report(asyncio.run(_load(dataset, url, options)))
     except (DatasetError, DatabaseError) as error:
         sys.exit(f"import: {error}")
     except JobCancelled:

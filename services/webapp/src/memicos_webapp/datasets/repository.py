@@ -191,6 +191,20 @@ async def staged_loads(connection: Connection, manifest: Manifest, import_id: in
     return [found[source.id] for source in manifest.source_set.sources if source.id in found]
 
 
+async def delete_other_loads(connection: Connection, import_id: int, sha256: str) -> None:
+    """Delete loads that an import began for another manifest."""
+    await connection.execute(
+        """DELETE FROM load WHERE import_id = $1 AND manifest_sha256 <> $2 AND state IN ('staging', 'verified')""",
+        import_id,
+        sha256,
+    )
+
+
+async def count_features(connection: Connection, load_id: int, features: int) -> None:
+    """Record how many features a load has, where rows were left out."""
+    await connection.execute("UPDATE load SET features = $2 WHERE id = $1", load_id, features)
+
+
 async def stored_indices(connection: Connection, load_id: int) -> list[int]:
     """Indices of the features that a load has."""
     return [row["index"] for row in await connection.fetch("SELECT index FROM feature WHERE load_id = $1", load_id)]

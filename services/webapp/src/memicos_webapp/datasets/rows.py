@@ -1,13 +1,21 @@
 """A dataset's Parquet rows as checked records for COPY, in the column order of the tables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from memicos_dataset import read
-from memicos_dataset.checks import ContextCheck, DocumentCheck, FeatureCheck, VocabularyCheck, check_explanations
+from memicos_dataset.checks import (
+    ContextCheck,
+    DocumentCheck,
+    FeatureCheck,
+    VocabularyCheck,
+    check_explanations,
+    leave_out,
+)
+from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
 from memicos_dataset.manifest import FileEntry, Manifest, Source
 from memicos_dataset.schema import CONTEXTS
@@ -24,7 +32,8 @@ def storable(text: str) -> str:
 class DatasetRows:
     """Records of one dataset. Contexts have to be read before features, features before a source's explanations.
 
-    Every method raises DatasetError (with file, row and column) for a row that a reader could not show.
+    `reject` is called with the error of a feature or an explanation that a reader could not show; the row is left out
+    where it returns. Every method raises DatasetError (with file, row and column) for such a row of the texts.
     """
 
     DOCUMENT = ("corpus_id", "number", "title", "collection")
@@ -57,8 +66,8 @@ class DatasetRows:
         "values",
     )
 
-    def __init__(self, folder: Location, manifest: Manifest) -> None:
-        self._folder, self._manifest = folder, manifest
+    def __init__(self, folder: Location, manifest: Manifest, reject: Callable[[RowError], None]) -> None:
+        self._folder, self._manifest, self._reject = folder, manifest, reject
         self._documents = DocumentCheck(manifest)
         self._tokens = self._read_vocabulary()
         for batch in read.document_batches(folder, manifest):
@@ -106,7 +115,7 @@ class DatasetRows:
         """Records of one file of features."""
         check = self._checks[source.id]
         for batch in read.feature_file_batches(self._folder, entry):
-            check.check(batch)
+            batch = leave_out(batch, check.check, self._reject)
             column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
             lengths, positions = _ragged(column["value_positions"])
             computed: dict[str, list[Any]] = {
@@ -129,7 +138,8 @@ class DatasetRows:
 
     def explanations(self, source: Source, load_id: int) -> Iterator[Record]:
         for batch in read.explanation_batches(self._folder, source):
-            check_explanations(batch, self._checks[source.id].indices)
+            indices = self._checks[source.id].indices
+            batch = leave_out(batch, lambda part, known=indices: check_explanations(part, known), self._reject)
             for row in batch.rows.to_pylist():
                 texts = [storable(row["description"]), storable(row["method"])]
                 yield load_id, row["index"], *texts, storable(row["model"]) if row["model"] is not None else None

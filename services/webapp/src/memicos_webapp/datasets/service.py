@@ -13,18 +13,23 @@ from pathlib import Path
 import asyncpg
 from memicos_dataset import read
 from memicos_dataset.checks import check_manifest
+from memicos_dataset.conversion.formats import Format, format_of
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest
+from memicos_dataset.public_layout.metadata import MetadataOptions
 
 from memicos_webapp.catalog.names import check_name
 from memicos_webapp.database.connection import connect
+from memicos_webapp.datasets import public_layout
 from memicos_webapp.datasets.cleanup import clean
+from memicos_webapp.datasets.rejects import Rejects
 from memicos_webapp.datasets.steps import ImportOptions, RunningImport, import_or_skip
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
 from memicos_webapp.jobs.runner import execute
+from memicos_webapp.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +64,15 @@ async def load(location: Location, url: str, options: ImportOptions | None = Non
     """
     started = time.perf_counter()
     options = options or ImportOptions()
-    dataset = await _open(Folder.of(location))
+    folder = Folder.of(location)
+    native = await asyncio.to_thread(_is_native, folder)
+    # a dataset that cannot be used begins no job
+    dataset = await _open(folder) if native else None
     connection = await connect(url, "memicos-import")
     try:
-        job_id = await _begin(connection, dataset, options)
-        run = JobRun(job_id, str(location), options.as_json(), url, connection)
-        loaded, notes = await execute(IMPORT, run, import_or_skip(dataset.running(run)))
+        job_id = await _begin(connection, folder, dataset, options)
+        run = JobRun(job_id, absolute(folder), options.as_json(), url, connection)
+        dataset, loaded, notes = await execute(IMPORT, run, _import(run, dataset))
     finally:
         await connection.close()
     features = sum(entry.rows for source in dataset.manifest.source_set.sources for entry in source.features)
@@ -84,9 +92,18 @@ class _Dataset:
     def subject(self) -> str:
         return f"{self.manifest.model.id}/{self.manifest.source_set.id}"
 
-    def running(self, run: JobRun) -> RunningImport:
-        options = ImportOptions.from_json(run.options)
-        return RunningImport(self.folder, self.manifest, self.sha256, run.id, options, run.connection, run.progress)
+
+def _is_native(folder: Folder) -> bool:
+    """Whether a folder is no other format; one without any data is read as a native one, and refused."""
+    try:
+        if folder.exists(FILE_NAME):
+            return True
+    except OSError as error:
+        raise DatasetError(folder.root, f"cannot be read ({error})") from error
+    try:
+        return format_of(folder) is Format.NATIVE
+    except DatasetError:
+        return True
 
 
 async def _open(folder: Folder) -> _Dataset:
@@ -98,9 +115,16 @@ async def _open(folder: Folder) -> _Dataset:
     return _Dataset(folder, manifest, sha256)
 
 
-async def _begin(connection: asyncpg.Connection, dataset: _Dataset, options: ImportOptions) -> int:
-    """Start an interrupted job of this dataset, else a new one, and hold its lock."""
-    for interrupted in await jobs.interrupted(connection, dataset.subject, dataset.sha256):
+async def _begin(
+    connection: asyncpg.Connection, folder: Folder, dataset: _Dataset | None, options: ImportOptions
+) -> int:
+    """Start an interrupted job of this dataset or, before a conversion, of this location, else a new one; hold its
+    lock."""
+    if dataset is None:
+        candidates = await jobs.interrupted_at(connection, absolute(folder))
+    else:
+        candidates = await jobs.interrupted(connection, dataset.subject, dataset.sha256)
+    for interrupted in candidates:
         if not await jobs.try_lock(connection, interrupted):
             continue
         if await jobs.start(connection, interrupted):
@@ -110,9 +134,10 @@ async def _begin(connection: asyncpg.Connection, dataset: _Dataset, options: Imp
     new = await jobs.next_id(connection)
     # before others see its row, which without a lock would be of an interrupted job
     await jobs.try_lock(connection, new)
-    await jobs.add(connection, new, IMPORT.name, absolute(dataset.folder), options.as_json(), background=False)
+    await jobs.add(connection, new, IMPORT.name, absolute(folder), options.as_json(), background=False)
     await jobs.start(connection, new)
-    await jobs.describe(connection, new, dataset.subject, dataset.sha256)
+    if dataset:
+        await jobs.describe(connection, new, dataset.subject, dataset.sha256)
     return new
 
 
@@ -122,13 +147,39 @@ def absolute(folder: Folder) -> str:
 
 
 async def _run_job(run: JobRun) -> None:
-    dataset = await _open(Folder.of(run.location))
+    folder = Folder.of(run.location)
+    dataset = await _open(folder) if await asyncio.to_thread(_is_native, folder) else None
+    await _import(run, dataset)
+
+
+async def _import(run: JobRun, dataset: _Dataset | None) -> tuple[_Dataset, bool, list[str]]:
+    """Import `dataset`, or what is at the job's location where that is converted first."""
+    options = ImportOptions.from_json(run.options)
+    rejects = await Rejects.read(run.connection, run.id, run.url, options.reject_limit)
+    converted = _converted(run)
+    if dataset is None:
+        metadata = MetadataOptions(**options.metadata)
+        folder = await public_layout.convert(Folder.of(run.location), converted, options.sources, metadata, rejects)
+        dataset = await _open(folder)
     await jobs.describe(run.connection, run.id, dataset.subject, dataset.sha256)
-    await import_or_skip(dataset.running(run))
+    running = RunningImport(
+        dataset.folder, dataset.manifest, dataset.sha256, run.id, options, run.connection, run.progress, rejects
+    )
+    loaded, notes = await import_or_skip(running)
+    await asyncio.to_thread(public_layout.delete, converted)
+    if rejects.rows:
+        notes.append(f"{len(rejects.rows)} rows were left out: memicos jobs rejects {run.id}")
+    return dataset, loaded, notes
+
+
+def _converted(run: JobRun) -> Path:
+    folder = ImportOptions.from_json(run.options).conversions or Settings.model_fields["data"].default / "imports"
+    return public_layout.work_folder(Path(folder), run.location)
 
 
 async def _clean_up(run: JobRun) -> None:
     await clean(run.connection, ImportOptions.from_json(run.options).retired_seconds)
+    await asyncio.to_thread(public_layout.delete, _converted(run))
 
 
 IMPORT = JobKind("import", _run_job, refusals=(DatasetError,), after=_clean_up)
@@ -151,5 +202,5 @@ def _check_known(folder: Folder, manifest: Manifest) -> None:
         options = " ".join(f"--{name.replace('_', '-')} N" for name in unknown)
         raise DatasetError(
             folder.locate(FILE_NAME),
-            f"model: the dataset does not say {', '.join(unknown)}; convert it again with {options}",
+            f"model: the dataset does not say {', '.join(unknown)}; import or convert it with {options}",
         )

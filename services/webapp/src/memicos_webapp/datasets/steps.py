@@ -16,7 +16,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import asyncpg
@@ -29,6 +29,7 @@ from memicos_webapp.catalog.models import LoadState
 from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
+from memicos_webapp.datasets.rejects import Rejects
 from memicos_webapp.datasets.repository import StagedLoad
 from memicos_webapp.datasets.rows import DatasetRows, Record
 from memicos_webapp.jobs import repository as jobs
@@ -48,13 +49,23 @@ class ImportOptions:
     missing: MissingSources = MissingSources.REFUSE
     move_sources: bool = False
     retired_seconds: float = RETIRED_SECONDS
+    reject_limit: int = 0
+    """Rows that may be left out."""
+    conversions: str = ""
+    """Folder for conversions of the public layout."""
+    sources: tuple[str, ...] = ()
+    """Sources of the public layout; empty: all."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the public layout may not say: fields of `MetadataOptions`."""
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "missing": self.missing.value}
 
     @classmethod
     def from_json(cls, options: Mapping[str, Any]) -> "ImportOptions":
-        return cls(**{**options, "missing": MissingSources(options["missing"])})
+        return cls(
+            **{**options, "missing": MissingSources(options["missing"]), "sources": tuple(options.get("sources", ()))}
+        )
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ class RunningImport:
     options: ImportOptions
     connection: asyncpg.Connection
     progress: Progress
+    rejects: Rejects
 
     async def plan(self) -> ImportPlan:
         state = await repository.catalogue_state(self.connection, self.manifest)
@@ -103,6 +115,8 @@ async def _import(run: RunningImport) -> list[str]:
     # refused before anything is copied; decided again when the loads are shown
     await run.plan()
     await asyncio.to_thread(read.verify, run.folder, run.manifest)
+    # of an attempt on other files
+    await repository.delete_other_loads(run.connection, run.job_id, run.sha256)
     loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     if not loads:
         async with run.connection.transaction():
@@ -125,7 +139,7 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
     """Copy and check every row. Texts are one transaction, and each further file is one, so that an interrupted import
     is continued at the file that was not complete."""
     connection = run.connection
-    rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest)
+    rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
     loaded = await jobs.loaded_files(connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
     if any(load.corpus_id is None for load in loads):
@@ -147,6 +161,7 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
             explanations = rows.explanations(source, load.load_id)
             await _copy_file(run, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
         log.info("%s/%s: %d features", run.manifest.model.id, source.id, rows.feature_count(source))
+        await repository.count_features(connection, load.load_id, rows.feature_count(source))
     await load_states.verify(connection, [load.load_id for load in loads])
 
 

@@ -55,6 +55,7 @@ def describe(job: Record) -> str:
     elif state == "running" and job["cancel_requested"]:
         state = "being cancelled"
     progress = f", {job['files_done']} of {job['files']} files, {job['rows_done']:,} rows" if job["files"] else ""
+    progress += f", {job['rejects']} left out" if job["rejects"] else ""
     error = f": {job['error']}" if job["error"] else ""
     name = job["subject"] or job["location"]
     return f"job {job['id']}: {job['kind']} of {name}: {state}{progress}{error}"
@@ -83,6 +84,18 @@ def follow_job(number: JobNumber) -> None:
 
     if with_connection("jobs follow", follow) != "done":
         sys.exit(1)
+
+
+def list_rejects(number: JobNumber) -> None:
+    """List rows that a job left out, each with file, line, column and reason."""
+
+    async def read(connection: Connection) -> list[Record]:
+        await service.get(connection, number)
+        return await repository.rejects(connection, number)
+
+    for row in with_connection("jobs rejects", read):
+        column = f", column {row['column']}" if row["column"] else ""
+        sys.stdout.write(f"{row['file']}, line {row['line']}{column}: {row['reason']}\n")
 
 
 def cancel_job(number: JobNumber) -> None:

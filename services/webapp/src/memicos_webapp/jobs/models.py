@@ -66,6 +66,19 @@ class JobFile(Base):
     loaded: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
+class JobReject(Base):
+    """A row of a file that a job left out, or that ended it. `line` counts from 1: of a text file, its lines; of a
+    Parquet file, its rows."""
+
+    __tablename__ = "job_reject"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    file: Mapped[str] = mapped_column(Text, primary_key=True)
+    line: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    column: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
+
+
 class StagedExplanation(Base):
     """An explanation of a load that is not shown yet; it becomes a row of `explanation` when the load is shown."""
 

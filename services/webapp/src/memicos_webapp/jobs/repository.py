@@ -35,7 +35,8 @@ LOCKED = f"""EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classi
 JOBS = f"""SELECT job.*, {LOCKED} AS active,
               (SELECT count(*) FROM job_file WHERE job_id = job.id) AS files,
               (SELECT count(*) FROM job_file WHERE job_id = job.id AND loaded) AS files_done,
-              (SELECT coalesce(sum(rows), 0)::bigint FROM job_file WHERE job_id = job.id) AS rows
+              (SELECT coalesce(sum(rows), 0)::bigint FROM job_file WHERE job_id = job.id) AS rows,
+              (SELECT count(*) FROM job_reject WHERE job_id = job.id) AS rejects
             FROM job"""  # noqa: S608 (constants)
 """Jobs with `active` (a process runs the job), and the numbers of its files and rows."""
 
@@ -129,6 +130,16 @@ async def fail_exhausted(connection: Connection, limit: int) -> list[int]:
     return [row["id"] for row in rows]
 
 
+async def interrupted_at(connection: Connection, location: str) -> list[int]:
+    """Imports by a command of what is at a location that were interrupted, the newest first."""
+    rows = await connection.fetch(
+        f"""SELECT id FROM job WHERE location = $1 AND state = 'running' AND NOT background
+            AND NOT {LOCKED} ORDER BY id DESC""",  # noqa: S608 (constants)
+        location,
+    )
+    return [row["id"] for row in rows]
+
+
 async def interrupted(connection: Connection, subject: str, sha256: str) -> list[int]:
     """Imports by a command that were interrupted while they imported this manifest, the newest first."""
     rows = await connection.fetch(
@@ -168,6 +179,27 @@ async def add_files(connection: Connection, job_id: int, files: Iterable[FileEnt
     await connection.executemany(
         "INSERT INTO job_file (job_id, path, rows, bytes) VALUES ($1, $2, $3, $4)",
         [(job_id, entry.path, entry.rows, entry.bytes) for entry in files],
+    )
+
+
+async def add_reject(connection: Connection, job_id: int, file: str, line: int, column: str, reason: str) -> None:
+    """Record a row that a job leaves out, unless an earlier attempt has."""
+    await connection.execute(
+        """INSERT INTO job_reject (job_id, file, line, "column", reason) VALUES ($1, $2, $3, $4, $5)
+           ON CONFLICT DO NOTHING""",
+        job_id,
+        file,
+        line,
+        column,
+        # PostgreSQL cannot store a NUL
+        reason.replace("\0", "␀"),
+    )
+
+
+async def rejects(connection: Connection, job_id: int) -> list[Record]:
+    """Rows that a job left out."""
+    return await connection.fetch(
+        """SELECT file, line, "column", reason FROM job_reject WHERE job_id = $1 ORDER BY file, line""", job_id
     )
 
 

@@ -1,0 +1,88 @@
+"""Datasets of other formats, converted to the native one in a folder of the job before they are imported.
+
+The converter streams: it holds a batch of rows and the contexts' hashes, whatever the size of the source. A conversion
+that is interrupted goes on after its last complete file (`memicos_dataset.conversion`).
+"""
+
+import asyncio
+import hashlib
+import logging
+import shutil
+import threading
+from pathlib import Path
+
+from memicos_dataset.conversion.conversion_folder import Options
+from memicos_dataset.conversion.native import to_native
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder
+from memicos_dataset.public_layout.files import source_folders
+from memicos_dataset.public_layout.metadata import MetadataOptions
+
+from memicos_webapp.datasets.rejects import Rejects
+
+log = logging.getLogger(__name__)
+
+SPACE_FACTOR = 3
+"""Free space in the folder of conversions, in bytes per byte of compressed batch files: steps, then the dataset."""
+
+
+class _Stopped(Exception):
+    """The import was cancelled while its thread converted."""
+
+
+def work_folder(folder: Path, location: str) -> Path:
+    """The folder of the conversion of what is at a location."""
+    return folder / hashlib.sha256(location.encode()).hexdigest()[:24]
+
+
+async def convert(
+    folder: Folder, out: Path, sources: tuple[str, ...], metadata: MetadataOptions, rejects: Rejects
+) -> Folder:
+    """Convert the sources at `folder` to a native dataset at `out`.
+
+    Raises:
+        DatasetError: it cannot be converted, or there is not enough space.
+    """
+    stop = threading.Event()
+
+    def report(line: str) -> None:
+        if stop.is_set():
+            raise _Stopped
+        log.info("job %d: %s", rejects.job_id, line)
+
+    def run() -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _check_space(folder, out.parent, sources)
+        options = Options(sources, metadata, skip_rows=rejects.limit, replace=True)
+        to_native(folder, out, options, report, rejects.add)
+
+    converting = asyncio.ensure_future(asyncio.to_thread(run))
+    try:
+        await asyncio.shield(converting)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait({converting})
+        raise
+    return Folder.of(out)
+
+
+def _check_space(folder: Folder, place: Path, sources: tuple[str, ...]) -> None:
+    """Compare the free space with the size of the batch files."""
+    try:
+        found = source_folders(folder, list(sources))
+        sizes = [source.folder.size(batch.path) or 0 for source in found for batch in source.batches]
+    except OSError as error:
+        raise DatasetError(folder.root, f"cannot be listed ({error})") from error
+    needed, free = SPACE_FACTOR * sum(sizes), shutil.disk_usage(place).free
+    if free < needed:
+        space = f"needs {needed / 2**30:.1f} GiB in {place} while it is imported, where {free / 2**30:.1f} are free"
+        raise DatasetError(folder.root, space)
+
+
+def delete(out: Path) -> None:
+    """Delete the folder of a conversion, complete or not."""
+    for path in (out, out.with_name(f".{out.name}.convert"), out.with_name(f".{out.name}.convert.lock")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
