@@ -34,9 +34,10 @@ def test_the_models_message_is_continued(page: Page, webapp_url: str, inference:
     (sent,) = inference.bodies("/v1/steer/completion-chat")
     assert sent["continue_final_message"] is True
     assert sent["prompt"] == [{"role": "user", "content": "Sing"}, {"role": "assistant", "content": "Well, "}]
-    # now there is a message to continue: the user's box is away, words may be added to the message
-    expect(prompt).to_be_hidden()
+    # now there is a message to continue: without one of the user's, words may be added to it
+    expect(prompt).to_have_value("")
     expect(beginning).to_have_value("")
+    expect(beginning).to_have_attribute("placeholder", "Words to add to the model’s message first, or nothing")
     beginning.fill(" and")
     # the address holds the experiment, here and where it is opened
     page.get_by_role("button", name="Share").click()
@@ -51,12 +52,24 @@ def test_the_models_message_is_continued(page: Page, webapp_url: str, inference:
     sent = {tuple(body["types"]): body["prompt"] for body in inference.bodies("/v1/steer/completion-chat")[1:]}
     assert sent["STEERED",][-1] == {"role": "assistant", "content": "Well, steered0 steered1 and"}
     assert sent["DEFAULT",][-1] == {"role": "assistant", "content": "Well, default0 default1 and"}
+    # a later answer can be begun as well
+    expect(page.get_by_role("button", name="Run")).to_be_visible()
+    prompt.fill("Once more")
+    beginning.fill("Yes: ")
+    beginning.press("Enter")
+    expect(last["Steered"]).to_have_text(f"Yes: {numbered_words('steered', 2)}")
+    sent = inference.bodies("/v1/steer/completion-chat")[-1]
+    assert sent["continue_final_message"] is True
+    assert sent["prompt"][-2:] == [
+        {"role": "user", "content": "Once more"}, {"role": "assistant", "content": "Yes: "},
+    ]  # fmt: skip
     # without it the next message is the user's
+    expect(page.get_by_role("button", name="Run")).to_be_visible()
     box.click()
     expect(beginning).to_be_hidden()
     prompt.fill("Louder")
     prompt.press("Enter")
-    expect(page.get_by_role("region", name="Steered").locator(".turn")).to_have_count(4)
+    expect(page.get_by_role("region", name="Steered").locator(".turn")).to_have_count(6)
     expect(last["Steered"]).to_have_text(numbered_words("steered", 2))
     assert inference.bodies("/v1/steer/completion-chat")[-1]["continue_final_message"] is False
 

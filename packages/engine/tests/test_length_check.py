@@ -83,7 +83,7 @@ NO_BOUNDARY = {
         ("local_attention_window_len", "mem_len", "num_buckets", "position_bias_max_distance",
          "position_bias_num_buckets", "relative_max_distance", "local_attn_chunk_length", "local_num_chunks_after",
          "local_num_chunks_before", "lsh_attn_chunk_length", "lsh_num_chunks_after", "lsh_num_chunks_before"),
-        "of a class that is refused, or in no comparison (REFUSED and UNTESTED in model_classes)",
+        "of a class that is refused (REFUSED in model_classes)",
     ),
 }  # fmt: skip
 

@@ -106,6 +106,35 @@ def test_generations_that_cross_the_boundary(tiny: Tiny, architecture: str) -> N
     assert all(len(ids) == 14 for ids in generation.ids)
 
 
+@pytest.mark.parametrize(
+    ("hook", "site"),
+    [
+        ("blocks.1.hook_resid_pre", ("input", "model.layers.1")),
+        ("blocks.1.hook_attn_out", ("output", "model.layers.1.self_attn")),
+        ("blocks.1.hook_mlp_out", ("output", "model.layers.1.mlp")),
+    ],
+)
+@pytest.mark.parametrize("architecture", ["phi3-longrope", "phimoe-longrope"])
+def test_generations_steered_at_other_hooks_cross_the_boundary(
+    tiny: Tiny, architecture: str, hook: str, site: tuple[str, str]
+) -> None:
+    model, hf = tiny(architecture)
+    vector = torch.randn(model.d_model, generator=torch.Generator().manual_seed(4))
+    ids = random_prompt(LONGROPE_LIMIT - 4)
+    generation = Generation(model, [Row(ids, [SteeringVector(hook, vector, 2.0)])], 9, Sampling(), ANY_BYTES)
+    generation.eos = frozenset()
+    decoder = Decoder(model, max_rows=2, kv_bytes=ANY_BYTES)
+    decoder.join(generation)
+    while decoder.generations:
+        decoder.advance()
+        (logits,), (generated,) = generation.logits, generation.ids
+        assert logits is not None
+        expected = plain_model.logits(hf, [*ids, *generated[:-1]], {site: plain_model.added(vector, 2.0)})[-1]
+        assert (logits - expected).abs().max() <= 1e-4 * expected.abs().max()
+        assert expected.ne(plain_model.logits(hf, [*ids, *generated[:-1]])[-1]).any()
+    assert len(generation.ids[0]) == 9
+
+
 def _last_logits(hf: Any, row: Row, generated: Sequence[int], step: torch.Tensor) -> torch.Tensor:
     """Logits (V,) after the prompt and the tokens generated so far, by one uncached run."""
     ids = [*row.ids, *generated]

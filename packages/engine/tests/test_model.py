@@ -34,7 +34,6 @@ def without_bos(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_special_tokens(demo: LanguageModel, small: LanguageModel) -> None:
     ids = demo.token_ids("<|im_start|>user\nHi<|im_end|><repo_name>", prepend_bos=False)
     assert demo.special_mask(ids) == [True, False, False, False, True, True]
-    assert demo.decode(demo.remove_special(ids)) == "user\nHi"
     assert demo.decode(ids) == "<|im_start|>user\nHi<|im_end|><repo_name>"
     assert small.special_mask([0, 1, 2, 3, 500]) == [True, True, True, True, False]
 

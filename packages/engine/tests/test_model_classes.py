@@ -25,7 +25,6 @@ from memicos_testing.models.model_classes import (
     CONTEXT,
     ORIGINAL_LENGTH,
     REFUSED,
-    UNTESTED,
     ModelCase,
     tiny_config,
     write_model,
@@ -44,18 +43,18 @@ LOGIT_TOLERANCES = {"olmo_hybrid": 3e-5}
 
 def test_every_class_of_transformers_is_in_one_list() -> None:
     tested = {case.model_type for case in CASES.values()}
-    assert not tested & {*REFUSED, *UNTESTED} and not REFUSED.keys() & UNTESTED.keys()
-    assert {*tested, *REFUSED, *UNTESTED} == set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-    assert len(tested) >= 32 and all(UNTESTED.values())
+    assert not tested & {*REFUSED}
+    assert {*tested, *REFUSED} == set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    assert len(tested) >= 32
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", REFUSED)
 def test_classes_that_cannot_be_served_are_refused_at_load(model_type: str, small_folder: Path, tmp_path: Path) -> None:
     case, reason = REFUSED[model_type]
-    model = load_model(model_type, str(write_model(tmp_path, case, small_folder)))
-    with pytest.raises(ValueError, match=reason):
-        with_execution_modes(model)
+    # what a server catches when it loads a model
+    with pytest.raises((ValueError, AttributeError, ImportError), match=reason):
+        with_execution_modes(load_model(model_type, str(write_model(tmp_path, case, small_folder))))
 
 
 def random_prompt(length: int) -> list[int]:

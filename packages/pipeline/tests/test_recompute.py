@@ -18,7 +18,7 @@ from memicos_pipeline.recompute.errors import RecomputeError
 from memicos_pipeline.recompute.server_values import FeatureAddress, address
 from memicos_testing.models.foreign_saes import Weights, random_weights, write_gemma_scope, write_saelens
 from memicos_testing.models.small_model import small_model
-from memicos_testing.models.tiny_models import CONFIGS, tiny_model
+from memicos_testing.models.tiny_models import CONFIGS, LONGROPE_LIMIT, tiny_model
 from safetensors.numpy import save_file
 from transformers import Gemma3TextConfig, GemmaConfig, MistralConfig, Qwen3Config, SmolLM3Config
 
@@ -153,14 +153,14 @@ def test_activations_at_hooks(architecture: str, tmp_path: Path, monkeypatch: py
     engine, own = load_model("tiny", str(folder)), hidden_states.load_model(str(folder), "float32")
     places = hidden_states.HOOK_MODULES.get(own.config.model_type, {}) | hidden_states.RESIDUAL_STREAM
     hooks = [f"blocks.{layer}.{name}" for layer in (0, 2) for name in places]
-    expected = capture(engine, torch.tensor([IDS]), None, hooks)
-    for hook in hooks:
-        assert np.allclose(
-            hidden_states.activations(own, hook, IDS), expected[hook][0].numpy(), rtol=1e-5, atol=1e-5
-        ), hook
+    long_text = IDS * (LONGROPE_LIMIT // len(IDS) + 1)
+    for ids in (IDS, long_text) if architecture.endswith("longrope") else (IDS,):
+        expected = capture(engine, torch.tensor([ids]), None, hooks)
+        for hook in hooks:
+            own_values = hidden_states.activations(own, hook, ids)
+            assert np.allclose(own_values, expected[hook][0].numpy(), rtol=1e-5, atol=1e-5), hook
     # of these recompute covers the residual stream only (docs/dataset.md)
-    residual_only = architecture in ("granite", "opt", "phi3-longrope", "phimoe-longrope")
-    assert len(places) == 2 if residual_only else len(places) >= 7
+    assert len(places) == 2 if architecture in ("granite", "opt") else len(places) >= 7
     for hook, message in (("blocks.0.hook_q", "is not covered"), ("blocks.3.hook_resid_post", "has layers 0 to 2")):
         with pytest.raises(RecomputeError, match=message):
             hidden_states.activations(own, hook, IDS)

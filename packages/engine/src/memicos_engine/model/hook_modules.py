@@ -85,18 +85,33 @@ def block_list(hf: PreTrainedModel, n_layers: int) -> tuple[str, torch.nn.Module
     images, say) may have as many.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or the modules of a block are spread over several lists side by side (XLM).
     """
     text_part: Any = hf.get_decoder()
+    in_encoders = _encoder_modules(hf)
     lists = [
         (name, module)
         for name, module in hf.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers and id(module) not in in_encoders
     ]
     in_text_part = {id(module) for module in text_part.modules()}
     for name, module in sorted(lists, key=lambda entry: id(entry[1]) not in in_text_part):
-        return name, module
+        parent = name.rpartition(".")[0]
+        if sum(other.rpartition(".")[0] == parent for other, _ in lists) == 1:
+            return name, module
+        break
     raise ValueError(f"{type(hf).__name__} has no list of {n_layers} blocks")
+
+
+def _encoder_modules(hf: PreTrainedModel) -> set[int]:
+    """Ids of the modules of encoders of images and sound, which may be inside the text part (GIT)."""
+    embeddings = hf.get_input_embeddings()
+    modules: set[int] = set()
+    for part in hf.modules():
+        if isinstance(part, PreTrainedModel) and part.main_input_name not in ("input_ids", "inputs_embeds"):
+            own = {id(module) for module in part.modules()}
+            modules |= set() if id(embeddings) in own else own
+    return modules
 
 
 def residual_stream(blocks: torch.nn.ModuleList, layer: int) -> HookModule:

@@ -204,9 +204,6 @@ class LanguageModel:
         """Whether each id is a special token (BOS, end of turn, ...)."""
         return [i in self._special_ids for i in ids]
 
-    def remove_special(self, ids: Sequence[int]) -> list[int]:
-        return [i for i in ids if i not in self._special_ids]
-
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens included."""
         return decode_all(self.tokenizer, [ids])[0]

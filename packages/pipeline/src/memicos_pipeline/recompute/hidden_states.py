@@ -33,6 +33,7 @@ _OF_GEMMA2 = _OF_LLAMA | {
     "hook_attn_out": ("output", "post_attention_layernorm"),
     "hook_mlp_out": ("output", "post_feedforward_layernorm"),
 }
+_OF_PHIMOE = {name: place for name, place in _OF_LLAMA.items() if name != "mlp.hook_post"}  # its MLP has experts
 _OF_GPT2 = {
     "hook_resid_mid": ("input", "ln_2"),
     "hook_attn_out": ("output", "attn"),
@@ -49,8 +50,9 @@ _OF_NEOX = {
     "mlp.hook_post": ("input", "mlp.dense_4h_to_h"),
 }
 HOOK_MODULES: dict[str, dict[str, tuple[str, str]]] = {
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "smollm3"), _OF_LLAMA),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "smollm3", "phi3"), _OF_LLAMA),
     **dict.fromkeys(("gemma2", "gemma3_text"), _OF_GEMMA2),
+    "phimoe": _OF_PHIMOE,
     "gpt2": _OF_GPT2,
     "gpt_neox": _OF_NEOX,
 }

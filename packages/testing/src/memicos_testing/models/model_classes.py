@@ -82,6 +82,21 @@ _LAYER_ROPE = {
         for layer_type in ("full_attention", "sliding_attention")
     }
 }
+_DECODER = {
+    **dict.fromkeys(("decoder_layers", "decoder_attention_heads", "encoder_layers", "encoder_attention_heads"), 4),
+    **dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim"), 56),
+}
+_DOTS3 = {
+    **dict.fromkeys(("num_key_value_heads", "swa_num_attention_heads", "swa_num_key_value_heads"), 4),
+    **dict.fromkeys(("swa_q_lora_rank", "swa_kv_lora_rank", "head_dim", "swa_head_dim"), 16),
+    **dict.fromkeys(("swa_qk_nope_head_dim", "swa_v_head_dim"), 8),
+    "shared_experts_intermediate_size": 24,
+}
+_QWEN4 = {
+    "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    "hc_lowrank": 8, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_compress_ratio": 4,
+    "ple_embed_dim": 16, "ngram_vocab_size_base": 100, "split_ngram_parts": 1, "shared_expert_intermediate_size": 24,
+}  # fmt: skip
 _LONGROPE = _rope("longrope", **_FACTORS, **_ORIGINAL)
 
 
@@ -92,7 +107,8 @@ class ModelCase:
     `boundary`: the largest length with the positions of short texts; None where nothing depends on the length.
     `float64`: False where parts of the class compute in float32, or do not run in float64 at all. `float32`: False
     where rounding in float32 exceeds 1e-5 in transformers itself (DBRX: 5e-5 between two runs of one text). `causal`:
-    False where transformers' values at a position depend on the number of tokens after it.
+    False where transformers' values at a position depend on the number of tokens after it. `parts`: changes to the
+    configurations of the parts of a class that reads text and images, say.
     """
 
     model_type: str
@@ -102,6 +118,7 @@ class ModelCase:
     float64: bool = True
     float32: bool = True
     causal: bool = True
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def _classes(*model_types: str, float64: bool = True) -> dict[str, ModelCase]:
@@ -200,6 +217,24 @@ CASES: dict[str, ModelCase] = {
     ),
     "doge indexed": ModelCase("doge", {"keep_window_size": 16}, causal=False),
     "minicpm3": ModelCase("minicpm3", without=("head_dim", "num_key_value_heads")),
+    **_classes("emu3", "git", "mllama", "moshi", "moss_transcribe_diarize", "phi4_multimodal", "rwkv", float64=False),
+    "bailing_hybrid": ModelCase("bailing_hybrid", {"num_key_value_heads": 4, "layer_group_size": 2}, float64=False),
+    "dots3_note_text": ModelCase("dots3_note_text", _DOTS3, float64=False),
+    "dots3_note": ModelCase(
+        "dots3_note",
+        parts={
+            "text_config": _DOTS3,
+            "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32},
+            "audio_config": {"adapter_out_dim": 32},
+        },
+        float64=False,
+    ),
+    "plbart": ModelCase("plbart", _DECODER),
+    "whisper": ModelCase("whisper", _DECODER | {"max_target_positions": CONTEXT}),
+    "xlstm": ModelCase(
+        "xlstm", {"num_heads": 4, "num_blocks": 4, "embedding_dim": 32, "ffn_round_up_to_multiple_of": 8}, float64=False
+    ),
+    "xmod": ModelCase("xmod", {"default_language": "en_XX"}),
     "phi3 longrope": ModelCase("phi3", _LONGROPE | _ORIGINAL, boundary=ORIGINAL_LENGTH),
     "phimoe longrope": ModelCase(
         "phimoe",
@@ -239,18 +274,25 @@ REFUSED: dict[str, tuple[ModelCase, str]] = {
         ),
         "has no residual stream of width 32",
     ),
-    "qwen4_exp_text": (
+    "qwen4_exp_text": (ModelCase("qwen4_exp_text", _QWEN4), "has no residual stream of width 32"),
+    "qwen4_exp": (ModelCase("qwen4_exp", parts={"text_config": _QWEN4}), "has no residual stream of width 32"),
+    "cpmant": (ModelCase("cpmant", {"dim_head": 8, "dim_ff": 56}), "has no residual stream of width 32"),
+    "xlm": (ModelCase("xlm", {"causal": True}), "has no list of 4 blocks"),
+    **{
+        name: (ModelCase(name), "has no attribute 'dropout'") for name in ("musicgen", "musicgen_melody")
+    },
+    "gemma3n": (ModelCase("gemma3n"), "requires the timm library"),
+    "gemma4_assistant": (
         ModelCase(
-            "qwen4_exp_text",
-            {
-                "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2,
-                "linear_num_value_heads": 4, "hc_lowrank": 8, "indexer_n_heads": 2, "indexer_kv_heads": 1,
-                "indexer_head_dim": 8, "indexer_compress_ratio": 4, "ple_embed_dim": 16, "ngram_vocab_size_base": 100,
-                "split_ngram_parts": 1, "shared_expert_intermediate_size": 24,
-            },
+            "gemma4_assistant",
+            parts={"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
         ),
-        "has no residual stream of width 32",
+        "layer types",
     ),
+    "gemma4_unified_assistant": (
+        ModelCase("gemma4_unified_assistant"), "The set of layer types producing a cache is different",
+    ),
+    "blt": (ModelCase("blt"), "has no list of 4 blocks"),
     "reformer": (
         ModelCase(
             "reformer",
@@ -263,43 +305,21 @@ REFUSED: dict[str, tuple[ModelCase, str]] = {
         "has no residual stream of width 32",
     ),
 }  # fmt: skip
-"""Classes that are refused when a model is loaded, with the reason in the message."""
-UNTESTED: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "blt",
-            "dots3_note",
-            "emu3",
-            "gemma3n",
-            "git",
-            "mllama",
-            "moss_transcribe_diarize",
-            "musicgen",
-            "musicgen_melody",
-            "phi4_multimodal",
-            "qwen4_exp",
-        ),
-        "needs a configuration of several parts (images, sound or bytes)",
-    ),
-    "dots3_note_text": "its sizes differ between layers by a table of its own",
-    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts tokens for another model"),
-    **dict.fromkeys(("plbart", "whisper"), "the decoder of an encoder-decoder model"),
-    "bailing_hybrid": "only single runs are compared: its cache fails in transformers",
-    "cpmant": "puts prompt tokens of its own before the text",
-    "moshi": "the text part of a speech model",
-    "rwkv": "runs without an attention mask; only its modes are tested",
-    "xlstm": "runs without an attention mask; only its modes are tested",
-    "xlm": "not causal by default: a token sees those after it",
-    "xmod": "needs a language of the text",
-}
-"""Classes that are in none of the comparisons, with the reason. The checks at load compare what they run."""
+"""Classes that are refused when a model is loaded, with the reason in the message.
+
+transformers itself cannot build some of them from the configuration that their checkpoints have.
+"""
 
 
 def tiny_config(case: ModelCase) -> PreTrainedConfig:
     """The configuration of a case, with `_COMMON` as far as its class has these names."""
     defaults: Any = AutoConfig.for_model(case.model_type)
     parts = {name: getattr(defaults, name, None) for name in defaults.sub_configs}
-    sizes = {name: _sizes(part) for name, part in parts.items() if isinstance(part, PreTrainedConfig)}
+    sizes = {
+        name: _sizes(part) | dict(case.parts.get(name, {}))
+        for name, part in parts.items()
+        if isinstance(part, PreTrainedConfig)
+    }
     own = {name: value for name, value in _sizes(defaults).items() if name not in case.without}
     return AutoConfig.for_model(case.model_type, **sizes | own | dict(case.changes))
 
@@ -316,12 +336,15 @@ def _sizes(defaults: PreTrainedConfig) -> dict[str, Any]:
 def write_model(folder: Path, case: ModelCase, tokenizer: Path) -> Path:
     """Write the model of a case with random weights, and the tokenizer at `tokenizer`, into `folder`; return it."""
     torch.manual_seed(0)
-    model: Any = AutoModelForCausalLM.from_config(tiny_config(case))
+    config = tiny_config(case)
+    model: Any = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # norms other than 1, so that values before and after a norm differ
             parameter.normal_(float("norm" in name and name.endswith("weight")), 0.15)
     model.save_pretrained(folder)
+    # a published checkpoint has the configuration of all parts, whatever class reads its text
+    config.save_pretrained(folder)
     loaded: Any = AutoTokenizer.from_pretrained(tokenizer)
     loaded.save_pretrained(folder)
     return folder

@@ -17,8 +17,9 @@ class OutputStream:
 
     Attributes:
         kind: STEERED or DEFAULT.
-        completion: the generated text; of a chat without special tokens.
-        raw: of a chat, the generated text with special tokens.
+        completion: the generated text, without the token that ended it. Other special tokens are part of it: a text in
+            which the model begins another turn must not look like one turn.
+        raw: of a chat, the generated text with the token that ended it.
         ids: generated token ids.
         logprobs: one entry per token, where log-probabilities were requested.
         finish_reason: None while the row is being generated.
@@ -52,11 +53,9 @@ class OutputStream:
         logprobs = [self._logprob(logprob) for logprob in self._generation.logprobs[self._row][start:]]
         self.logprobs += logprobs
         ended = self.finish_reason is not None
+        text = self._text.add(ids[:-1] if self.finish_reason == "eos" else ids, ended)
         raw: str | None = None
-        if self._raw is None:
-            text = self._text.add(ids[:-1] if self.finish_reason == "eos" else ids, ended)
-        else:
-            text = self._text.add(self._model.remove_special(ids), ended)
+        if self._raw is not None:
             raw = self._raw.add(ids, ended)
             self.raw += raw
         self.completion += text

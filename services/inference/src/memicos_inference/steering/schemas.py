@@ -206,8 +206,8 @@ class ChatOutput(ApiModel):
         description="Messages of the request, and the assistant's turn; with `continue_final_message` the last message "
         "has the generated text at its end."
     )
-    raw: str = Field(description="Rendered prompt and completion, special tokens included.")
-    completion: str = Field(description="Generated text of the assistant's turn, without special tokens.")
+    raw: str = Field(description="Rendered prompt and completion, with the token that ended it.")
+    completion: str = Field(description="Generated text of the assistant's turn, without the token that ended it.")
     token_ids: list[int] = Field(description=GENERATED_IDS)
     finished: Finished | None = Field(None, description=FINISHED)
     logprobs: list[TokenLogprob] | None = Field(None, description=LOGPROBS)
@@ -227,9 +227,9 @@ class OutputDelta(ApiModel):
     """
 
     type: SteerType = Field(description=TYPE)
-    completion: str = Field(description="Text generated since the previous delta, without special tokens in a chat.")
+    completion: str = Field(description="Text generated since the previous delta, without the token that ended it.")
     raw: str | None = Field(
-        None, description="In a chat, the new text with special tokens; null if it equals `completion`."
+        None, description="In a chat, the new text with the token that ended it; null if it equals `completion`."
     )
     token_ids: list[int] = Field(description="Vocabulary id of each token generated since the previous delta.")
     finished: Finished | None = Field(None, description=FINISHED)

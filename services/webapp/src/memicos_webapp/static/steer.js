@@ -25,8 +25,8 @@ function column(name) {
 
 const mode = () => form.dataset.mode;
 const continued = () => mode() === "chat" && form.elements.continue_final_message.checked;
-// Whether the last message is continued; if there is none, the user writes the beginning of the answer.
-const continuesLast = () => continued() && conversation.endsWithModel;
+// Whether the last message is continued; with a message of the user's, the beginning of the answer to it is.
+const continuesLast = () => continued() && conversation.endsWithModel && !prompt.value.trim();
 const messageBox = () => (continuesLast() ? answer : prompt);
 const method = () => form.elements.steer_method.value;
 const number = (name) => Number(form.elements[name].value);
@@ -94,7 +94,6 @@ for (const button of document.querySelectorAll("[data-mode-tab]")) {
     for (const tab of document.querySelectorAll("[data-mode-tab]")) {
       tab.setAttribute("aria-pressed", String(tab === button));
     }
-    prompt.placeholder = prompt.dataset[mode()];
     placeComposer();
     reset();
     updateUrl();
@@ -107,12 +106,15 @@ function showContinuation() {
   form.dataset.continued = continuesLast() ? "last" : continued() ? "beginning" : "no";
   answer.placeholder = answer.dataset[form.dataset.continued] ?? "";
   answer.setAttribute("aria-label", answer.placeholder);
+  prompt.placeholder = prompt.dataset[continuesLast() ? "last" : mode()];
 }
+prompt.addEventListener("input", showContinuation);
 form.elements.continue_final_message.addEventListener("change", showContinuation);
 
 for (const chip of document.querySelectorAll("[data-example]")) {
   chip.addEventListener("click", () => {
     prompt.value = chip.textContent;
+    showContinuation();
     prompt.focus();
     updateUrl();
   });
@@ -295,17 +297,17 @@ async function run() {
   abortController = null;
   setRunning(false);
   for (const output of Object.values(outputs)) output.cursor.remove();
-  if (mode() === "chat") finishTurn(begun ? outputs : null, isContinued);
+  if (mode() === "chat") finishTurn(begun ? outputs : null, isContinued, isLast);
   if (!begun) clear();
   if (failed) showNote(failed, true);
   else showNote(current.signal.aborted ? "Stopped." : "");
 }
 
-function finishTurn(outputs, isContinued) {
+function finishTurn(outputs, isContinued, isLast) {
   if (!outputs) return conversation.end(null, isContinued);
   const texts = Object.entries(outputs).map(([name, output]) => [name, output.answer.textContent]);
   conversation.end(Object.fromEntries(texts), isContinued);
-  if (!isContinued || form.dataset.continued === "beginning") prompt.value = "";
+  if (!isLast) prompt.value = "";
   answer.value = "";
   showContinuation();
   updateUrl();

@@ -37,7 +37,7 @@ InferenceEvent = InferenceDelta | CompletionResponse | ChatResponse
 
 @dataclass
 class Output:
-    """One output so far. `text` is without special tokens, `raw` with them; of a chat `raw` begins with the prompt."""
+    """One output so far: `text` without the token that ended it, `raw` with it and, of a chat, after the prompt."""
 
     text: str = ""
     raw: str = ""

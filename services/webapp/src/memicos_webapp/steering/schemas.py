@@ -121,7 +121,7 @@ class Turn(BaseModel):
     """A message of a conversation in an answer."""
 
     role: str = Field(description="author of the message; assistant for the generated one")
-    content: str = Field(description="text of the message, without special tokens")
+    content: str = Field(description="text of the message; a generated one is without the token that ended it")
 
 
 class TopLogprob(BaseModel):
