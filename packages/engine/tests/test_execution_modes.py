@@ -10,8 +10,8 @@ from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling, kv_cache_bytes
 from memicos_engine.generation.steering import SteeringVector
 from memicos_engine.model.language_model import LanguageModel, load_model
-from memicos_engine.selftest import runner
-from memicos_engine.selftest.execution_modes import with_execution_modes
+from memicos_engine.selftest import execution_modes, runner
+from memicos_engine.selftest.execution_modes import N_TOKENS, with_execution_modes
 from memicos_testing.models import plain_model
 from memicos_testing.models.model_classes import ModelCase, write_model
 
@@ -55,15 +55,29 @@ def test_modes_of_a_class_and_its_values(model_type: str, tmp_path: Path, small_
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize(
-    ("model_type", "modes"), [("roberta", (True, False, False)), ("openai-gpt", (True, False, False))]
+    ("model_type", "modes"),
+    [
+        ("roberta", (True, False, False)),
+        ("openai-gpt", (True, False, False)),
+        # its state reads the padding before the shorter text of a batch
+        ("recurrent_gemma", (True, True, False)),
+        ("mixtral", (True, True, True)),
+    ],
 )
 def test_modes_of_a_class_are_the_same_in_16_bit(
-    model_type: str, modes: tuple[bool, bool, bool], dtype: str, tmp_path: Path, small_folder: Path
+    model_type: str,
+    modes: tuple[bool, bool, bool],
+    dtype: str,
+    tmp_path: Path,
+    small_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wrong position has less effect than the rounding of several blocks: blocks are compared one by one."""
     folder = written(model_type, tmp_path, small_folder)
-    model = with_execution_modes(load_model(model_type, str(folder), dtype=dtype))
-    assert (model.batches_prompts, model.splits_prompts, model.caches_keys) == modes
+    for length in (N_TOKENS, 4 * N_TOKENS):
+        monkeypatch.setattr(execution_modes, "N_TOKENS", length)
+        model = with_execution_modes(load_model(model_type, str(folder), dtype=dtype))
+        assert (model.batches_prompts, model.splits_prompts, model.caches_keys) == modes
 
 
 def whole_logits(hf: Any, model: LanguageModel, row: Row, generated: list[int], step: torch.Tensor) -> torch.Tensor:

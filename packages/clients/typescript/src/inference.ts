@@ -831,12 +831,12 @@ export interface components {
             chat_template: components["schemas"]["ChatMessage"][];
             /**
              * Raw
-             * @description Rendered prompt and completion, special tokens included.
+             * @description Rendered prompt and completion, with the token that ended it.
              */
             raw: string;
             /**
              * Completion
-             * @description Generated text of the assistant's turn, without special tokens.
+             * @description Generated text of the assistant's turn, without the token that ended it.
              */
             completion: string;
             /**
@@ -1469,12 +1469,12 @@ export interface components {
             type: "STEERED" | "DEFAULT";
             /**
              * Completion
-             * @description Text generated since the previous delta, without special tokens in a chat.
+             * @description Text generated since the previous delta, without the token that ended it.
              */
             completion: string;
             /**
              * Raw
-             * @description In a chat, the new text with special tokens; null if it equals `completion`.
+             * @description In a chat, the new text with the token that ended it; null if it equals `completion`.
              * @default null
              */
             raw: string | null;

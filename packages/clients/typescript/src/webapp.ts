@@ -3036,7 +3036,7 @@ export interface components {
             role: string;
             /**
              * Content
-             * @description text of the message, without special tokens
+             * @description text of the message; a generated one is without the token that ended it
              */
             content: string;
         };

@@ -96,7 +96,7 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
     for number, line in _lines(file):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorpusError(f"{name}:{number}: expected an object with text as JSON ({error})") from error
         if not isinstance(row, dict):
             raise CorpusError(f"{name}:{number}: expected an object with text")
@@ -153,7 +153,7 @@ def read_documents(path: Path) -> Iterator[Document]:
 def _document(line: bytes, location: str) -> Document:
     try:
         row = json.loads(line)
-    except ValueError as error:  # UnicodeDecodeError included
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError included
         raise CorpusError(f"{location}: expected title, collection and text as JSON ({error})") from error
     if not isinstance(row, dict):
         raise CorpusError(f"{location}: expected an object with title, collection and text")

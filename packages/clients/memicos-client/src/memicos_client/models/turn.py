@@ -15,7 +15,7 @@ class Turn:
 
     Attributes:
         role (str): author of the message; assistant for the generated one
-        content (str): text of the message, without special tokens
+        content (str): text of the message; a generated one is without the token that ended it
     """
 
     role: str

@@ -29,8 +29,8 @@ class ChatOutput:
         type_ (ChatOutputType): `STEERED`: generated with the steering directions; `DEFAULT`: without them.
         chat_template (list[ChatMessage]): Messages of the request, and the assistant's turn; with
             `continue_final_message` the last message has the generated text at its end.
-        raw (str): Rendered prompt and completion, special tokens included.
-        completion (str): Generated text of the assistant's turn, without special tokens.
+        raw (str): Rendered prompt and completion, with the token that ended it.
+        completion (str): Generated text of the assistant's turn, without the token that ended it.
         token_ids (list[int]): Vocabulary id of each generated token, the final end-of-sequence token included if there
             is one.
         finished (ChatOutputFinishedType0 | None | Unset): Why generation ended: `eos` (end-of-sequence token) or

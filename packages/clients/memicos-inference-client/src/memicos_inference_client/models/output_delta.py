@@ -28,9 +28,9 @@ class OutputDelta:
 
         Attributes:
             type_ (OutputDeltaType): `STEERED`: generated with the steering directions; `DEFAULT`: without them.
-            completion (str): Text generated since the previous delta, without special tokens in a chat.
+            completion (str): Text generated since the previous delta, without the token that ended it.
             token_ids (list[int]): Vocabulary id of each token generated since the previous delta.
-            raw (None | str | Unset): In a chat, the new text with special tokens; null if it equals `completion`.
+            raw (None | str | Unset): In a chat, the new text with the token that ended it; null if it equals `completion`.
             finished (None | OutputDeltaFinishedType0 | Unset): Why generation ended: `eos` (end-of-sequence token) or
                 `length` (`n_completion_tokens` reached); null while it continues.
             logprobs (list[TokenLogprob] | None | Unset): Log-probabilities of each new token; null if `n_logprobs` is 0.
