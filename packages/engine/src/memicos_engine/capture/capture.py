@@ -273,6 +273,9 @@ def _capture_by_modules(
     finally:
         for handle in handles:
             handle.remove()
+    if skipped := [name for name, module in by_name.items() if module not in captured]:
+        # Mllama runs its blocks with cross-attention only where there is an image
+        raise ValueError(f"{type(model.hf).__name__} does not run the module of {skipped[0]} on a text")
     return {name: captured[module] for name, module in by_name.items()}
 
 

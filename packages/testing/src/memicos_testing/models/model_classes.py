@@ -217,14 +217,14 @@ CASES: dict[str, ModelCase] = {
     ),
     "doge indexed": ModelCase("doge", {"keep_window_size": 16}, causal=False),
     "minicpm3": ModelCase("minicpm3", without=("head_dim", "num_key_value_heads")),
-    **_classes("emu3", "git", "mllama", "moshi", "moss_transcribe_diarize", "phi4_multimodal", "rwkv", float64=False),
+    **_classes("emu3", "git", "moshi", "moss_transcribe_diarize", "phi4_multimodal", "rwkv", float64=False),
     "bailing_hybrid": ModelCase("bailing_hybrid", {"num_key_value_heads": 4, "layer_group_size": 2}, float64=False),
     "dots3_note_text": ModelCase("dots3_note_text", _DOTS3, float64=False),
     "dots3_note": ModelCase(
         "dots3_note",
         parts={
             "text_config": _DOTS3,
-            "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32},
+            "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32, "mlp_layer_types": ["dense"] * 4},
             "audio_config": {"adapter_out_dim": 32},
         },
         float64=False,
@@ -292,7 +292,8 @@ REFUSED: dict[str, tuple[ModelCase, str]] = {
     "gemma4_unified_assistant": (
         ModelCase("gemma4_unified_assistant"), "The set of layer types producing a cache is different",
     ),
-    "blt": (ModelCase("blt"), "has no list of 4 blocks"),
+    "blt": (ModelCase("blt"), "has no attribute 'num_hidden_layers'"),
+    "mllama": (ModelCase("mllama"), r"does not run the module of blocks\.3\.hook_resid_post on a text"),
     "reformer": (
         ModelCase(
             "reformer",
