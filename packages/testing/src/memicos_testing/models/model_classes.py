@@ -92,6 +92,7 @@ _DOTS3 = {
     **dict.fromkeys(("swa_qk_nope_head_dim", "swa_v_head_dim"), 8),
     "shared_experts_intermediate_size": 24,
 }
+_GEMMA4_ASSISTANT = {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}
 _QWEN4 = {
     "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
     "hc_lowrank": 8, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_compress_ratio": 4,
@@ -108,7 +109,8 @@ class ModelCase:
     `float64`: False where parts of the class compute in float32, or do not run in float64 at all. `float32`: False
     where rounding in float32 exceeds 1e-5 in transformers itself (DBRX: 5e-5 between two runs of one text). `causal`:
     False where transformers' values at a position depend on the number of tokens after it. `parts`: changes to the
-    configurations of the parts of a class that reads text and images, say.
+    configurations of the parts of a class that reads text and images, say. `defaults`: values without which the class
+    has no valid configuration.
     """
 
     model_type: str
@@ -119,6 +121,7 @@ class ModelCase:
     float32: bool = True
     causal: bool = True
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _classes(*model_types: str, float64: bool = True) -> dict[str, ModelCase]:
@@ -278,20 +281,6 @@ REFUSED: dict[str, tuple[ModelCase, str]] = {
     "qwen4_exp": (ModelCase("qwen4_exp", parts={"text_config": _QWEN4}), "has no residual stream of width 32"),
     "cpmant": (ModelCase("cpmant", {"dim_head": 8, "dim_ff": 56}), "has no residual stream of width 32"),
     "xlm": (ModelCase("xlm", {"causal": True}), "has no list of 4 blocks"),
-    **{
-        name: (ModelCase(name), "has no attribute 'dropout'") for name in ("musicgen", "musicgen_melody")
-    },
-    "gemma3n": (ModelCase("gemma3n"), "requires the timm library"),
-    "gemma4_assistant": (
-        ModelCase(
-            "gemma4_assistant",
-            parts={"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
-        ),
-        "layer types",
-    ),
-    "gemma4_unified_assistant": (
-        ModelCase("gemma4_unified_assistant"), "The set of layer types producing a cache is different",
-    ),
     "blt": (ModelCase("blt"), "has no attribute 'num_hidden_layers'"),
     "mllama": (ModelCase("mllama"), r"does not run the module of blocks\.3\.hook_resid_post on a text"),
     "reformer": (
@@ -306,15 +295,30 @@ REFUSED: dict[str, tuple[ModelCase, str]] = {
         "has no residual stream of width 32",
     ),
 }  # fmt: skip
-"""Classes that are refused when a model is loaded, with the reason in the message.
-
-transformers itself cannot build some of them from the configuration that their checkpoints have.
-"""
+"""Classes that are refused when a model is loaded, with the reason in the message."""
+NOT_BUILT: dict[str, tuple[ModelCase, str]] = {
+    **{
+        name: (ModelCase(name), "has no attribute 'dropout'") for name in ("musicgen", "musicgen_melody")
+    },
+    "gemma3n": (ModelCase("gemma3n"), "requires the timm library"),
+    "gemma4_assistant": (
+        ModelCase(
+            "gemma4_assistant",
+            parts={"text_config": _GEMMA4_ASSISTANT},
+            defaults={"text_config": {"model_type": "gemma4_text", **_GEMMA4_ASSISTANT}},
+        ),
+        "The set of layer types producing a cache is different",
+    ),
+    "gemma4_unified_assistant": (
+        ModelCase("gemma4_unified_assistant"), "The set of layer types producing a cache is different",
+    ),
+}  # fmt: skip
+"""Classes that transformers cannot build from such a configuration, with the reason in its message."""
 
 
 def tiny_config(case: ModelCase) -> PreTrainedConfig:
     """The configuration of a case, with `_COMMON` as far as its class has these names."""
-    defaults: Any = AutoConfig.for_model(case.model_type)
+    defaults: Any = AutoConfig.for_model(case.model_type, **case.defaults)
     parts = {name: getattr(defaults, name, None) for name in defaults.sub_configs}
     sizes = {
         name: _sizes(part) | dict(case.parts.get(name, {}))
