@@ -38,7 +38,7 @@ LENGTHS = (ORIGINAL_LENGTH + 17, 5, ORIGINAL_LENGTH, ORIGINAL_LENGTH + 1, ORIGIN
 N_TOKENS = 26
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-9}
 """Of the largest value of a row. Logits are float32 in all dtypes."""
-LOGIT_TOLERANCES = dict.fromkeys(("olmo_hybrid", "bailing_hybrid"), 3e-5)
+LOGIT_TOLERANCES: dict[str, float] = {"olmo_hybrid": 3e-5, "bailing_hybrid": 3e-5}
 """Of classes whose recurrence sums in another order token by token than over a whole text: 1.4e-5 is measured."""
 
 

@@ -33,7 +33,6 @@ _OF_GEMMA2 = _OF_LLAMA | {
     "hook_attn_out": ("output", "post_attention_layernorm"),
     "hook_mlp_out": ("output", "post_feedforward_layernorm"),
 }
-_OF_PHIMOE = {name: place for name, place in _OF_LLAMA.items() if name != "mlp.hook_post"}  # its MLP has experts
 _OF_GPT2 = {
     "hook_resid_mid": ("input", "ln_2"),
     "hook_attn_out": ("output", "attn"),
@@ -52,7 +51,6 @@ _OF_NEOX = {
 HOOK_MODULES: dict[str, dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "smollm3", "phi3"), _OF_LLAMA),
     **dict.fromkeys(("gemma2", "gemma3_text"), _OF_GEMMA2),
-    "phimoe": _OF_PHIMOE,
     "gpt2": _OF_GPT2,
     "gpt_neox": _OF_NEOX,
 }

@@ -228,7 +228,7 @@ CASES: dict[str, ModelCase] = {
         parts={
             "text_config": _DOTS3,
             "vision_config": {"adapter_in_dim": 32, "adapter_out_dim": 32, "mlp_layer_types": ["dense"] * 4},
-            "audio_config": {"adapter_out_dim": 32},
+            "audio_config": {"adapter_input_size": 32, "adapter_out_dim": 32},
         },
         float64=False,
     ),
