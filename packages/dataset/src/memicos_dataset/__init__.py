@@ -6,6 +6,7 @@
     corpus/contexts-00000.parquet    token windows, stored once for all features of all sources
     <source>/features-00000.parquet  one row per feature; examples refer to contexts by number
     <source>/explanations.parquet    explanations of features
+    <source>/scores.parquet          scores of the explanations
 
 `schema` has the columns, `manifest` the manifest, `folder` the folders and URLs that files are in, `read` and `write`
 read and write files, `checks` are the rules for rows, `source_ids` the rule for names of sources, `publish` replaces a

@@ -214,6 +214,42 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
                 raise batch.error(row, column, "is empty")
 
 
+def check_scores(batch: Batch, explanations: int, context_lengths: np.ndarray) -> None:
+    """Check scores of a source with `explanations` explanations; `context_lengths` (N,) has tokens of each context.
+
+    Raises:
+        RowError: a score is of no explanation, is not a share, lacks both value and reason, or names a text that the
+            corpus does not have.
+    """
+    _check_no_nulls(batch)
+    _check_finite(batch)
+    rows = np.arange(len(batch.rows))
+    numbers = _numpy(batch.rows.column("explanation"))
+    outside = (numbers < 0) | (numbers >= explanations)
+    _refuse(batch, "explanation", rows, numbers, outside, "is not the number of a row of the explanations")
+    for column in ("method", "model"):
+        for row, text in enumerate(batch.rows.column(column).to_pylist()):
+            if not text.strip():
+                raise batch.error(row, column, "is empty")
+    columns = [batch.rows.column(name).to_pylist() for name in ("score", "score_low", "score_high", "reason")]
+    for row, (score, low, high, reason) in enumerate(zip(*columns, strict=True)):
+        if score is None:
+            if not (reason or "").strip() or low is not None or high is not None:
+                raise batch.error(row, "reason", "is missing, or there is an interval: there is no score")
+        elif low is None or high is None or not (-1 <= low <= high <= 1 and -1 <= score <= 1):
+            raise batch.error(row, "score", f"{score} with the interval {low} to {high} is not a score")
+    for column in ("text_positions", "text_distances", "text_answers"):
+        _check_equal_lengths(batch, "text_contexts", column)
+    contexts, owners = _flat(batch.rows.column("text_contexts"))
+    outside = (contexts < 0) | (contexts >= len(context_lengths))
+    _refuse(batch, "text_contexts", owners, contexts, outside, "is not a context of the corpus")
+    positions, _ = _flat(batch.rows.column("text_positions"))
+    outside = (positions < 0) | (positions >= context_lengths[contexts])
+    _refuse(batch, "text_positions", owners, positions, outside, "is not a position of the text's context")
+    around = _numpy(batch.rows.column("around"))
+    _refuse(batch, "around", rows, around, around < 0, "is negative")
+
+
 def _check_statistics(batch: Batch) -> None:
     column = {name: _numpy(batch.rows.column(name)) for name in batch.table.core.names if _is_number(batch, name)}
     rows = np.arange(len(batch.rows))

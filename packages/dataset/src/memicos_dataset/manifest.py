@@ -144,6 +144,8 @@ class Source(_Entry):
     """How logit effects are computed, as pages show it."""
     features: list[FileEntry]
     explanations: FileEntry | None = None
+    scores: FileEntry | None = None
+    """Scores of the explanations. None in datasets of older versions."""
     public_rows: dict[str, dict[str, Any]] | None = None
     """Rows of the public layout's `release.jsonl`, `model.jsonl`, `sourceset.jsonl` and `source.jsonl`, by their names
     without ending, where the source was converted from it."""
@@ -217,7 +219,7 @@ class Manifest(_Entry):
         entries = [self.corpus.documents, self.corpus.vocabulary, *self.corpus.context_files]
         for source in self.source_set.sources:
             entries += source.features
-            entries += [source.explanations] if source.explanations else []
+            entries += [entry for entry in (source.explanations, source.scores) if entry]
         return entries
 
     def write(self, folder: Path) -> None:

@@ -174,6 +174,11 @@ def explanation_batches(folder: Location, source: Source, size: int = 4096) -> I
         yield from _batches(folder, source.explanations, schema.EXPLANATION_TABLE, size)
 
 
+def score_batches(folder: Location, source: Source, size: int = 4096) -> Iterator[Batch]:
+    if source.scores:
+        yield from _batches(folder, source.scores, schema.SCORE_TABLE, size)
+
+
 def documents(folder: Location, manifest: Manifest) -> Iterator[pa.RecordBatch]:
     return (batch.rows for batch in document_batches(folder, manifest))
 

@@ -277,12 +277,43 @@ EXPLANATION_TABLE = Table(
     )
 )
 
+_SCORED_TEXTS = ("texts",)
+SCORE_TABLE = Table(
+    (
+        Column("explanation", _INT32, "number of the row in the source's file of explanations, from 0"),
+        Column("method", _TEXT, "how the explanation was scored"),
+        Column("model", _TEXT, "the language model or the embedder that answered"),
+        Column("score", _FLOAT, "the score, 0.5 is chance; null where there is none", unit="share", nullable=True),
+        Column("score_low", _FLOAT, "lower end of the 95% bootstrap interval", unit="share", nullable=True),
+        Column("score_high", _FLOAT, "upper end of the interval", unit="share", nullable=True),
+        Column("reason", _TEXT, "why there is no score", nullable=True),
+        Column("seed", _INT64, "seed of the choice of texts and of the bootstrap"),
+        Column("around", _INT16, "a text is this many tokens on both sides of its position", unit="tokens"),
+        Column("text_contexts", _INTS, "number of the context of each text", _SCORED_TEXTS),
+        Column("text_positions", pa.list_(_INT16), "position in the middle of the text", _SCORED_TEXTS, "position"),
+        Column(
+            "text_distances",
+            pa.list_(_INT8),
+            "1 for a strongest example, 2 and above for intervals from strong to weak, -1 for a text on which the "
+            "feature is not active, -2 for one of a near miss",
+            _SCORED_TEXTS,
+        ),
+        Column(
+            "text_answers",
+            _FLOATS,
+            "probability of the answer that the feature is active; for eleuther_embedding the cosine similarity",
+            _SCORED_TEXTS,
+        ),
+    )
+)
+
 TABLES = {
     "documents": DOCUMENT_TABLE,
     "vocabulary": VOCABULARY_TABLE,
     "contexts": CONTEXT_TABLE,
     "features": FEATURE_TABLE,
     "explanations": EXPLANATION_TABLE,
+    "scores": SCORE_TABLE,
 }
 
 DOCUMENTS = DOCUMENT_TABLE.core
@@ -290,3 +321,4 @@ VOCABULARY = VOCABULARY_TABLE.core
 CONTEXTS = CONTEXT_TABLE.core
 FEATURES = FEATURE_TABLE.core
 EXPLANATIONS = EXPLANATION_TABLE.core
+SCORES = SCORE_TABLE.core

@@ -53,17 +53,12 @@ def prepare(config: GenerateConfig, progress: Progress) -> GenerateInputs:
         OSError: the model cannot be loaded.
     """
     corpus = config.corpus
-    model = with_execution_modes(
-        load_model(config.model.id, config.model.folder, config.model.device, config.model.dtype)
-    )
+    model = load_language_model(config)
     if (corpus.context_size or 0) > model.max_context:
         raise ConfigError(
             f"corpus.context_size: {corpus.context_size} tokens; the model accepts at most {model.max_context}"
         )
-    if config.source_set.saes:
-        selected = load_sources(config, model)
-    else:
-        selected = [_load_source(config, name, model) for name in config.source_set.sources]
+    selected = select_and_load(config, model)
     sources = [item.source for item in selected]
     config = _completed(config, model, sources)
     for source in sources:
@@ -89,6 +84,20 @@ def prepare(config: GenerateConfig, progress: Progress) -> GenerateInputs:
             on_document=lambda tokens: stage.advance(1, tokens),
         )
     return GenerateInputs(config, model, selected, contexts)
+
+
+def load_language_model(config: GenerateConfig) -> LanguageModel:
+    """Raises OSError where the model cannot be loaded."""
+    return with_execution_modes(
+        load_model(config.model.id, config.model.folder, config.model.device, config.model.dtype)
+    )
+
+
+def select_and_load(config: GenerateConfig, model: LanguageModel) -> list[SelectedSource]:
+    """The sources of the configuration. Raises ConfigError where one cannot be loaded or does not fit the model."""
+    if config.source_set.saes:
+        return load_sources(config, model)
+    return [_load_source(config, name, model) for name in config.source_set.sources]
 
 
 def _completed(config: GenerateConfig, model: LanguageModel, sources: list[Source]) -> GenerateConfig:

@@ -14,6 +14,8 @@ from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, Score
 from memicos_autointerp_core.scorers.statistics import auc_estimate
 
 METHOD = "eleuther_embedding"
+DECIMALS = 4
+"""Similarities are rounded before they are ranked, so that a stored breakdown gives the same score again."""
 
 Embed = Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]
 """Unit vectors of texts, shape (texts, dimensions)."""
@@ -29,7 +31,7 @@ async def score(explanation: str, texts: Sequence[ScoredText], embed: Embed, mod
     if texts:
         # an embedder orders a batch as it likes, so one call suffices
         vectors = await embed([explanation, *(text.text for text in texts)])
-        similarities = (vectors[1:].astype(np.float64) @ vectors[0].astype(np.float64)).tolist()
+        similarities = np.round(vectors[1:].astype(np.float64) @ vectors[0].astype(np.float64), DECIMALS).tolist()
         breakdown = [
             BreakdownRow(text, text.distance > 0, probability=similarity)
             for text, similarity in zip(texts, similarities, strict=True)

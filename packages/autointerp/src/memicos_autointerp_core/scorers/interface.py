@@ -24,14 +24,14 @@ class ScoredText:
         distance: 1 for the strongest examples, 2 and above for intervals of activations from strong to weak,
             NOT_ACTIVE or NEAR_MISS.
         context: number of the context in its corpus; None outside a corpus.
-        start: position of the first token in the context.
+        position: position in the context that the text was cut around.
     """
 
     tokens: Sequence[str]
     values: Sequence[float]
     distance: int
     context: int | None = None
-    start: int = 0
+    position: int | None = None
 
     def __post_init__(self) -> None:
         if not self.tokens or len(self.tokens) != len(self.values):

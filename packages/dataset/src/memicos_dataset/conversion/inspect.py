@@ -11,6 +11,7 @@ from memicos_dataset.checks import (
     VocabularyCheck,
     check_explanations,
     check_manifest,
+    check_scores,
 )
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.formats import Format, as_native, format_of
@@ -147,6 +148,10 @@ def _row_checks(folder: Folder, manifest: Manifest) -> Iterator[Callable[[], Non
         )
         yield lambda features=features, source=source: _check_batches(
             lambda batch: check_explanations(batch, features.indices), read.explanation_batches(folder, source)
+        )
+        rows = source.explanations.rows if source.explanations else 0
+        yield lambda rows=rows, source=source: _check_batches(
+            lambda batch: check_scores(batch, rows, contexts.lengths), read.score_batches(folder, source)
         )
 
 

@@ -1,0 +1,1 @@
+"""Scores of the explanations of a dataset: `memicos score`."""

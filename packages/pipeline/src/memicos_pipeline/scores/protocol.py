@@ -1,0 +1,23 @@
+"""What a score of a dataset's explanation is computed from. It is fixed before a run, and stored with the scores."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ScoreProtocol:
+    """Number and kind of the texts.
+
+    Attributes:
+        active: texts on which the feature is active, drawn evenly over strongest examples and intervals.
+        inactive: texts from random contexts, in none of whose tokens the feature is active.
+        around: tokens of a text on both sides of its middle; the middle of an active text is the example's position.
+        pool_contexts: contexts that inactive texts are cut from. The model is run on them, so that the feature is
+            known to be inactive there.
+        seed: of the pool, of the choice of texts and of the bootstrap.
+    """
+
+    active: int = 10
+    inactive: int = 10
+    around: int = 16
+    pool_contexts: int = 256
+    seed: int = 0
