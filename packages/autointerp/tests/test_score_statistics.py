@@ -63,7 +63,7 @@ def test_interval_of_auc_is_that_of_the_resamples_one_by_one() -> None:
 
 def test_balanced_accuracy_counts_both_classes_alike() -> None:
     truths = [True] * 4 + [False] * 6
-    predictions = [True, True, True, False] + [False, False, True, True, True, True]
+    predictions = [True, True, True, False, False, False, True, True, True, True]
     assert statistics.balanced_accuracy(truths, predictions) == pytest.approx((3 / 4 + 2 / 6) / 2, abs=EXACT)
     estimate = statistics.balanced_accuracy_estimate(truths, predictions, [SEED], resamples=200)
     generator = np.random.default_rng([SEED])

@@ -37,6 +37,7 @@ from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference_hosts import api as inference_hosts_api
 from memicos_webapp.inference_hosts import background as background_inference
 from memicos_webapp.inference_hosts import pages as inference_hosts_pages
+from memicos_webapp.scores import pages as scores_pages
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.security.proxy_headers import ProxyHeaders, parse_networks
@@ -72,6 +73,7 @@ PAGES: tuple[APIRouter, ...] = (
     inference_pages.router,
     activations_pages.router,
     explanations_pages.router,
+    scores_pages.router,
     vectors_pages.router,
     # the last two have paths of variables only (`/{model}/{source}/{index}`): named paths come before them
     features_pages.router,

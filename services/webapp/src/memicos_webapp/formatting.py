@@ -67,6 +67,12 @@ def format_value(number: float) -> str:
     return f"{number:.1f}" if size >= 10 else f"{number:.2f}"
 
 
+def format_score(number: float) -> str:
+    """A score with two decimals; a negative one, which correlations can be, with a true minus."""
+    text = f"{abs(number):.2f}"
+    return f"−{text}" if number < 0 and text != "0.00" else text
+
+
 def format_signed(number: float) -> str:
     """As `format_value`, with a leading sign (a true minus)."""
     return ("+" if number >= 0 else "−") + format_value(abs(number))
@@ -111,6 +117,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         format_percent,
         format_value,
         format_signed,
+        format_score,
         format_count,
         url_segment,
         hook_label,

@@ -69,6 +69,8 @@ FORM_NAMES = {
     "density_to": "“Density to”",
     "max_from": "“Max activation from”",
     "max_to": "“Max activation to”",
+    "score_from": "“Score from”",
+    "score_to": "“Score to”",
     "maxDensity": "“Activation density”",
     "sort": "“Sort by”",
     "order": "“Order”",
@@ -79,7 +81,7 @@ FORM_NAMES = {
 
 FORM_CHOICES = {
     "show": {"live": "Alive", "all": "All"},
-    "sort": {"index": "Index", "density": "Activation density", "max": "Max activation"},
+    "sort": {"index": "Index", "density": "Activation density", "max": "Max activation", "score": "Score"},
     "order": {"asc": "Ascending", "desc": "Descending"},
 }
 """Choices of the lists in pages' forms: value in the address -> label on the page."""

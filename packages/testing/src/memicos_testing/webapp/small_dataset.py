@@ -105,6 +105,44 @@ def _features(
     return pa.Table.from_pydict(columns, schema=schema.FEATURES), labels
 
 
+SCORED_TEXTS = 6
+"""Texts of each class in the scores of the dataset."""
+
+
+def _scores(features: pa.Table, indices: list[int], contexts: int) -> pa.Table:
+    """A score for each explanation but the last, which has a reason: of feature i the share (i mod 11) / 10.
+
+    Active texts are the feature's first examples, inactive ones are of contexts that are not among its examples.
+    """
+    rows = []
+    for number, index in enumerate(indices):
+        feature = features.slice(index, 1).to_pylist()[0]
+        active = list(
+            zip(feature["example_contexts"], feature["example_positions"], feature["example_groups"], strict=True)
+        )[:SCORED_TEXTS]
+        others = [context for context in range(contexts) if context not in feature["example_contexts"]][:SCORED_TEXTS]
+        scored = number < len(indices) - 1
+        share = (index % 11) / 10
+        rows.append(
+            {
+                "explanation": number,
+                "method": "eleuther_embedding",
+                "model": "all-MiniLM-L6-v2",
+                "score": share if scored else None,
+                "score_low": max(0.0, share - 0.1) if scored else None,
+                "score_high": min(1.0, share + 0.1) if scored else None,
+                "reason": None if scored else "A score needs 5 texts of each class with an answer.",
+                "seed": 0,
+                "around": 4,
+                "text_contexts": [*(context for context, _, _ in active), *others],
+                "text_positions": [*(position for _, position, _ in active), *(8 for _ in others)],
+                "text_distances": [*(1 if group == 0 else 7 - group for _, _, group in active), *(-1 for _ in others)],
+                "text_answers": [*(0.5 for _ in active), *(0.25 for _ in others)],
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=schema.SCORES)
+
+
 def write_dataset(
     folder: Path,
     model: str = "small",
@@ -192,6 +230,7 @@ def write_dataset(
                     f"{name}/explanations.parquet",
                     pa.Table.from_pydict(explanations, schema=schema.EXPLANATIONS),
                 ),
+                scores=write_table(folder, f"{name}/scores.parquet", _scores(table, explanations["index"], contexts)),
             )
         )
     manifest = m.Manifest(

@@ -14,6 +14,8 @@ RESERVED = {
     "health",
     "inference",
     "jump",
+    "score-type",
+    "scores",
     "search",
     "search-explanations",
     "search-topk-by-token",

@@ -26,6 +26,7 @@ from sqlalchemy.sql.functions import coalesce
 from memicos_webapp.accounts.models import Account
 from memicos_webapp.catalog.models import Corpus, Load, LoadState, Model, Release, Source, SourceSet, Visibility
 from memicos_webapp.explanations.models import Explanation
+from memicos_webapp.scores.models import Score
 from memicos_webapp.vectors.models import Vector
 
 Role = Literal["admin"]
@@ -170,6 +171,45 @@ def visible_explanations(viewer: Viewer) -> Select:
         )
         .join(Explanation, Explanation.source_id == Source.id)
         .outerjoin(Account, Account.id == Explanation.author_id)
+    )
+
+
+@lru_cache(STATEMENTS)
+def visible_scores(viewer: Viewer) -> Select:
+    """Scores of explanations of the sources that `viewer` may read, each with the fields of `ScoreRow`."""
+    return (
+        visible_sources(viewer)
+        .with_only_columns(
+            *(stored for stored in Score.__table__.columns if stored.name != "author_id"),
+            Account.name.label("author"),
+            maintain_column_froms=True,
+        )
+        .join(Explanation, Explanation.source_id == Source.id)
+        .join(Score, Score.explanation_id == Explanation.id)
+        .outerjoin(Account, Account.id == Score.author_id)
+    )
+
+
+@lru_cache(STATEMENTS)
+def listed_scores(viewer: Viewer) -> Select:
+    """Scores of explanations of the sources that listings show to `viewer`, each with the fields of `ListedScore`."""
+    return (
+        listed_sources(viewer)
+        .with_only_columns(
+            Score.id,
+            Source.model_id,
+            Source.name,
+            Explanation.index,
+            Explanation.description,
+            Score.model,
+            Score.value,
+            Score.low,
+            Score.high,
+            Score.created_at,
+            maintain_column_froms=True,
+        )
+        .join(Explanation, Explanation.source_id == Source.id)
+        .join(Score, Score.explanation_id == Explanation.id)
     )
 
 

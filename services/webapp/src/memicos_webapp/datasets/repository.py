@@ -217,10 +217,7 @@ async def copy(
 
 
 async def merge_explanations(connection: Connection, load_ids: Sequence[int]) -> None:
-    """Replace the explanations without an author of the loads' sources by the staged ones; equal ones keep their rows.
-
-    The staged ones are deleted.
-    """
+    """Replace explanations without an author of the loads' sources by the staged ones; equal ones keep their rows."""
     incoming = """(SELECT load.source_id, staged.index, staged.description, staged.method, staged.model
                    FROM staged_explanation staged JOIN load ON load.id = staged.load_id
                    WHERE staged.load_id = ANY($1))"""
@@ -239,9 +236,40 @@ async def merge_explanations(connection: Connection, load_ids: Sequence[int]) ->
             ORDER BY source_id, index""",  # noqa: S608 (constants)
         load_ids,
     )
+
+
+async def replace_scores(connection: Connection, load_ids: Sequence[int]) -> None:
+    """Replace the scores without an author of the loads' sources by the staged ones, after `merge_explanations`."""
+    columns = """method, model, value, low, high, reason, seed, around, text_contexts, text_positions, text_distances,
+                 text_answers"""
+    await connection.execute(
+        """DELETE FROM score USING explanation e
+           WHERE score.explanation_id = e.id AND score.author_id IS NULL
+             AND e.source_id IN (SELECT source_id FROM load WHERE id = ANY($1))""",
+        load_ids,
+    )
+    staged = ", ".join(f"s.{name.strip()}" for name in columns.split(","))
+    # a file may have an explanation twice, which is one row of the table: the first score is kept
+    await connection.execute(
+        f"""INSERT INTO score (explanation_id, corpus_id, {columns})
+            SELECT e.id, load.corpus_id, {staged}
+            FROM staged_score s
+            JOIN load ON load.id = s.load_id
+            JOIN staged_explanation x ON x.load_id = s.load_id AND x.number = s.explanation
+            JOIN explanation e ON e.source_id = load.source_id AND e.index = x.index AND e.author_id IS NULL
+              AND e.description = x.description AND e.method = x.method AND e.model IS NOT DISTINCT FROM x.model
+            WHERE s.load_id = ANY($1) ORDER BY s.id
+            ON CONFLICT DO NOTHING""",  # noqa: S608 (constants)
+        load_ids,
+    )
+
+
+async def delete_staged(connection: Connection, load_ids: Sequence[int]) -> None:
+    """Delete the staged explanations and scores of loads."""
+    await connection.execute("DELETE FROM staged_score WHERE load_id = ANY($1)", load_ids)
     await connection.execute("DELETE FROM staged_explanation WHERE load_id = ANY($1)", load_ids)
 
 
 async def analyse(connection: Connection) -> None:
     """Update the planner's statistics. PostgreSQL does so by itself later, but never for small tables."""
-    await connection.execute("ANALYZE feature, context, document, explanation, load, source")
+    await connection.execute("ANALYZE feature, context, document, explanation, score, load, source")

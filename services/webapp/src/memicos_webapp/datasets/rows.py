@@ -13,6 +13,7 @@ from memicos_dataset.checks import (
     FeatureCheck,
     VocabularyCheck,
     check_explanations,
+    check_scores,
     leave_out,
 )
 from memicos_dataset.errors import RowError
@@ -22,6 +23,16 @@ from memicos_dataset.schema import CONTEXTS
 from memicos_dataset.token_text import context_strings
 
 Record = tuple[Any, ...]
+
+_SCORE_NUMBERS = (
+    "explanation",
+    "seed",
+    "around",
+    "text_contexts",
+    "text_positions",
+    "text_distances",
+    "text_answers",
+)
 
 
 def storable(text: str) -> str:
@@ -38,7 +49,23 @@ class DatasetRows:
 
     DOCUMENT = ("corpus_id", "number", "title", "collection")
     CONTEXT = ("corpus_id", "number", "document", "token_ids", "tokens")
-    EXPLANATION = ("load_id", "index", "description", "method", "model")
+    EXPLANATION = ("load_id", "number", "index", "description", "method", "model")
+    SCORE = (
+        "load_id",
+        "explanation",
+        "method",
+        "model",
+        "value",
+        "low",
+        "high",
+        "reason",
+        "seed",
+        "around",
+        "text_contexts",
+        "text_positions",
+        "text_distances",
+        "text_answers",
+    )
     FEATURE = (
         "load_id",
         "index",
@@ -140,9 +167,36 @@ class DatasetRows:
         for batch in read.explanation_batches(self._folder, source):
             indices = self._checks[source.id].indices
             batch = leave_out(batch, lambda part, known=indices: check_explanations(part, known), self._reject)
-            for row in batch.rows.to_pylist():
+            numbers = range(len(batch.rows)) if batch.numbers is None else batch.numbers.tolist()
+            for number, row in zip(numbers, batch.rows.to_pylist(), strict=True):
                 texts = [storable(row["description"]), storable(row["method"])]
-                yield load_id, row["index"], *texts, storable(row["model"]) if row["model"] is not None else None
+                model = storable(row["model"]) if row["model"] is not None else None
+                yield load_id, batch.first_row + number, row["index"], *texts, model
+
+    def scores(self, source: Source, load_id: int) -> Iterator[Record]:
+        for batch in read.score_batches(self._folder, source):
+            explanations = source.explanations.rows if source.explanations else 0
+            batch = leave_out(
+                batch, lambda part, n=explanations: check_scores(part, n, self._contexts.lengths), self._reject
+            )
+            column = {name: _values(batch.rows.column(name)) for name in _SCORE_NUMBERS}
+            texts = [
+                [None if text is None else storable(text) for text in batch.rows.column(name).to_pylist()]
+                for name in ("method", "model", "reason")
+            ]
+            values = [batch.rows.column(name).to_pylist() for name in ("score", "score_low", "score_high")]
+            lists = [column[name] for name in _SCORE_NUMBERS[3:]]
+            yield from zip(
+                [load_id] * len(batch.rows),
+                column["explanation"],
+                *texts[:2],
+                *values,
+                texts[2],
+                column["seed"],
+                column["around"],
+                *lists,
+                strict=True,
+            )
 
 
 def _values(column: pa.Array) -> list[Any]:

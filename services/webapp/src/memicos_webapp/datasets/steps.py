@@ -160,6 +160,9 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
         if source.explanations and source.explanations.path not in loaded:
             explanations = rows.explanations(source, load.load_id)
             await _copy_file(run, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
+        if source.scores and source.scores.path not in loaded:
+            scores = rows.scores(source, load.load_id)
+            await _copy_file(run, source.scores, "staged_score", rows.SCORE, scores)
         log.info("%s/%s: %d features", run.manifest.model.id, source.id, rows.feature_count(source))
         await repository.count_features(connection, load.load_id, rows.feature_count(source))
     await load_states.verify(connection, [load.load_id for load in loads])
@@ -194,7 +197,10 @@ async def _show(run: RunningImport, loads: list[StagedLoad]) -> list[str]:
         await locks.lock_catalogue(connection)
         plan = await run.plan()
         await repository.update_entries(connection, run.manifest)
-        await repository.merge_explanations(connection, [load.load_id for load in loads])
+        load_ids = [load.load_id for load in loads]
+        await repository.merge_explanations(connection, load_ids)
+        await repository.replace_scores(connection, load_ids)
+        await repository.delete_staged(connection, load_ids)
         await load_states.flip(
             connection,
             {load.source_id: load.load_id for load in loads},

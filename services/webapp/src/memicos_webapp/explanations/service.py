@@ -22,6 +22,8 @@ from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import ExplanationRow
 from memicos_webapp.features.service import FeatureDetail
+from memicos_webapp.scores import repository as score_repository
+from memicos_webapp.scores.rows import ScoreRow
 from memicos_webapp.settings import Settings
 
 
@@ -32,6 +34,8 @@ class FeatureExplanations:
     source: SourceInfo
     index: int
     explanations: list[ExplanationRow]
+    scores: dict[int, list[ScoreRow]]
+    """Scores by the explanation's id."""
 
     @property
     def path(self) -> str:
@@ -169,4 +173,5 @@ async def _find(session: AsyncSession, viewer: Viewer, explanation_id: int) -> t
 
 async def _feature_explanations(session: AsyncSession, source: SourceInfo, index: int) -> FeatureExplanations:
     rows = await feature_repository.explanations(session, source, [index])
-    return FeatureExplanations(source, index, rows.get(index, []))
+    scores = await score_repository.of_feature(session, source, index)
+    return FeatureExplanations(source, index, rows.get(index, []), scores)

@@ -1,5 +1,7 @@
 """Rows of a feature as the feature JSON of the API (`schemas.FeatureBody`)."""
 
+from collections.abc import Sequence
+
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp import recipes
@@ -15,6 +17,8 @@ from memicos_webapp.features.schemas import (
     SourceSetBody,
 )
 from memicos_webapp.features.service import FeatureDetail
+from memicos_webapp.scores.schemas import ScoreBody
+from memicos_webapp.scores.texts import scored_texts
 
 
 def _bin_centres(bins: int, low: float, high: float) -> list[float]:
@@ -60,7 +64,7 @@ def activation_rows(detail: FeatureDetail) -> list[ActivationRow]:
     return sorted(rows, key=lambda row: (row.binMin != -1, -row.binMax, -row.maxValue))
 
 
-def explanation_body(source: SourceInfo, row: ExplanationRow) -> ExplanationBody:
+def explanation_body(source: SourceInfo, row: ExplanationRow, scores: Sequence[ScoreBody] = ()) -> ExplanationBody:
     return ExplanationBody(
         id=str(row.id),
         modelId=source.model_id,
@@ -73,7 +77,18 @@ def explanation_body(source: SourceInfo, row: ExplanationRow) -> ExplanationBody
         author=NameBody(name=row.author) if row.author else None,
         createdAt=row.created_at,
         chosenAsLabel=row.chosen_as_label,
+        scores=list(scores),
     )
+
+
+def score_bodies(detail: FeatureDetail, explanation: ExplanationRow) -> list[ScoreBody]:
+    """Scores of an explanation. Those of another corpus than the source shows have no texts."""
+    bodies = []
+    for row in detail.scores.get(explanation.id, []):
+        same_corpus = row.corpus_id == detail.source.corpus_id
+        texts = scored_texts(row, detail.source, detail.contexts, detail.row) if same_corpus else []
+        bodies.append(ScoreBody.from_row(row, texts))
+    return bodies
 
 
 def feature_body(detail: FeatureDetail) -> FeatureBody:
@@ -135,5 +150,8 @@ def feature_body(detail: FeatureDetail) -> FeatureBody:
             releaseName=source.release_id,
         ),
         activations=activation_rows(detail),
-        explanations=[explanation_body(source, explanation) for explanation in detail.explanations],
+        explanations=[
+            explanation_body(source, explanation, score_bodies(detail, explanation))
+            for explanation in detail.explanations
+        ],
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import (
     REAL,
@@ -42,6 +43,7 @@ from memicos_webapp.features.rows import (
     SampleRow,
 )
 from memicos_webapp.features.schemas import FeatureFilter
+from memicos_webapp.scores.label_scores import label_scores
 
 
 def _step(following: bool) -> ScalarSelect[int]:
@@ -162,8 +164,21 @@ def _conditions(source: ResolvedSource, query: FeatureFilter) -> list[ColumnElem
     return conditions
 
 
+def _with_scores(statement: Select, source: ResolvedSource, query: FeatureFilter) -> tuple[Select, ColumnElement[Any]]:
+    """The statement with the score of each feature's label by `query.scorer`, within the filter; and that score."""
+    scores = label_scores(source, query.scorer).subquery("label_score")
+    statement = statement.outerjoin(scores, scores.c.index == Feature.index)
+    if query.score_from is not None:
+        statement = statement.where(scores.c.value >= query.score_from)
+    if query.score_to is not None:
+        statement = statement.where(scores.c.value <= query.score_to)
+    return statement, scores.c.value
+
+
 async def count(session: AsyncSession, source: ResolvedSource, query: FeatureFilter) -> int:
     statement = select(func.count()).select_from(Feature).where(*_conditions(source, query))
+    if query.needs_scores:
+        statement, _ = _with_scores(statement, source, query)
     return (await session.execute(statement)).scalar_one()
 
 
@@ -171,7 +186,6 @@ async def page(
     session: AsyncSession, source: ResolvedSource, query: FeatureFilter, limit: int, offset: int
 ) -> list[FeatureTableRow]:
     columns = {"index": Feature.index, "density": Feature.density, "max": Feature.max_activation}
-    order = columns[query.sort]
     statement = (
         select(
             Feature.index,
@@ -181,10 +195,17 @@ async def page(
             label(literal(source.source_id), Feature.index.expression).label("label"),
         )
         .where(*_conditions(source, query))
-        .order_by(order.desc() if query.order == "desc" else order.asc(), Feature.index)
         .limit(limit)
         .offset(offset)
     )
+    score = None
+    if query.needs_scores:
+        statement, score = _with_scores(statement, source, query)
+    order = columns.get(query.sort, score)
+    assert order is not None
+    direction = order.desc() if query.order == "desc" else order.asc()
+    # features without a score come last in both directions
+    statement = statement.order_by(direction.nulls_last() if order is score else direction, Feature.index)
     return [from_row(FeatureTableRow, row) for row in (await session.execute(statement)).mappings()]
 
 

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from memicos_webapp.features.rows import CardExample, ContextRow, FeatureCard
 from memicos_webapp.recipes import Recipe
+from memicos_webapp.scores.schemas import ScoreBody
 
 MAX_INDEX = 2**31 - 1
 """Largest integer of PostgreSQL."""
@@ -55,7 +56,7 @@ class FeatureFilter(BaseModel):
     """Query of a source's page. Densities are in percent."""
 
     page: int = Field(1, ge=1, le=1_000_000)
-    sort: Literal["index", "density", "max"] = "index"
+    sort: Literal["index", "density", "max", "score"] = "index"
     order: Literal["asc", "desc"] = "asc"
     show: Literal["live", "all"] = "live"
     words: str = ""
@@ -63,6 +64,14 @@ class FeatureFilter(BaseModel):
     density_to: Bound = Field(None, ge=0, le=100)
     max_from: Bound = Field(None, ge=0, allow_inf_nan=False)
     max_to: Bound = Field(None, ge=0, allow_inf_nan=False)
+    score_from: Bound = Field(None, ge=-1, le=1)
+    score_to: Bound = Field(None, ge=-1, le=1)
+    scorer: str = Field("", max_length=100)
+    """Method of the scores; empty: the one that scored most explanations of the source."""
+
+    @property
+    def needs_scores(self) -> bool:
+        return self.sort == "score" or self.score_from is not None or self.score_to is not None
 
     def query(self, **changes: object) -> dict[str, object]:
         """The filter as a query, without what is at its default."""
@@ -212,7 +221,9 @@ class ExplanationBody(BaseModel):
     author: NameBody | None = Field(description="account that generated it; null for explanations of a dataset")
     createdAt: datetime = Field(description="when it was stored")
     chosenAsLabel: bool = Field(description="whether a user chose it as the feature's label")
-    scores: list[dict[str, Any]] = Field(default=[], description="always empty")
+    scores: list[ScoreBody] = Field(
+        default=[], description="scores of the explanation; filled in the feature JSON only"
+    )
     triggeredByUser: NameBody | None = Field(default=None, description="always null")
 
 

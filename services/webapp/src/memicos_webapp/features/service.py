@@ -14,6 +14,8 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository
 from memicos_webapp.features.rows import ContextRow, ExplanationRow, FeatureRow, FeatureTableRow
 from memicos_webapp.features.schemas import MAX_INDEX, FeatureFilter
+from memicos_webapp.scores import repository as score_repository
+from memicos_webapp.scores.rows import LabelScore, ScoreRow
 
 
 def parse_index(text: str) -> int:
@@ -60,6 +62,8 @@ class FeatureDetail:
     source: SourceInfo
     row: FeatureRow
     explanations: list[ExplanationRow]
+    scores: dict[int, list[ScoreRow]]
+    """Scores by the explanation's id."""
     labels: dict[int, str]
     """Index -> label, of decoder neighbours and correlated features."""
     contexts: dict[int, ContextRow]
@@ -113,7 +117,8 @@ async def find(
 ) -> FeatureDetail:
     """A feature with its explanations and texts, and with `token_ids` the ids of their tokens.
 
-    Three statements: the feature, the explanations of it and of related features, and the contexts.
+    Four statements: the feature, the explanations of it and of related features, their scores, and the contexts. With
+    `token_ids` the contexts include those of the scores.
 
     Raises:
         NotFound: model, source or index is unknown; the message lists those that exist.
@@ -121,9 +126,13 @@ async def find(
     info, row = await get(session, viewer, model_id, source, index)
     indices = {row.index, *row.neighbour_indices, *row.correlated_indices}
     explanations = await repository.explanations(session, info, indices)
-    contexts = await repository.contexts(session, info, set(row.example_contexts), token_ids)
+    scores = await score_repository.of_feature(session, info, row.index)
+    numbers = set(row.example_contexts)
+    if token_ids:
+        numbers.update(number for rows in scores.values() for score in rows for number in score.text_contexts)
+    contexts = await repository.contexts(session, info, numbers, token_ids)
     labels = {i: rows[0].description for i, rows in explanations.items()}
-    return FeatureDetail(info, row, explanations.get(row.index, []), labels, contexts)
+    return FeatureDetail(info, row, explanations.get(row.index, []), scores, labels, contexts)
 
 
 async def _unknown(session: AsyncSession, viewer: Viewer, model_id: str, source: str, index: int | str) -> NotFound:
@@ -143,6 +152,10 @@ class Table:
 
     filters: FeatureFilter
     rows: list[FeatureTableRow]
+    scorers: list[str]
+    """Methods by which the source's explanations are scored."""
+    scores: dict[int, LabelScore]
+    """Index -> score of the feature's label by `filters.scorer`."""
     total: int
     pages: int
     first: int
@@ -150,10 +163,24 @@ class Table:
 
 
 async def table(session: AsyncSession, source: SourceInfo, filters: FeatureFilter, size: int) -> Table:
-    """A page of the source's features; a page after the last is the last."""
+    """A page of the source's features; a page after the last is the last.
+
+    Raises:
+        BadInput: `filters.scorer` has scored none of the source's explanations.
+    """
+    scorers = await score_repository.methods(session, source)
+    if filters.scorer and filters.scorer not in scorers:
+        available = f"available: {', '.join(scorers)}" if scorers else "none of its explanations has a score"
+        raise BadInput(f"There are no scores by {filters.scorer!r} for {source.name}; {available}.")
+    chosen = filters.scorer
+    filters = filters.model_copy(update={"scorer": chosen or next(iter(scorers), "")})
     total = await repository.count(session, source, filters)
     pages = max(1, math.ceil(total / size))
     filters = filters.model_copy(update={"page": min(filters.page, pages)})
     offset = (filters.page - 1) * size
     rows = await repository.page(session, source, filters, size, offset)
-    return Table(filters, rows, total, pages, offset + 1)
+    scores = {}
+    if filters.scorer:
+        scores = await score_repository.of_labels(session, source, filters.scorer, [row.index for row in rows])
+    # links of the page name a scorer only where the request does
+    return Table(filters.model_copy(update={"scorer": chosen}), rows, scorers, scores, total, pages, offset + 1)

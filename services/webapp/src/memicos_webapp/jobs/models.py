@@ -80,12 +80,16 @@ class JobReject(Base):
 
 
 class StagedExplanation(Base):
-    """An explanation of a load that is not shown yet; it becomes a row of `explanation` when the load is shown."""
+    """An explanation of a load that is not shown yet; it becomes a row of `explanation` when the load is shown.
+
+    `number` is that of the row in its file, by which scores name it.
+    """
 
     __tablename__ = "staged_explanation"
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     load_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("load.id", ondelete="CASCADE"), index=True)
+    number: Mapped[int]
     index: Mapped[int]
     description: Mapped[str] = mapped_column(Text)
     method: Mapped[str] = mapped_column(Text)
