@@ -1076,12 +1076,10 @@ export interface components {
             chosenAsLabel: boolean;
             /**
              * Scores
-             * @description always empty
+             * @description scores of the explanation; filled in the feature JSON only
              * @default []
              */
-            scores: {
-                [key: string]: unknown;
-            }[];
+            scores: components["schemas"]["ScoreBody"][];
             /** @description always null */
             triggeredByUser?: components["schemas"]["NameBody"] | null;
         };
@@ -2039,6 +2037,89 @@ export interface components {
              * @description values are multiplied by the length of the feature's decoder row, where that is not 1
              */
             unit_directions: boolean;
+        };
+        /**
+         * ScoreBody
+         * @description A score of an explanation.
+         */
+        ScoreBody: {
+            /**
+             * Id
+             * @description id of the score
+             */
+            id: string;
+            /**
+             * Explanationid
+             * @description id of the explanation
+             */
+            explanationId: string;
+            /**
+             * Explanationscoretypename
+             * @description method of the score
+             */
+            explanationScoreTypeName: string;
+            /**
+             * Explanationscoremodelname
+             * @description language model or embedder that answered
+             */
+            explanationScoreModelName: string;
+            /**
+             * Value
+             * @description the score; 0.5 is chance, 1 the best; null where there is none
+             */
+            value: number | null;
+            /**
+             * Low
+             * @description lower end of the 95% bootstrap interval
+             */
+            low: number | null;
+            /**
+             * High
+             * @description upper end of the interval
+             */
+            high: number | null;
+            /**
+             * Reason
+             * @description why there is no score
+             */
+            reason: string | null;
+            /**
+             * Positives
+             * @description texts with an answer on which the feature is active
+             */
+            positives: number;
+            /**
+             * Negatives
+             * @description texts with an answer on which it is not
+             */
+            negatives: number;
+            /**
+             * Failed
+             * @description texts without an answer, which do not count
+             */
+            failed: number;
+            /**
+             * Seed
+             * @description seed of every random choice
+             */
+            seed: number;
+            /**
+             * Initiatedbyuserid
+             * @description account that asked for it; null for scores of a dataset
+             */
+            initiatedByUserId: string | null;
+            /**
+             * Jsondetails
+             * @description the texts as a JSON list of {text, distance, similarity or probability}: distance is 1 for the strongest
+             *     examples, 2 and above for intervals from strong to weak, -1 where the feature is not active, -2 for near misses
+             */
+            jsonDetails: string;
+            /**
+             * Createdat
+             * Format: date-time
+             * @description when it was stored
+             */
+            createdAt: string;
         };
         /**
          * SearchAllBody

@@ -19,7 +19,6 @@ from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
 from .example_body import ExampleBody
 from .explanation_body import ExplanationBody
-from .explanation_body_scores_item import ExplanationBodyScoresItem
 from .explanation_hit import ExplanationHit
 from .explanation_list import ExplanationList
 from .explanation_search_result import ExplanationSearchResult
@@ -51,6 +50,7 @@ from .output_delta import OutputDelta
 from .ranked_feature_body import RankedFeatureBody
 from .recipe import Recipe
 from .sae_recipe import SaeRecipe
+from .score_body import ScoreBody
 from .search_all_body import SearchAllBody
 from .search_all_request import SearchAllRequest
 from .search_all_request_rank import SearchAllRequestRank
@@ -113,7 +113,6 @@ __all__ = (
     "ErrorBody",
     "ExampleBody",
     "ExplanationBody",
-    "ExplanationBodyScoresItem",
     "ExplanationHit",
     "ExplanationList",
     "ExplanationSearchResult",
@@ -143,6 +142,7 @@ __all__ = (
     "RankedFeatureBody",
     "Recipe",
     "SaeRecipe",
+    "ScoreBody",
     "SearchAllBody",
     "SearchAllRequest",
     "SearchAllRequestRank",

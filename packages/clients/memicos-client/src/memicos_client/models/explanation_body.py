@@ -10,8 +10,8 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
-    from ..models.explanation_body_scores_item import ExplanationBodyScoresItem
     from ..models.name_body import NameBody
+    from ..models.score_body import ScoreBody
 
 
 T = TypeVar("T", bound="ExplanationBody")
@@ -33,7 +33,7 @@ class ExplanationBody:
         author (NameBody | None): account that generated it; null for explanations of a dataset
         created_at (datetime.datetime): when it was stored
         chosen_as_label (bool): whether a user chose it as the feature's label
-        scores (list[ExplanationBodyScoresItem] | Unset): always empty
+        scores (list[ScoreBody] | Unset): scores of the explanation; filled in the feature JSON only
         triggered_by_user (NameBody | None | Unset): always null
     """
 
@@ -48,7 +48,7 @@ class ExplanationBody:
     author: NameBody | None
     created_at: datetime.datetime
     chosen_as_label: bool
-    scores: list[ExplanationBodyScoresItem] | Unset = UNSET
+    scores: list[ScoreBody] | Unset = UNSET
     triggered_by_user: NameBody | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -123,8 +123,8 @@ class ExplanationBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.explanation_body_scores_item import ExplanationBodyScoresItem  # noqa: PLC0415
         from ..models.name_body import NameBody  # noqa: PLC0415
+        from ..models.score_body import ScoreBody  # noqa: PLC0415
 
         d = dict(src_dict)
         id = d.pop("id")
@@ -168,11 +168,11 @@ class ExplanationBody:
         chosen_as_label = d.pop("chosenAsLabel")
 
         _scores = d.pop("scores", UNSET)
-        scores: list[ExplanationBodyScoresItem] | Unset = UNSET
+        scores: list[ScoreBody] | Unset = UNSET
         if _scores is not UNSET:
             scores = []
             for scores_item_data in _scores:
-                scores_item = ExplanationBodyScoresItem.from_dict(scores_item_data)
+                scores_item = ScoreBody.from_dict(scores_item_data)
 
                 scores.append(scores_item)
 
