@@ -202,7 +202,8 @@ NAMES = (
 QUERIES = (
     "page=-1", "page=1e9", "page=99999999999999999999", "sort=colour", "order=up", "show=most", "words=%00",
     "words=" + "x" * 300, "words=%22%27%26%7C%21", "density_from=x", "density_from=nan", "density_from=-1",
-    "density_to=1e400", "max_from=inf", "max_to=-1", "q=%FF%FE", "q=" + "x" * 5000, "modelId=%00", "set=%2F%2F%2F",
+    "density_to=1e400", "max_from=inf", "max_to=-1", "score_from=nan", "score_to=2",
+    "sort=score", "scorer=x", "scorer=%00", "q=%FF%FE", "q=" + "x" * 5000, "modelId=%00", "set=%2F%2F%2F",
     "sources=%7B%7D", "sources=[[]]", "sources=[" * 2000, "sortIndexes=[[1]]", "sortIndexes=-1", "sortIndexes=null",
     "sortIndexes=[1e99]", "selectedLayers=[1,null]", "maxDensity=nan", "releaseName=%00", "to=%00", "to=http://[",
     "to=" + "x" * 2000, "feature=%00", "feature=a/1@1e999", "feature=a/9999999999", "source=%00&index=%00",
@@ -215,8 +216,9 @@ ANY = "a embed %"
 TEXT = "q modelId set source sortIndexes selectedLayers"
 PATHS = {
     "/": "", "/jump": "to", "/small": "",
-    "/small/1-res": "page sort order show words density_from density_to max_from max_to",
-    "/small/1-res/5": "defaulttesttext", "/search-explanations": "q modelId sources maxDensity releaseName page",
+    "/small/1-res": "page sort order show words density_from density_to max_from max_to score_from score_to scorer",
+    "/small/1-res/5": "defaulttesttext", "/scores/1": "", "/score-type/eleuther_embedding": "",
+    "/search-explanations": "q modelId sources maxDensity releaseName page",
     "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
     "/search-topk-by-token/results": TEXT, "/steer": "", "/small/steer": "feature source n_tokens seed mode chat",
     "/small/steer/find": "q", "/small/steer/feature": "source q steer_method",
@@ -231,7 +233,7 @@ async def test_invalid_paths(client: httpx.AsyncClient, inference: FakeInference
         text = quote(name, safe="%") if name in ("%", "%25") else quote(name, safe="")
         for address in (
             f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/1-res/{text}/examples",
-            f"/small/{text}/5",
+            f"/small/{text}/5", f"/scores/{text}", f"/score-type/{text}",
             f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",
             f"/small/steer/find?q={text}", f"/small/steer/feature?source={text}&index={text}", f"/jump?to={text}",
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",

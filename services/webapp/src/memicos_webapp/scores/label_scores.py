@@ -1,6 +1,7 @@
 """The score of each feature's label, in SQL, for the source's table of features."""
 
 from sqlalchemy import Select, bindparam, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from memicos_webapp.catalog.visibility import ResolvedSource
 from memicos_webapp.explanations.labels import LABEL_ORDER
@@ -15,7 +16,7 @@ def label_scores(source: ResolvedSource, method: str, only: bool = False) -> Sel
     """
     labels = (
         select(Explanation.index, Explanation.id)
-        .distinct(Explanation.index)
+        .ext(distinct_on(Explanation.index))
         .where(Explanation.source_id == source.source_id)
         .order_by(Explanation.index, *LABEL_ORDER)
     )
@@ -24,7 +25,7 @@ def label_scores(source: ResolvedSource, method: str, only: bool = False) -> Sel
     label = labels.subquery("label")
     return (
         select(label.c.index, Score.id, Score.value, Score.low, Score.high)
-        .distinct(label.c.index)
+        .ext(distinct_on(label.c.index))
         .join(Score, Score.explanation_id == label.c.id)
         .where(Score.method == method)
         .order_by(label.c.index, Score.created_at.desc(), Score.id.desc())
