@@ -97,6 +97,13 @@ async def hidden_url(
             f"the whale called {SECRET}, an animal of the sea by an island",
         )
         await connection.execute(
+            """INSERT INTO score (explanation_id, corpus_id, method, model, value, low, high, seed, around,
+                 text_contexts, text_positions, text_distances, text_answers, author_id)
+               SELECT id, NULL, 'eleuther_embedding', 'all-MiniLM-L6-v2', 0.9, 0.8, 1, 0, 4, '{}', '{}', '{}', '{}', 2
+               FROM explanation WHERE description LIKE '%' || $1 || '%'""",
+            SECRET,
+        )
+        await connection.execute(
             """INSERT INTO user_vector (model_id, source, index, layer, hook_name, label, values, visibility, owner_id)
                SELECT 'hidden', '1-vectors-resid-post', index, 1, 'blocks.1.hook_resid_post', $1, $2, 'unlisted', owner
                FROM (VALUES (7, 2), (8, NULL)) AS vectors (index, owner)""",
