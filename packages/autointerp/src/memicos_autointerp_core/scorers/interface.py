@@ -113,8 +113,9 @@ def missing_class(rows: Sequence[BreakdownRow], minimum: int = MIN_PER_CLASS) ->
     negatives = len(answered) - positives
     if positives >= minimum and negatives >= minimum:
         return None
-    failed = len(rows) - len(answered)
-    lost = f"; {failed} had no answer" if failed else ""
+    causes = Counter(row.failure for row in rows if row.failure is not None)
+    named = ", ".join(f"{cause}: {count}" for cause, count in sorted(causes.items()))
+    lost = f"; {causes.total()} had no answer ({named})" if causes else ""
     return (
         f"A score needs {minimum} texts of each class with an answer: there are {positives} on which the feature is "
         f"active and {negatives} on which it is not{lost}."
