@@ -129,7 +129,7 @@ async def test_a_backup_of_a_newer_memicos_is_refused_and_one_of_an_older_is_mig
     # revision 0007 has no tables of sessions, vectors and jobs
     await execute(
         own_url,
-        """DROP TABLE session, api_key, login_link, user_vector_example, user_vector, job_file, job,
+        """DROP TABLE session, api_key, login_link, user_vector_example, user_vector, job_reject, job_file, job,
              staged_explanation, staged_score, score, pgqueuer, pgqueuer_log, pgqueuer_schedules, pgqueuer_statistics;
            DROP TYPE job_state, pgqueuer_status;
            DROP FUNCTION fn_pgqueuer_changed""",
