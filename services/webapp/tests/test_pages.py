@@ -276,7 +276,7 @@ async def test_an_invalid_filter_is_shown_in_place_of_the_table(client: httpx.As
         (
             "/small/1-res?sort=colour",
             422,
-            "“Sort by” must be Index (index), Activation density (density) or Max activation (max).",
+            "“Sort by” must be Index (index), Activation density (density), Max activation (max) or Score (score).",
         ),
         ("/small/1-res?words=" + "x" * 201, 400, "“Explanation” has 201 characters; at most 200 are allowed."),
         ("/a/b/c/d", 404, "The path /a/b/c/d does not exist. Pages are /{model}, /{model}/{source set},"),

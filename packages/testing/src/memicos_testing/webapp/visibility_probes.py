@@ -109,13 +109,13 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
     ],
     ("GET", "/search"): [
         Probe("/search", NONE, "hidden/hid", 200),
-        Probe("/search?modelId=hidden&sourceSet=hid", SET, 'value="1-hid"', 200),
-        Probe("/search?modelId=hidden&sourceSet=hid&selectedLayers=1-hid", SOURCE, 'value="1-hid"', 200),
-        Probe("/search?modelId=hidden", MODEL, 'value="1-hid"', 200),
+        Probe("/search?modelId=hidden&sourceSet=hid", SET, 'value="1-hid"', 400),
+        Probe("/search?modelId=hidden&sourceSet=hid&selectedLayers=1-hid", SOURCE, 'value="1-hid"', 400),
+        Probe("/search?modelId=hidden", MODEL, 'value="1-hid"', 400),
     ],
     ("GET", "/search-topk-by-token"): [
         Probe("/search-topk-by-token", NONE, "hidden/hid", 200),
-        Probe("/search-topk-by-token?set=hidden/hid&source=1-hid", SOURCE, 'value="1-hid"', 200),
+        Probe("/search-topk-by-token?set=hidden/hid&source=1-hid", SOURCE, 'value="1-hid"', 400),
     ],
     ("GET", "/search/sources"): [Probe("/search/sources?set=hidden/hid", SET, 'value="1-hid"', 200)],
     ("GET", "/search/results"): [
