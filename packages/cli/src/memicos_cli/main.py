@@ -25,6 +25,7 @@ GROUP_HELP = {
 }
 EXTRAS = {
     "generate": "generate",
+    "score": "generate",
     "recompute": "recompute",
     "sae": "inference",
     "model": "inference",
