@@ -1,6 +1,7 @@
 """Tables of the catalogue: models, releases, source sets, sources and the loads of their features."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Numeric,
     Text,
     UniqueConstraint,
     func,
@@ -111,6 +113,27 @@ class Corpus(Base):
     tokens: Mapped[int] = mapped_column(BigInteger)
     # [{"name", "license", "url", "attribution"}]
     collections: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    # digest of the contexts (datasets/row_digests.py); null where an older version stored them
+    digest_of_rows: Mapped[Decimal | None] = mapped_column(Numeric)
+
+
+class VocabularyToken(Base):
+    """A token of a corpus as inside a text, or `<0xE4>` for a byte that is part of a character."""
+
+    __tablename__ = "vocabulary"
+
+    corpus_id: Mapped[int] = mapped_column(ForeignKey("corpus.id", ondelete="CASCADE"), primary_key=True)
+    token_id: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[str] = mapped_column(Text)
+
+
+class DatasetManifest(Base):
+    """The manifest of an imported dataset, by the sha256 of its file."""
+
+    __tablename__ = "dataset_manifest"
+
+    sha256: Mapped[str] = mapped_column(Text, primary_key=True)
+    content: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class LoadState(StrEnum):
@@ -148,6 +171,9 @@ class Load(Base):
     retired_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
     manifest_sha256: Mapped[str] = mapped_column(Text)
+    # when all rows were last compared with what was imported, and what differed; null problem: complete
+    verified_at: Mapped[datetime | None]
+    verification_problem: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     features: Mapped[int]
     dead_features: Mapped[int]
@@ -161,3 +187,15 @@ class Load(Base):
     # memicos_dataset.manifest.Recipe
     recipe: Mapped[dict[str, Any]] = mapped_column(JSONB)
     sae_config: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+
+
+class LoadPart(Base):
+    """What an import has stored of a load: rows, and their digest where they have one (datasets/row_digests.py)."""
+
+    __tablename__ = "load_part"
+
+    load_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("load.id", ondelete="CASCADE"), primary_key=True)
+    # features, explanations or scores
+    part: Mapped[str] = mapped_column(Text, primary_key=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[Decimal | None] = mapped_column(Numeric)

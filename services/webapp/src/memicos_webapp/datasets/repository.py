@@ -33,12 +33,14 @@ async def _integer(connection: Connection, sql: str, *values: object) -> int:
 
 
 async def is_shown(connection: Connection, manifest: Manifest, sha256: str) -> bool:
-    """Whether every source of the manifest shows a load of the manifest with this sha256."""
+    """Whether every source of the manifest shows a load of the manifest with this sha256, and can be verified: loads
+    of older versions cannot."""
     names = [source.id for source in manifest.source_set.sources]
     count = await _integer(
         connection,
         """SELECT count(*) FROM source JOIN load ON load.source_id = source.id AND load.state = 'shown'
-           WHERE source.model_id = $1 AND source.name = ANY($2) AND load.manifest_sha256 = $3""",
+           WHERE source.model_id = $1 AND source.name = ANY($2) AND load.manifest_sha256 = $3
+             AND EXISTS (SELECT FROM load_part WHERE load_id = load.id)""",
         manifest.model.id,
         names,
         sha256,
@@ -169,6 +171,25 @@ async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int
 
 async def corpus_id(connection: Connection, digest: str) -> int:
     return await _integer(connection, "SELECT id FROM corpus WHERE digest = $1", digest)
+
+
+async def has_digest(connection: Connection, corpus: int) -> bool:
+    """Whether the texts of a corpus can be verified; those of older versions cannot."""
+    return bool(await connection.fetchval("SELECT digest_of_rows IS NOT NULL FROM corpus WHERE id = $1", corpus))
+
+
+async def set_digest(connection: Connection, corpus: int, digest: int) -> None:
+    """Note the digest of a corpus' contexts."""
+    await connection.execute("UPDATE corpus SET digest_of_rows = $2 WHERE id = $1", corpus, digest)
+
+
+async def keep_manifest(connection: Connection, manifest: Manifest, sha256: str) -> None:
+    """Store a manifest, unless it is stored."""
+    await connection.execute(
+        "INSERT INTO dataset_manifest (sha256, content) VALUES ($1, $2::jsonb) ON CONFLICT DO NOTHING",
+        sha256,
+        manifest.model_dump_json(),
+    )
 
 
 async def set_corpus(connection: Connection, load_ids: Sequence[int], corpus: int) -> None:

@@ -1,6 +1,7 @@
 """A dataset's Parquet rows as checked records for COPY, in the column order of the tables."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,8 @@ from memicos_dataset.manifest import FileEntry, Manifest, Source
 from memicos_dataset.schema import CONTEXTS
 from memicos_dataset.token_text import context_strings
 
+from memicos_webapp.datasets import row_digests
+
 Record = tuple[Any, ...]
 
 _SCORE_NUMBERS = (
@@ -40,12 +43,23 @@ def storable(text: str) -> str:
     return text.replace("\0", "␀")
 
 
+@dataclass
+class Stored:
+    """Rows of a file that were made into records, and their digest."""
+
+    rows: int = 0
+    digest: int = 0
+
+
 class DatasetRows:
     """Records of one dataset. Contexts have to be read before features, features before a source's explanations.
 
     `reject` is called with the error of a feature or an explanation that a reader could not show; the row is left out
     where it returns. Every method raises DatasetError (with file, row and column) for such a row of the texts.
+    `stored` is about the file that was read last, or the contexts, once the iterator of its records has ended.
     """
+
+    VOCABULARY = ("corpus_id", "token_id", "token")
 
     DOCUMENT = ("corpus_id", "number", "title", "collection")
     CONTEXT = ("corpus_id", "number", "document", "token_ids", "tokens")
@@ -101,6 +115,7 @@ class DatasetRows:
             self._documents.check(batch)
         self._contexts = ContextCheck(manifest, self._documents.numbers, self._tokens)
         self._checks: dict[str, FeatureCheck] = {}
+        self.stored = Stored()
 
     def _read_vocabulary(self) -> dict[int, str]:
         """Token id -> text."""
@@ -117,6 +132,10 @@ class DatasetRows:
             for row in batch.rows.to_pylist():
                 yield corpus_id, row["document"], storable(row["title"]), row["collection"]
 
+    def vocabulary(self, corpus_id: int) -> Iterator[Record]:
+        for token_id, token in self._tokens.items():
+            yield corpus_id, token_id, token
+
     def check_contexts(self) -> None:
         """Check the contexts without making records, where the database has them already."""
         for batch in read.context_batches(self._folder, self._manifest):
@@ -124,13 +143,17 @@ class DatasetRows:
 
     def contexts(self, corpus_id: int) -> Iterator[Record]:
         known_ids = self._manifest.corpus.token_ids == "tokenizer"
+        self.stored = Stored()
         for batch in read.context_batches(self._folder, self._manifest):
             self._contexts.check(batch)
             columns = (_values(batch.rows.column(name)) for name in CONTEXTS.names)
             for number, document, token_ids in zip(*columns, strict=True):
                 tokens = context_strings([self._tokens[i] for i in token_ids])
                 # numbers that the dataset gave to strings are no ids of the model's tokenizer
-                yield corpus_id, number, document, token_ids if known_ids else [], tokens
+                ids = token_ids if known_ids else []
+                self.stored.rows += 1
+                self.stored.digest += row_digests.context_digest(number, document, ids, tokens)
+                yield corpus_id, number, document, ids, tokens
 
     def begin_source(self, source: Source, stored: Iterable[int]) -> None:
         """Begin with a source's features; `stored` are the indices of those that an interrupted import stored."""
@@ -141,6 +164,7 @@ class DatasetRows:
     def features(self, source: Source, entry: FileEntry, load_id: int) -> Iterator[Record]:
         """Records of one file of features."""
         check = self._checks[source.id]
+        self.stored = Stored()
         for batch in read.feature_file_batches(self._folder, entry):
             batch = leave_out(batch, check.check, self._reject)
             column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
@@ -154,6 +178,8 @@ class DatasetRows:
             for sign in ("positive", "negative"):
                 ids = _values(column[f"{sign}_token_ids"])
                 computed[f"{sign}_tokens"] = [[self._tokens[i] for i in row] for row in ids]
+            self.stored.rows += len(batch.rows)
+            self.stored.digest += _feature_digest(column, computed)
             yield from zip(
                 *(computed[name] if name in computed else _values(column[name]) for name in self.FEATURE),
                 strict=True,
@@ -164,6 +190,9 @@ class DatasetRows:
         return len(self._checks[source.id].indices)
 
     def explanations(self, source: Source, load_id: int) -> Iterator[Record]:
+        self.stored = Stored()
+        # an explanation that occurs twice is stored once
+        digests: set[int] = set()
         for batch in read.explanation_batches(self._folder, source):
             indices = self._checks[source.id].indices
             batch = leave_out(batch, lambda part, known=indices: check_explanations(part, known), self._reject)
@@ -171,9 +200,12 @@ class DatasetRows:
             for number, row in zip(numbers, batch.rows.to_pylist(), strict=True):
                 texts = [storable(row["description"]), storable(row["method"])]
                 model = storable(row["model"]) if row["model"] is not None else None
+                digests.add(row_digests.explanation_digest(row["index"], *texts, model))
                 yield load_id, batch.first_row + number, row["index"], *texts, model
+        self.stored = Stored(len(digests), sum(digests))
 
     def scores(self, source: Source, load_id: int) -> Iterator[Record]:
+        self.stored = Stored()
         for batch in read.score_batches(self._folder, source):
             explanations = source.explanations.rows if source.explanations else 0
             batch = leave_out(
@@ -217,3 +249,22 @@ def _ragged(column: pa.Array) -> tuple[list[list[int]], list[list[float]]]:
         [lengths[start:end] for start, end in pairwise(outer)],
         [flat[starts[start] : starts[end]] for start, end in pairwise(outer)],
     )
+
+
+def _feature_digest(column: Mapping[str, pa.Array], computed: Mapping[str, Sequence[Any]]) -> int:
+    """The digest of a batch of features, from the columns of the file, and from `computed` only where texts are."""
+    columns = [
+        row_digests.numbers(column[name].to_numpy(), kind) for name, kind in row_digests.FEATURE_NUMBERS.items()
+    ]
+    outer = {name: column[name].offsets.to_numpy() for name in ("value_positions", "values")}
+    inner = {name: column[name].values.offsets.to_numpy() for name in outer}
+    for name, kind in row_digests.FEATURE_ARRAYS.items():
+        if name == "example_lengths":
+            offsets, values = outer["values"], np.diff(inner["values"])
+        elif name in outer:
+            offsets, values = inner[name][outer[name]], column[name].values.values.to_numpy(zero_copy_only=False)
+        else:
+            offsets, values = column[name].offsets.to_numpy(), column[name].values.to_numpy(zero_copy_only=False)
+        columns.append(row_digests.arrays(offsets, values, kind))
+    columns += [row_digests.texts(computed[name]) for name in row_digests.FEATURE_TEXTS]
+    return row_digests.digest(columns)

@@ -2,7 +2,8 @@
 
 1. Compare every file with the manifest's sha256, and decide about sources that are shown already (`plan`).
 2. Add loads in state `staging`, then copy and check texts and features under their ids. Readers do not see them.
-3. Mark the loads as `verified`.
+3. Let PostgreSQL compute the digests of the stored rows, compare them with those of the rows that were read
+   (`verification`), and mark the loads as `verified`.
 4. In one transaction update the catalogue, replace the explanations that came with earlier loads, show the new loads
    and retire the old ones.
 5. Delete what is no longer needed (`cleanup`).
@@ -15,6 +16,7 @@ not change in either case. Explanations by users are kept.
 import asyncio
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -26,12 +28,13 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FileEntry, Manifest
 
 from memicos_webapp.catalog.models import LoadState
-from memicos_webapp.datasets import load_states, locks, repository
+from memicos_webapp.datasets import load_states, locks, repository, verification
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
 from memicos_webapp.datasets.rejects import Rejects
 from memicos_webapp.datasets.repository import StagedLoad
 from memicos_webapp.datasets.rows import DatasetRows, Record
+from memicos_webapp.datasets.verification import StoredLoad
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs.progress import Progress
 from memicos_webapp.jobs.runner import is_lost
@@ -114,6 +117,7 @@ async def _retire_missing(run: RunningImport) -> list[str]:
 async def _import(run: RunningImport) -> list[str]:
     # refused before anything is copied; decided again when the loads are shown
     await run.plan()
+    await jobs.set_stage(run.connection, run.job_id, "compares the files with the manifest")
     await asyncio.to_thread(read.verify, run.folder, run.manifest)
     # of an attempt on other files
     await repository.delete_other_loads(run.connection, run.job_id, run.sha256)
@@ -122,12 +126,14 @@ async def _import(run: RunningImport) -> list[str]:
         async with run.connection.transaction():
             await locks.lock_catalogue(run.connection)
             source_ids = await repository.add_missing_entries(run.connection, run.manifest)
+            await repository.keep_manifest(run.connection, run.manifest, run.sha256)
             await repository.add_loads(run.connection, run.manifest, source_ids, run.sha256, run.job_id)
             await jobs.add_files(run.connection, run.job_id, run.manifest.files())
         loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     try:
         if any(load.state == LoadState.STAGING for load in loads):
             await _copy(run, loads)
+            await _verify(run)
         return await _show(run, loads)
     except (DatasetError, asyncpg.PostgresError) as error:
         if not is_lost(error):
@@ -139,6 +145,7 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
     """Copy and check every row. Texts are one transaction, and each further file is one, so that an interrupted import
     is continued at the file that was not complete."""
     connection = run.connection
+    await jobs.set_stage(connection, run.job_id, "copies rows")
     rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
     loaded = await jobs.loaded_files(connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
@@ -156,24 +163,68 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
         rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
         for entry in source.features:
             if entry.path not in loaded:
-                await _copy_file(run, entry, "feature", rows.FEATURE, rows.features(source, entry, load.load_id))
+                await _copy_file(run, rows, entry, "feature", rows.FEATURE, rows.features(source, entry, load.load_id))
         if source.explanations and source.explanations.path not in loaded:
             explanations = rows.explanations(source, load.load_id)
-            await _copy_file(run, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
+            await _copy_file(run, rows, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
         if source.scores and source.scores.path not in loaded:
             scores = rows.scores(source, load.load_id)
-            await _copy_file(run, source.scores, "staged_score", rows.SCORE, scores)
-        log.info("%s/%s: %d features", run.manifest.model.id, source.id, rows.feature_count(source))
+            await _copy_file(run, rows, source.scores, "staged_score", rows.SCORE, scores)
+        line = f"{run.manifest.model.id}/{source.id}: {rows.feature_count(source):,} features"
+        log.info(line)
+        await jobs.add_line(connection, run.job_id, line)
         await repository.count_features(connection, load.load_id, rows.feature_count(source))
+        for part, entries in (
+            (verification.FEATURES, source.features),
+            (verification.EXPLANATIONS, [source.explanations] if source.explanations else []),
+        ):
+            stored = await jobs.stored(connection, run.job_id, [entry.path for entry in entries])
+            await verification.note_part(connection, load.load_id, part, *stored)
+
+
+async def _verify(run: RunningImport) -> None:
+    """Compare what PostgreSQL has stored with the rows that were read.
+
+    Raises:
+        DatasetError: they differ.
+    """
+    connection = run.connection
+    await jobs.set_stage(connection, run.job_id, "verifies the stored rows")
+    loads = await _stored_loads(run)
+    found = [
+        f"{load.name}: {problem}"
+        for load in loads
+        for problem in await verification.problems(connection, load, (verification.FEATURES,))
+    ]
+    for corpus_id in {load.corpus_id for load in loads}:
+        found += await verification.corpus_problems(connection, corpus_id)
+    if found:
+        raise DatasetError(run.folder.root, f"was not stored as it was read: {'; '.join(found)}")
     await load_states.verify(connection, [load.load_id for load in loads])
 
 
+async def _stored_loads(run: RunningImport) -> list[StoredLoad]:
+    loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
+    model = run.manifest.model.id
+    return [
+        StoredLoad(load.load_id, load.source_id, load.corpus_id, f"{model}/{load.name}")
+        for load in loads
+        if load.corpus_id is not None
+    ]
+
+
 async def _copy_file(
-    run: RunningImport, entry: FileEntry, table: str, columns: tuple[str, ...], records: Iterator[Record]
+    run: RunningImport,
+    rows: DatasetRows,
+    entry: FileEntry,
+    table: str,
+    columns: tuple[str, ...],
+    records: Iterator[Record],
 ) -> None:
     async with run.connection.transaction():
         await repository.copy(run.connection, table, columns, run.progress.records(records))
-        await jobs.mark_loaded(run.connection, run.job_id, [entry.path])
+        stored = rows.stored
+        await jobs.mark_loaded(run.connection, run.job_id, [entry.path], stored.rows, stored.digest)
 
 
 async def _corpus(run: RunningImport, rows: DatasetRows) -> int:
@@ -182,17 +233,26 @@ async def _corpus(run: RunningImport, rows: DatasetRows) -> int:
     digest = hashlib.sha256(corpus.model_dump_json(exclude_defaults=True).encode()).hexdigest()
     corpus_id = await repository.add_corpus(connection, corpus, digest)
     if corpus_id is None:
-        # examples are checked against the contexts
-        await asyncio.to_thread(rows.check_contexts)
-        return await repository.corpus_id(connection, digest)
-    documents, contexts = rows.documents(corpus_id), rows.contexts(corpus_id)
-    await repository.copy(connection, "document", rows.DOCUMENT, run.progress.records(documents))
-    await repository.copy(connection, "context", rows.CONTEXT, run.progress.records(contexts))
+        corpus_id = await repository.corpus_id(connection, digest)
+        if await repository.has_digest(connection, corpus_id):
+            # examples are checked against the contexts
+            await asyncio.to_thread(rows.check_contexts)
+            return corpus_id
+        await asyncio.to_thread(lambda: deque(rows.contexts(corpus_id), maxlen=0))
+    else:
+        documents, contexts = rows.documents(corpus_id), rows.contexts(corpus_id)
+        await repository.copy(connection, "document", rows.DOCUMENT, run.progress.records(documents))
+        await repository.copy(connection, "context", rows.CONTEXT, run.progress.records(contexts))
+    await repository.set_digest(connection, corpus_id, rows.stored.digest)
+    vocabulary = run.progress.records(rows.vocabulary(corpus_id))
+    await repository.copy(connection, "vocabulary", rows.VOCABULARY, vocabulary)
     return corpus_id
 
 
 async def _show(run: RunningImport, loads: list[StagedLoad]) -> list[str]:
     connection = run.connection
+    await jobs.set_stage(connection, run.job_id, "shows the sources")
+    stored = await _stored_loads(run)
     async with connection.transaction():
         await locks.lock_catalogue(connection)
         plan = await run.plan()
@@ -201,6 +261,12 @@ async def _show(run: RunningImport, loads: list[StagedLoad]) -> list[str]:
         await repository.merge_explanations(connection, load_ids)
         await repository.replace_scores(connection, load_ids)
         await repository.delete_staged(connection, load_ids)
+        await verification.note_scores(connection, stored)
+        for load in stored:
+            found = await verification.problems(connection, load, (verification.EXPLANATIONS,))
+            if found:
+                raise DatasetError(run.folder.root, f"{load.name} was not stored as it was read: {'; '.join(found)}")
+            await verification.note_result(connection, load.load_id, [])
         await load_states.flip(
             connection,
             {load.source_id: load.load_id for load in loads},

@@ -1,10 +1,11 @@
 """Tables of jobs: long work, its files and its progress."""
 
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Enum, ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy import BigInteger, Enum, ForeignKey, Identity, Index, Numeric, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -45,6 +46,8 @@ class Job(Base):
     subject: Mapped[str | None] = mapped_column(Text)
     manifest_sha256: Mapped[str | None] = mapped_column(Text)
     cancel_requested: Mapped[bool] = mapped_column(server_default=text("false"))
+    stage: Mapped[str | None] = mapped_column(Text)
+    """What the job does now, in words."""
     error: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     attempts_without_progress: Mapped[int] = mapped_column(server_default=text("0"))
@@ -55,7 +58,10 @@ class Job(Base):
 
 
 class JobFile(Base):
-    """A file that a job stores; `loaded` becomes true in the transaction that stores its rows."""
+    """A file that a job stores; `loaded` becomes true in the transaction that stores its rows.
+
+    `stored_rows` and `digest` are of the rows that were stored of it; null where rows have no digest.
+    """
 
     __tablename__ = "job_file"
 
@@ -64,6 +70,19 @@ class JobFile(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
     loaded: Mapped[bool] = mapped_column(server_default=text("false"))
+    stored_rows: Mapped[int | None] = mapped_column(BigInteger)
+    digest: Mapped[Decimal | None] = mapped_column(Numeric)
+
+
+class JobLine(Base):
+    """A line of a job's log."""
+
+    __tablename__ = "job_line"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    line: Mapped[str] = mapped_column(Text)
 
 
 class JobReject(Base):

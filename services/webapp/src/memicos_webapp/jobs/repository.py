@@ -5,6 +5,7 @@ A job's advisory lock is (LOCK_CLASS, id).
 
 import json
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Protocol
 
 from asyncpg import Connection, Record
@@ -82,9 +83,11 @@ async def start(connection: Connection, job_id: int) -> bool:
     row = await connection.fetchrow(
         """UPDATE job SET state = 'running', attempts = attempts + 1,
              attempts_without_progress = attempts_without_progress + 1, updated_at = now()
-           WHERE id = $1 AND state IN ('queued', 'running') RETURNING id""",
+           WHERE id = $1 AND state IN ('queued', 'running') RETURNING attempts""",
         job_id,
     )
+    if row is not None:
+        await add_line(connection, job_id, f"attempt {row['attempts']} begins")
     return row is not None
 
 
@@ -209,10 +212,58 @@ async def loaded_files(connection: Connection, job_id: int) -> set[str]:
     return {row["path"] for row in rows}
 
 
-async def mark_loaded(connection: Connection, job_id: int, paths: list[str]) -> None:
-    """Note that files are stored; called in the transaction that stores their rows."""
-    await connection.execute("UPDATE job_file SET loaded = true WHERE job_id = $1 AND path = ANY($2)", job_id, paths)
+async def mark_loaded(
+    connection: Connection, job_id: int, paths: list[str], rows: int | None = None, digest: int | None = None
+) -> None:
+    """Note that files are stored; called in the transaction that stores their rows.
+
+    `rows` and `digest` are of what was stored of a single file.
+    """
+    await connection.execute(
+        """UPDATE job_file SET loaded = true, stored_rows = $3, digest = $4
+           WHERE job_id = $1 AND path = ANY($2)""",
+        job_id,
+        paths,
+        rows,
+        digest,
+    )
     await connection.execute("UPDATE job SET attempts_without_progress = 0, error = NULL WHERE id = $1", job_id)
+
+
+async def stored(connection: Connection, job_id: int, paths: list[str]) -> tuple[int, Decimal]:
+    """Number of the rows that were stored of files, and their digest."""
+    row = await connection.fetchrow(
+        """SELECT coalesce(sum(stored_rows), 0)::bigint AS rows, coalesce(sum(digest), 0) AS digest
+           FROM job_file WHERE job_id = $1 AND path = ANY($2)""",
+        job_id,
+        paths,
+    )
+    assert row is not None
+    return row["rows"], row["digest"]
+
+
+async def set_stage(connection: Connection, job_id: int, stage: str) -> None:
+    """Record what a job does now, in words, also as a line of its log."""
+    await connection.execute("UPDATE job SET stage = $2, updated_at = now() WHERE id = $1", job_id, stage)
+    await add_line(connection, job_id, stage)
+
+
+async def add_line(connection: Connection, job_id: int, line: str) -> None:
+    """Add a line to the log of a job."""
+    await connection.execute(
+        "INSERT INTO job_line (job_id, line) VALUES ($1, $2)", job_id, line.replace("\0", "␀")
+    )
+
+
+async def lines(connection: Connection, job_id: int, after: int = 0, count: int = 1000) -> list[Record]:
+    """The newest `count` lines of a job's log with an id above `after`, the oldest first."""
+    return await connection.fetch(
+        """SELECT * FROM (SELECT id, at, line FROM job_line WHERE job_id = $1 AND id > $2 ORDER BY id DESC LIMIT $3) l
+           ORDER BY id""",
+        job_id,
+        after,
+        count,
+    )
 
 
 async def update_progress(connection: Connection, job_id: int, rows_done: int) -> bool:
@@ -225,8 +276,9 @@ async def update_progress(connection: Connection, job_id: int, rows_done: int) -
 
 async def finish(connection: Connection, job_id: int, state: JobState, error: str | None = None) -> None:
     """Record the result of a job."""
+    await add_line(connection, job_id, f"{state.value}: {error}" if error else state.value)
     await connection.execute(
-        """UPDATE job SET state = $2::job_state, error = $3, finished_at = now(), updated_at = now(),
+        """UPDATE job SET state = $2::job_state, error = $3, stage = NULL, finished_at = now(), updated_at = now(),
              rows_done = CASE WHEN $2 = 'done' THEN
                coalesce((SELECT sum(rows) FROM job_file WHERE job_id = $1), rows_done) ELSE rows_done END
            WHERE id = $1""",
