@@ -65,6 +65,10 @@ async def clean(
     async with connection.transaction():
         if await locks.try_lock_catalogue(connection):
             await _delete_unused_catalogue(connection)
+            await connection.execute(
+                """DELETE FROM dataset_manifest
+                   WHERE NOT EXISTS (SELECT FROM load WHERE load.manifest_sha256 = dataset_manifest.sha256)"""
+            )
     deleted = Deleted(len(interrupted), len(retired))
     if deleted:
         log.info(

@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import asyncpg
 import typer
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder
 from memicos_dataset.public_layout.metadata import MetadataOptions
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.datasets import preview
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import ImportReport, add_import, load
 from memicos_webapp.datasets.steps import ImportOptions
@@ -25,6 +29,36 @@ from memicos_webapp.settings import read_for_writing
 async def _load(folder: str, url: str, options: ImportOptions) -> ImportReport:
     await migrate(url)
     return await load(folder, url, options)
+
+
+async def _preview(sources: list[str], url: str, options: ImportOptions) -> int:
+    """Print what imports would do; returns how many of them would be refused for their space."""
+    await migrate(url)
+    connection = await connect(url, "memicos-import")
+    refused = 0
+    try:
+        for source in sources:
+            listed = await asyncio.to_thread(preview.listed, Folder.of(source), options.sources)
+            found = await preview.complete(connection, listed, Path(options.conversions))
+            sys.stdout.write("\n".join(_preview_lines(found)) + "\n")
+            refused += found.problem is not None
+    finally:
+        await connection.close()
+    return refused
+
+
+def _preview_lines(found: preview.Preview) -> Iterator[str]:
+    name = f"{found.model}/{found.set_name}" if found.set_name else found.model
+    yield f"{found.location}: {name}, {found.format}, {found.bytes:,} bytes"
+    for source in found.sources:
+        features = "" if source.features is None else f"{source.features:,} features, "
+        action = "replaces the source that is shown" if source.shown else "new"
+        yield f"  {source.id}: {features}{source.files:,} files, {source.bytes:,} bytes; {action}"
+    for space in found.space:
+        free = "unknown" if space.free is None else preview.gibibytes(space.free)
+        yield f"  needs {preview.gibibytes(space.needed)} in {space.place}; free: {free}"
+    if found.problem:
+        yield f"  would be refused: {found.problem}"
 
 
 async def _queue(sources: list[str], url: str, options: ImportOptions) -> None:
@@ -59,6 +93,9 @@ def import_dataset(
     background: Annotated[
         bool, typer.Option("--background", help="queue the imports for the worker (memicos worker), and return")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="list sources, sizes and the space needed, and import nothing")
+    ] = False,
 ) -> None:
     """Import datasets into the database that the settings name, each completely or not at all.
 
@@ -90,6 +127,8 @@ def import_dataset(
     )
     try:
         with database_url(settings) as url:
+            if plan:
+                sys.exit(1 if asyncio.run(_preview(datasets, url, options)) else 0)
             if background:
                 asyncio.run(_queue(datasets, url, options))
                 return

@@ -18,6 +18,10 @@ async def lock_set(connection: Connection, subject: str) -> None:
     await connection.execute("SELECT pg_advisory_lock($1::int, hashtext($2))", SET_CLASS, subject)
 
 
+async def unlock_set(connection: Connection, subject: str) -> None:
+    await connection.execute("SELECT pg_advisory_unlock($1::int, hashtext($2))", SET_CLASS, subject)
+
+
 async def lock_catalogue(connection: Connection) -> None:
     """Wait for the lock on the catalogue; held until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", CATALOGUE)

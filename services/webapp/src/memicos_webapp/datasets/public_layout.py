@@ -15,15 +15,12 @@ from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.native import to_native
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
-from memicos_dataset.public_layout.files import source_folders
 from memicos_dataset.public_layout.metadata import MetadataOptions
 
+from memicos_webapp.datasets.preview import CONVERSION_FACTOR, Space, free_in, listed
 from memicos_webapp.datasets.rejects import Rejects
 
 log = logging.getLogger(__name__)
-
-SPACE_FACTOR = 3
-"""Free space in the folder of conversions, in bytes per byte of compressed batch files: steps, then the dataset."""
 
 
 class _Stopped(Exception):
@@ -68,15 +65,9 @@ async def convert(
 
 def _check_space(folder: Folder, place: Path, sources: tuple[str, ...]) -> None:
     """Compare the free space with the size of the batch files."""
-    try:
-        found = source_folders(folder, list(sources))
-        sizes = [source.folder.size(batch.path) or 0 for source in found for batch in source.batches]
-    except OSError as error:
-        raise DatasetError(folder.root, f"cannot be listed ({error})") from error
-    needed, free = SPACE_FACTOR * sum(sizes), shutil.disk_usage(place).free
-    if free < needed:
-        space = f"needs {needed / 2**30:.1f} GiB in {place} while it is imported, where {free / 2**30:.1f} are free"
-        raise DatasetError(folder.root, space)
+    needed = CONVERSION_FACTOR * listed(folder, sources).bytes
+    if problem := Space(str(place), needed, free_in(place)).problem:
+        raise DatasetError(folder.root, f"{problem}; free some, or name another folder (MEMICOS_IMPORT_FOLDER)")
 
 
 def delete(out: Path) -> None:

@@ -31,6 +31,7 @@ from memicos_webapp.catalog.models import LoadState
 from memicos_webapp.datasets import load_states, locks, repository, verification
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
+from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.rejects import Rejects
 from memicos_webapp.datasets.repository import StagedLoad
 from memicos_webapp.datasets.rows import DatasetRows, Record
@@ -123,6 +124,7 @@ async def _import(run: RunningImport) -> list[str]:
     await repository.delete_other_loads(run.connection, run.job_id, run.sha256)
     loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     if not loads:
+        await check_space(run.connection, run.folder, run.manifest)
         async with run.connection.transaction():
             await locks.lock_catalogue(run.connection)
             source_ids = await repository.add_missing_entries(run.connection, run.manifest)

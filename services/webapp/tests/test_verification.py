@@ -1,0 +1,130 @@
+"""Sources in the database are compared with what was imported; plans of imports; deletion."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from memicos_dataset.errors import DatasetError
+from memicos_dataset.folder import Folder
+from memicos_dataset.manifest import Manifest
+from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
+from memicos_testing.webapp.dataset_imports import JOBS, until
+from memicos_webapp.datasets import preview
+from memicos_webapp.datasets.service import load
+from memicos_webapp.errors import BadInput, NotFound
+from memicos_webapp.jobs.worker import work
+from memicos_webapp.stored_sources import delete, verify
+from memicos_webapp.stored_sources.selection import select
+
+STATES = """SELECT source.name, verified_at, verification_problem FROM load
+            JOIN source ON source.current_load_id = load.id ORDER BY source.name"""
+
+
+async def verified(url: str, address: str) -> dict[str, list[str]]:
+    async with connected(url) as connection:
+        return {r.name: r.problems for r in await verify.verify(connection, await select(connection, address))}
+
+
+async def test_an_import_is_verified_and_later_changes_are_found(own_url: str) -> None:
+    imported = await fetch(own_url, STATES)
+    assert all(row["verified_at"] and row["verification_problem"] is None for row in imported)
+    complete: dict[str, list[str]] = {f"small/{layer}-res": [] for layer in (1, 2, 3)}
+    assert await verified(own_url, "small/res") == complete
+    assert await verified(own_url, "small/2-res") == {"small/2-res": []}
+    of_source = "load_id = (SELECT current_load_id FROM source WHERE name = '1-res')"
+    for change, undo, problem in (
+        ("UPDATE feature SET values[2] = values[2] * 1.001 WHERE index = 7 AND {}", None, "the features are not"),
+        ("UPDATE feature SET positive_tokens[1] = 'x' WHERE index = 9 AND {}", None, "the features are not"),
+        ("DELETE FROM feature WHERE index = 3 AND {}", None, "63 features are stored, the import had 64"),
+    ):
+        async with connected(own_url) as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(change.format(of_source))
+            found = await verify.verify(connection, await select(connection, "small/1-res"))
+            assert problem in found[0].problems[0], (change, found)
+            await transaction.rollback()
+    await execute(own_url, "UPDATE context SET tokens[5] = 'x' WHERE number = 3")
+    assert all("the contexts are not" in problems[0] for problems in (await verified(own_url, "small/res")).values())
+    await execute(own_url, "DELETE FROM explanation WHERE source_id = 1 AND index = 2")
+    await execute(own_url, "UPDATE explanation SET description = 'x' WHERE source_id = 2 AND index = 2")
+    first, second, third = (await verified(own_url, "small/res")).values()
+    assert "explanations are stored, the import had" in first[0] and "the explanations are not" in second[0]
+    assert len(third) == 1
+    stored = await fetch(own_url, STATES)
+    assert stored[0]["verification_problem"] == "; ".join(first)
+    assert stored[0]["verified_at"] > imported[0]["verified_at"]
+
+
+async def test_a_source_of_an_older_version_is_imported_again_to_be_verified(
+    own_url: str, small_dataset: Path
+) -> None:
+    for statement in ("DELETE FROM load_part", "UPDATE corpus SET digest_of_rows = NULL", "DELETE FROM vocabulary"):
+        await execute(own_url, statement)
+    assert "import it again" in (await verified(own_url, "small/1-res"))["small/1-res"][0]
+    assert (await load(small_dataset, own_url)).loaded
+    assert not (await load(small_dataset, own_url)).loaded
+    assert await verified(own_url, "small/1-res") == {"small/1-res": []}
+    assert await fetch(own_url, "SELECT FROM vocabulary") != []
+
+
+async def test_the_worker_verifies_and_deletes_sources(own_url: str, small_dataset: Path) -> None:
+    await execute(own_url, "UPDATE feature SET density = 0.5 WHERE index = 1")
+    await execute(own_url, "INSERT INTO account (name, roles) VALUES ('me', '{}')")
+    await execute(
+        own_url,
+        """INSERT INTO explanation (source_id, index, description, method, author_id)
+           SELECT 1, 1, 'mine', 'manual', max(id) FROM account""",
+    )
+    async with connected(own_url) as connection:
+        job = await verify.add(connection, "small/2-res")
+        await delete.add(connection, "small/1-res", 0)
+        with pytest.raises(NotFound, match="its sources are 1-res, 2-res, 3-res"):
+            await verify.add(connection, "small/9-res")
+        with pytest.raises(BadInput, match="model/source or model/set"):
+            await verify.add(connection, "small")
+    stop = asyncio.Event()
+    working = asyncio.create_task(work(own_url, stop, [verify.VERIFY, delete.DELETE], 5))
+
+    async def ended() -> bool:
+        return {row["state"] for row in (await fetch(own_url, JOBS))[-2:]} <= {"done", "failed"}
+
+    await until(ended)
+    stop.set()
+    await working
+    jobs = {row["id"]: row for row in await fetch(own_url, JOBS)}
+    assert jobs[job]["state"] == "failed" and "small/2-res: the features are not" in jobs[job]["error"]
+    lines = [row["line"] for row in await fetch(own_url, "SELECT line FROM job_line WHERE job_id = $1", job)]
+    assert lines[0] == "attempt 1 begins" and lines[-1].startswith("failed: small/2-res")
+    assert [row[1] for row in await shown_rows(own_url)] == ["2-res", "3-res"]
+    rows = await fetch(own_url, "SELECT description FROM explanation WHERE source_id = 1")
+    assert [row["description"] for row in rows] == ["mine"]
+    assert len(await fetch(own_url, "SELECT DISTINCT load_id FROM feature")) == 2
+    # what users wrote comes back with the source
+    await load(small_dataset, own_url)
+    assert (await verified(own_url, "small/res"))["small/1-res"] == []
+    async with connected(own_url) as connection:
+        assert await delete.delete(connection, await select(connection, "small/res"), 0) == 3
+    assert await shown_rows(own_url) == []
+
+
+async def test_a_plan_lists_sizes_and_an_import_without_space_is_refused(
+    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = write_dataset(tmp_path / "small")
+    folder = Folder.of(tmp_path / "small")
+    async with connected(fresh_url) as connection:
+        plan = await preview.complete(connection, preview.listed(folder), tmp_path)
+        assert plan.bytes == sum(entry.bytes for entry in manifest.files())
+        assert [(source.id, source.features, source.shown) for source in plan.sources] == [
+            (f"{layer}-res", 64, False) for layer in (1, 2, 3)
+        ]
+        # the test's PostgreSQL runs on this machine
+        assert plan.problem is None and plan.space[0].free is not None and plan.space[0].free > 0
+        monkeypatch.setattr(preview, "free_in", lambda folder: 1000)
+        plan = await preview.complete(connection, preview.listed(folder), tmp_path)
+        assert plan.problem is not None and "GiB in the database, where 0.00 GiB are free" in plan.problem
+    with pytest.raises(DatasetError, match="in the database, where 0.00 GiB are free; free some"):
+        await load(folder, fresh_url)
+    assert await fetch(fresh_url, "SELECT FROM load") == []
