@@ -1,6 +1,6 @@
 """What an import would do: the sources of a dataset, their sizes, and the space needed against what is free."""
 
-import os
+import asyncio
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -150,7 +150,11 @@ async def free_in_database(connection: asyncpg.Connection) -> int | None:
         )
     except asyncpg.InsufficientPrivilegeError:
         return None
-    return free_in(Path(folder)) if folder and os.path.isdir(folder) else None
+    return await asyncio.to_thread(_free_in_existing, Path(folder)) if folder else None
+
+
+def _free_in_existing(folder: Path) -> int | None:
+    return free_in(folder) if folder.is_dir() else None
 
 
 def free_in(folder: Path) -> int:

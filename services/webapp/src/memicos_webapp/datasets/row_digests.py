@@ -9,6 +9,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def arrays(offsets: np.ndarray, values: np.ndarray, kind: _Type) -> list[bytes]:
         struct.pack(">iiiii", 1, 0, kind.oid, end - start, 1) + raw[start * size : end * size]
         if end > start
         else _EMPTY_ARRAYS[kind.oid]
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True)
+        for start, end in pairwise(bounds)
     ]
 
 
@@ -111,9 +112,7 @@ CONTEXTS_SQL = f"""SELECT count(*), {
 """Rows and digest of a corpus' contexts ($1)."""
 
 EXPLANATIONS_SQL = f"""SELECT count(*), {
-    _sum(
-        f"convert_to(concat_ws({_SEPARATOR_SQL}, index::text, description, method, coalesce(model, '')), 'UTF8')"
-    )
+    _sum(f"convert_to(concat_ws({_SEPARATOR_SQL}, index::text, description, method, coalesce(model, '')), 'UTF8')")
 } AS digest FROM explanation WHERE source_id = $1 AND author_id IS NULL"""  # noqa: S608 (constants)
 """Rows and digest of the explanations of a source ($1) that came with its dataset."""
 

@@ -200,7 +200,7 @@ class DatasetRows:
             for number, row in zip(numbers, batch.rows.to_pylist(), strict=True):
                 texts = [storable(row["description"]), storable(row["method"])]
                 model = storable(row["model"]) if row["model"] is not None else None
-                digests.add(row_digests.explanation_digest(row["index"], *texts, model))
+                digests.add(row_digests.explanation_digest(row["index"], texts[0], texts[1], model))
                 yield load_id, batch.first_row + number, row["index"], *texts, model
         self.stored = Stored(len(digests), sum(digests))
 
@@ -253,9 +253,7 @@ def _ragged(column: pa.Array) -> tuple[list[list[int]], list[list[float]]]:
 
 def _feature_digest(column: Mapping[str, pa.Array], computed: Mapping[str, Sequence[Any]]) -> int:
     """The digest of a batch of features, from the columns of the file, and from `computed` only where texts are."""
-    columns = [
-        row_digests.numbers(column[name].to_numpy(), kind) for name, kind in row_digests.FEATURE_NUMBERS.items()
-    ]
+    columns = [row_digests.numbers(column[name].to_numpy(), kind) for name, kind in row_digests.FEATURE_NUMBERS.items()]
     outer = {name: column[name].offsets.to_numpy() for name in ("value_positions", "values")}
     inner = {name: column[name].values.offsets.to_numpy() for name in outer}
     for name, kind in row_digests.FEATURE_ARRAYS.items():

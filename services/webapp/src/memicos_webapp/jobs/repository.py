@@ -250,9 +250,7 @@ async def set_stage(connection: Connection, job_id: int, stage: str) -> None:
 
 async def add_line(connection: Connection, job_id: int, line: str) -> None:
     """Add a line to the log of a job."""
-    await connection.execute(
-        "INSERT INTO job_line (job_id, line) VALUES ($1, $2)", job_id, line.replace("\0", "␀")
-    )
+    await connection.execute("INSERT INTO job_line (job_id, line) VALUES ($1, $2)", job_id, line.replace("\0", "␀"))
 
 
 async def lines(connection: Connection, job_id: int, after: int = 0, count: int = 1000) -> list[Record]:

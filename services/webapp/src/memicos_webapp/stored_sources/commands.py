@@ -4,7 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
-from asyncpg import Connection
+from asyncpg import Connection, Record
 
 from memicos_webapp.jobs.commands import with_connection
 from memicos_webapp.settings import read_for_writing
@@ -26,7 +26,7 @@ def list_sources() -> None:
         sys.stdout.write(line + "\n")
 
 
-def state(row: selection.Record) -> str:
+def state(row: Record) -> str:
     """Whether a source was found to be complete."""
     date = f"{row['verified_at']:%Y-%m-%d %H:%M} UTC" if row["verified_at"] else ""
     if row["verification_problem"]:

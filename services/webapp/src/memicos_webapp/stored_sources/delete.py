@@ -28,7 +28,9 @@ async def delete(connection: asyncpg.Connection, chosen: selection.Selection, re
         async with connection.transaction():
             await locks.lock_catalogue(connection)
             rows = await connection.fetch(
-                f"{selection.SOURCES} WHERE model_id = $1 AND source.name = ANY($2)", chosen.model, chosen.sources
+                f"{selection.SOURCES} WHERE source.model_id = $1 AND source.name = ANY($2)",
+                chosen.model,
+                chosen.sources,
             )
             await load_states.flip(connection, {}, [row["id"] for row in rows])
         await _delete_explanations(connection, chosen)

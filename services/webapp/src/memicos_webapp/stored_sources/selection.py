@@ -14,6 +14,8 @@ SOURCES = """
     FROM source JOIN source_set ON source_set.id = source.source_set_id
     JOIN load ON load.source_id = source.id AND load.state = 'shown'"""
 """Sources that readers see, with the load of each."""
+OF_MODEL = f"{SOURCES} WHERE source.model_id = $1"
+_ORDER = "ORDER BY source.layer, source.name"
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,13 @@ async def select(connection: Connection, address: str) -> Selection:
     """
     model, name = parse(address)
     rows = await connection.fetch(
-        f"{SOURCES} WHERE model_id = $1 AND (source.name = $2 OR source_set.name = $2) ORDER BY layer, source.name",
+        f"{OF_MODEL} AND (source.name = $2 OR source_set.name = $2) {_ORDER}",
         model,
         name,
     )
     own = [row for row in rows if row["name"] == name] or rows
     if not own:
-        known = await connection.fetch(f"{SOURCES} WHERE model_id = $1 ORDER BY layer, source.name", model)
+        known = await connection.fetch(f"{OF_MODEL} {_ORDER}", model)
         names = ", ".join(row["name"] for row in known[:20])
         raise NotFound(
             f"There is no source or set {name!r} of the model {model!r}"
@@ -73,4 +75,4 @@ async def select(connection: Connection, address: str) -> Selection:
 
 async def all_sources(connection: Connection) -> list[Record]:
     """All sources that readers see, by model, set and layer."""
-    return await connection.fetch(f"{SOURCES} ORDER BY model_id, source_set.name, layer, source.name")
+    return await connection.fetch(f"{SOURCES} ORDER BY source.model_id, source_set.name, source.layer, source.name")
