@@ -198,6 +198,29 @@ async def test_the_command_changes_the_hosts_of_a_running_webapp(started: Start,
         assert bad.returncode == 1 and "must begin with http" in bad.stderr and "Traceback" not in bad.stderr
 
 
+async def test_a_host_can_be_disabled_where_its_secret_is_not_set(
+    started: Start, own_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFERENCE_SECRET_GPU", "theirs")
+    added = {"name": "gpu", "url": "http://host", "secretVariable": "INFERENCE_SECRET_GPU"}
+    async with started(own_url, inference_hosts="b=http://two") as client:
+        assert (await client.post(HOSTS, json=added)).status_code == 200
+        monkeypatch.delenv("INFERENCE_SECRET_GPU")
+        # an added host and one of the settings, by the command and by the API
+        for state in ("disabled", "enabled"):
+            option = f"--{state.removesuffix('d')}"
+            changed = await asyncio.to_thread(command, own_url, "change", "gpu", option)
+            assert (changed.returncode, changed.stdout) == (0, f"gpu: http://host, {state}\n"), changed.stderr
+        for name, secret in (("gpu", "INFERENCE_SECRET_GPU"), ("b", None)):
+            response = await client.patch(f"{HOSTS}/{name}", json={"enabled": False})
+            assert response.status_code == 200 and response.json()["state"] == "disabled"
+            assert (name, secret, False) in [(row[0], row[2], row[3]) for row in await stored(own_url)]
+        # what it calls is checked
+        for changes in ({"secretVariable": "INFERENCE_SECRET_GPU"}, {"url": "http://other"}):
+            response = await client.patch(f"{HOSTS}/gpu", json=changes)
+            assert response.status_code == 400 and "no variable INFERENCE_SECRET_GPU" in response.json()["error"]
+
+
 async def test_a_read_only_webapp_uses_hosts_and_writes_none(
     started: Start, own_url: str, inference: FakeInferenceServer
 ) -> None:

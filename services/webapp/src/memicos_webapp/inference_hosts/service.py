@@ -95,6 +95,9 @@ async def change(
 ) -> HostRow:
     """Change what is not None; an empty `secret_variable` removes it.
 
+    The variable of a secret must be set where this runs only if the URL or the variable is changed: a host can be
+    disabled by a command in an environment that has no secrets.
+
     Raises:
         NotFound: There is no such host.
         BadInput: A value cannot be used, or the host's settings decide about it.
@@ -106,15 +109,14 @@ async def change(
                 f"The URL and secret of {name} come from INFERENCE_URL or MEMICOS_INFERENCE_HOSTS: change them there. "
                 "Here it can be enabled and disabled."
             )
-        config = _checked(
-            replace(
-                row.config,
-                url=row.config.url if url is None else url,
-                secret_variable=row.config.secret_variable if secret_variable is None else secret_variable or None,
-                enabled=row.config.enabled if enabled is None else enabled,
-            ),
-            settings,
+        config = replace(
+            row.config,
+            url=row.config.url if url is None else url,
+            secret_variable=row.config.secret_variable if secret_variable is None else secret_variable or None,
+            enabled=row.config.enabled if enabled is None else enabled,
         )
+        if url is not None or secret_variable is not None:
+            config = _checked(config, settings)
         values = {"url": config.url, "secret_variable": config.secret_variable, "enabled": config.enabled}
         await repository.change(session, name, values)
     return HostRow(config, row.configured)
