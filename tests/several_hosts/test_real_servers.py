@@ -1,4 +1,4 @@
-"""Two real inference servers with the same model behind one webapp: one is killed while it is used, and comes back."""
+"""Two real inference servers with the same model behind one webapp: one is stopped or killed, and comes back."""
 
 import asyncio
 import json
@@ -79,6 +79,10 @@ class InferenceServer:
             method, f"{self.url}/v1/admin/sources{path}", json=body, headers={"X-SECRET-KEY": SECRET}, timeout=120
         )
         assert response.status_code == 200, response.text
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -164,6 +168,30 @@ def test_a_source_added_or_removed_at_a_running_server_shows_within_seconds(stac
     stack.b.change("POST", "", {"spec": f"path:{stack.b.folder / 'saes' / '2-res'}"})
     assert wait_for_status(stack, text, 200).json()["values"] == pytest.approx(expected, rel=1e-4)
     stack.a.change("POST", "", {"spec": f"path:{stack.a.folder / 'saes' / '2-res'}"})
+
+
+@pytest.mark.slow
+def test_one_of_two_servers_is_stopped(stack: Stack) -> None:
+    stack.wait(lambda states: set(states.values()) == {"ready"})
+    expected = stack.post("/api/activation/new", TEXT).json()["values"]
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(stack.post, "/api/activation/new", TEXT) for _ in range(40)]
+            calls[5].result()
+            stack.a.send(signal.SIGSTOP)
+            began = time.monotonic()
+            responses = [call.result() for call in calls]
+            seconds = time.monotonic() - began
+        assert [response.status_code for response in responses] == [200] * 40
+        assert all(response.json()["values"] == pytest.approx(expected, rel=1e-4) for response in responses)
+        # calls that it held went to the other once a check had failed (5 s), long before the read time-out (120 s)
+        assert 3 < seconds < 60
+        assert stack.states() == {"a": "down", "b": "ready"}
+        assert stack.post("/api/steer", {**STEER, "n_tokens": 2}).status_code == 200
+    finally:
+        stack.a.send(signal.SIGCONT)
+    stack.wait(lambda states: set(states.values()) == {"ready"})
+    assert stack.post("/api/activation/new", TEXT).status_code == 200
 
 
 @pytest.mark.slow

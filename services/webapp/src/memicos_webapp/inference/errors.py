@@ -42,6 +42,13 @@ class InferenceDown(NotReady):
         super().__init__(f"Inference is not running at {url}; {START}.", retry_after=10)
 
 
+class InferenceSilent(Unavailable):
+    """The host accepts connections, and sends nothing for `seconds`, which the setting `setting` limits."""
+
+    def __init__(self, url: str, seconds: float, setting: str) -> None:
+        super().__init__(f"Inference at {url} did not respond for {seconds:g} s (setting {setting}).")
+
+
 class InferenceLoading(NotReady):
     """The host is loading its model; `progress` names the step and the share that is done."""
 
@@ -214,13 +221,8 @@ def connection_failure(url: str, error: httpx.HTTPError, seconds: float) -> Faul
     if isinstance(error, httpx.PoolTimeout):
         return ConnectionsInUse(url)
     if isinstance(error, httpx.TimeoutException):
-        return timeout_fault(url, seconds, "MEMICOS_INFERENCE_READ_SECONDS")
+        return InferenceSilent(url, seconds, "MEMICOS_INFERENCE_READ_SECONDS")
     return stream_failure(url, "", "incomplete")
-
-
-def timeout_fault(url: str, seconds: float, setting: str) -> Unavailable:
-    """The fault for a time-out of `seconds`, which `setting` sets."""
-    return Unavailable(f"Inference at {url} did not respond for {seconds:g} s (setting {setting}).")
 
 
 def stream_failure(url: str, message: str, cause: str | None) -> Fault:

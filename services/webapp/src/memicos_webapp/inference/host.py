@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from memicos_webapp.inference.errors import (
     UNPARSEABLE,
     InferenceDown,
     InferenceLoading,
+    InferenceSilent,
     NotServed,
     SecretMissing,
     WrongSecret,
     connection_failure,
     refusal,
-    timeout_fault,
     unreadable,
 )
 from memicos_webapp.inference.host_config import HostConfig
@@ -69,7 +69,6 @@ class Host:
         self.url = config.url
         self.read_seconds = settings.inference_read_seconds
         self._name_lookup = NameLookup(settings.inference_connect_seconds)
-        self._down = asyncio.Event()
         self.client = self._client(settings, settings.inference_call_connections)
         """For calls with one short response."""
         # a chat with two different conversations has two streams
@@ -86,6 +85,7 @@ class Host:
         self._capabilities_at = float("-inf")
         self._check: asyncio.Task[Status] | None = None
         self._check_at = 0.0
+        self._check_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._calls = 0
         self._other_load = 0
         self._failed_at = float("-inf")
@@ -137,24 +137,31 @@ class Host:
         finally:
             self._calls -= 1
 
-    async def while_up(self, call: Coroutine[Any, Any, T]) -> T:
-        """The result of a call, which is cancelled as soon as a check finds that nothing accepts connections.
+    async def while_up(self, call: Coroutine[Any, Any, T], others_serve: Callable[[], bool]) -> T:
+        """The result of a call, which is cancelled when a check finds that the host would not complete it.
 
-        Without it, a call of a machine that lost its power or network would wait for the read time-out.
+        That is so where nothing accepts connections any more, and where the check itself had no response in time (a
+        process that is stopped, a machine that hangs). The second may also be a host that is very busy, so it only
+        counts while another host can take the call. Without it, such a call would wait for the read time-out.
+
+        Args:
+            others_serve: Whether another host is ready that serves the request.
 
         Raises:
-            InferenceDown: no server accepts connections any more.
+            InferenceDown: No server accepts connections any more.
+            InferenceSilent: The host did not respond to a check, and another one serves the request.
         """
-        task, down = asyncio.ensure_future(call), asyncio.ensure_future(self._down.wait())
+        task = asyncio.ensure_future(call)
         try:
-            await asyncio.wait((task, down), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise InferenceDown(self.url)
+            while not task.done():
+                fault = self._status.fault if self._status else None
+                if isinstance(fault, InferenceDown) or (isinstance(fault, InferenceSilent) and others_serve()):
+                    raise fault
+                await asyncio.wait((task, self._check_ended), return_when=asyncio.FIRST_COMPLETED)
             return task.result()
         finally:
             task.cancel()
-            down.cancel()
-            await asyncio.gather(task, down, return_exceptions=True)
+            await asyncio.gather(task, return_exceptions=True)
 
     def failed(self) -> None:
         """Record that a call failed because of the host: others are preferred until a new check has succeeded."""
@@ -208,10 +215,6 @@ class Host:
         started = time.monotonic()
         try:
             self._status = await self._current_status()
-            if isinstance(self._status.fault, InferenceDown):
-                self._down.set()
-            else:
-                self._down.clear()
             if self._status.state == "ready" and self._failed_at < started:
                 self._failed_at = float("-inf")
             # a call that failed meanwhile is more recent than this check
@@ -219,6 +222,9 @@ class Host:
             return self._status
         finally:
             self._check = None
+            # every call that waits looks at the state
+            self._check_ended.set_result(None)
+            self._check_ended = asyncio.get_running_loop().create_future()
 
     async def _current_status(self) -> Status:
         if self.config.secret_variable and not self.secret:
@@ -227,7 +233,7 @@ class Host:
         try:
             return await self._fetch_status()
         except TimeoutError:
-            fault = timeout_fault(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
+            fault = InferenceSilent(self.url, self._check_seconds, "MEMICOS_INFERENCE_CHECK_SECONDS")
             return Status("down", fault.message, fault)
         except httpx.HTTPError as error:
             fault = connection_failure(self.url, error, self.read_seconds)

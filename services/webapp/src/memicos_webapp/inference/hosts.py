@@ -1,7 +1,7 @@
 """The inference hosts of this webapp, and the choice of the one that serves a request."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from memicos_inference_client.models import CapabilitiesResponse
@@ -95,6 +95,11 @@ class Hosts:
         """
         (choices,) = await self._choices(model, [sources], failed or {})
         return min(choices, key=lambda choice: choice.host.preference)
+
+    def others_serve(self, model: str, requests: Sequence[list[str]], but: Collection[str]) -> bool:
+        """Whether each list of sources is served by a host that is known to be ready and is not named in `but`."""
+        hosts = [host for host in self.all if host.name not in but]
+        return _enough({host: host.last_status for host in hosts if host.last_status}, model, requests)
 
     async def split(self, model: str, sources: list[str], failed: Mapping[str, Fault] | None = None) -> list[Choice]:
         """The fewest hosts that together have all of `sources`, each with its share in the order of `sources`.

@@ -43,6 +43,7 @@ from memicos_webapp.inference.errors import (
     HostLacksSource,
     InferenceDown,
     InferenceFailed,
+    InferenceSilent,
     NotServed,
     call_error,
     check_characters,
@@ -197,23 +198,29 @@ class Inference:
         failed = dict(failed or {})
         while True:
             choice = await self.hosts.pick(model, sources, failed)
+            others_serve = partial(self.hosts.others_serve, model, [sources], {*failed, choice.host.name})
             try:
-                return await self._response(choice, call, expected)
+                return await self._response(choice, call, expected, others_serve)
             except Fault as fault:
                 failed[choice.host.name] = await _host_fault(choice.host, fault, model, sources)
 
     async def _shared(self, model: str, share: Choice, call: Call, expected: type[T]) -> list[T]:
         """Responses that cover a host's share of the sources: its own, or those of other hosts where it fails."""
         failed: dict[str, Fault] = {}
+        each_source = [[source] for source in share.sources]
+        others_serve = partial(self.hosts.others_serve, model, each_source, {share.host.name})
         try:
-            return [await self._response(share, call, expected)]
+            return [await self._response(share, call, expected, others_serve)]
         except Fault as fault:
             failed[share.host.name] = await _host_fault(share.host, fault, model, share.sources)
         others = await self.hosts.split(model, share.sources, failed)
         return await _all_or_none([self._any_host(model, other.sources, call, expected, failed) for other in others])
 
-    async def _response(self, choice: Choice, call: Call, expected: type[T]) -> T:
+    async def _response(self, choice: Choice, call: Call, expected: type[T], others_serve: Callable[[], bool]) -> T:
         """The parsed response of one host.
+
+        Args:
+            others_serve: Whether another host is ready that serves the request.
 
         Raises:
             Fault: There is none; the message says why.
@@ -221,7 +228,7 @@ class Inference:
         host = choice.host
         try:
             with host.call():
-                response = await host.while_up(call(choice))
+                response = await host.while_up(call(choice), others_serve)
             return _parsed(host, response, expected)
         except (httpx.HTTPError, *UNPARSEABLE) as error:
             fault = call_error(host.url, error, host.read_seconds)
@@ -275,16 +282,17 @@ async def _deltas(
         choice = await hosts.pick(body.model, sources, failed)
         _check_length(choice, characters)
         host = choice.host
+        others_serve = partial(hosts.others_serve, body.model, [sources], {*failed, host.name})
         try:
             with host.call():
                 async with aclosing(stream(client=host.stream_client, body=body)) as events:
-                    first = await host.while_up(_first(events))
+                    first = await host.while_up(_first(events), others_serve)
                     started = True
                     yield first
                     async for event in events:
                         yield event
             return
-        except (UnexpectedStatus, StreamError, httpx.HTTPError, InferenceDown, *UNPARSEABLE) as error:
+        except (UnexpectedStatus, StreamError, httpx.HTTPError, InferenceDown, InferenceSilent, *UNPARSEABLE) as error:
             fault = call_error(host.url, error, host.read_seconds, started=started)
             _record_fault(host, fault)
             if started:
