@@ -164,7 +164,7 @@ def test_an_explanation_needs_the_owner(servers: Servers, client: httpx.Client) 
         "modelId": "glass",
         "layer": "1-res",
         "index": 5,
-        "explanationType": "highlighted-tokens",
+        "explanationType": "eleuther_acts_top20",
         "explanationModelName": "gpt-4.1-mini",
     }
     servers.provider.default = Reply(content="EXPLANATION: rabbits and sitting")

@@ -45,7 +45,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/explanation/search-release": {**QUERY, "releaseName": "small-release"},
     # a dead feature: refused before the language model is called
     "/api/explanation/generate": {
-        **FEATURE, "index": 15, "explanationType": "highlighted-tokens", "explanationModelName": "m",
+        **FEATURE, "index": 15, "explanationType": "eleuther_acts_top20", "explanationModelName": "m",
     },
     # an unknown explanation: nothing is written
     "/api/explanation/987654321/label": {"chosen": True},
@@ -218,6 +218,7 @@ PATHS = {
     "/": "", "/jump": "to", "/small": "",
     "/small/1-res": "page sort order show words density_from density_to max_from max_to score_from score_to scorer",
     "/small/1-res/5": "defaulttesttext", "/scores/1": "", "/score-type/eleuther_embedding": "",
+    "/explanation-type/np_max-act": "",
     "/search-explanations": "q modelId sources maxDensity releaseName page",
     "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
     "/search-topk-by-token/results": TEXT, "/steer": "", "/small/steer": "feature source n_tokens seed mode chat",
@@ -233,7 +234,7 @@ async def test_invalid_paths(client: httpx.AsyncClient, inference: FakeInference
         text = quote(name, safe="%") if name in ("%", "%25") else quote(name, safe="")
         for address in (
             f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/1-res/{text}/examples",
-            f"/small/{text}/5", f"/scores/{text}", f"/score-type/{text}",
+            f"/small/{text}/5", f"/scores/{text}", f"/score-type/{text}", f"/explanation-type/{text}",
             f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",
             f"/small/steer/find?q={text}", f"/small/steer/feature?source={text}&index={text}", f"/jump?to={text}",
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",

@@ -1,5 +1,6 @@
 """Labels and deletion of explanations, and the controls of the feature page."""
 
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -163,7 +164,14 @@ async def test_the_form_is_replaced_by_what_has_to_be_set(
     async with running(keyless) as url, started(own_url, autointerp_url=url) as without_key:
         response = await without_key.get("/small/1-res/5/explain", headers=HTMX)
         text = Page(response.text).text()
-        assert response.status_code == 200 and "<form" not in response.text
+        assert response.status_code == 200
+        # a key of one's own is the way that is left
+        (key, _) = Page(response.text).find("input", type="password")[0]
+        assert "required" in key and "Explanations need a key." in text
+        own = {"explainer_model": "m", "method": "np_max-act", "contrastive": "true", "api_key": "sk-own-0123456789"}
+        generated_by_own = await without_key.post("/small/1-res/5/explain", data=own, headers=HTMX)
+        assert "Explanation by m added." in generated_by_own.text
+        assert provider.requests[-1].headers["authorization"] == "Bearer sk-own-0123456789"
         assert "No language model is configured: set AUTOINTERP_API_KEY" in text and "docs/autointerp.md" in text
         # without scripts, or by the API: the setting to set, and no message about an invalid request
         response = await without_key.post("/small/1-res/5/explain")
@@ -174,10 +182,38 @@ async def test_the_form_is_replaced_by_what_has_to_be_set(
     down = f"http://127.0.0.1:{free_port()}"
     async with started(own_url, autointerp_url=down) as without_server:
         response = await without_server.get("/small/1-res/5/explain", headers=HTMX)
+        assert "<form" not in response.text
         assert response.status_code == 200 and f"Autointerp is not running at {down}" in response.text
         commands = [text for _, text in Page(response.text).find("code")]
         assert commands == ["make demo", "make autointerp-localhost-dev"] and "`" not in response.text
     assert (await client.get("/small/1-res/5/explain")).headers["location"] == "/small/1-res/5"
+
+
+async def test_a_provider_is_chosen_where_there_are_several(
+    own_url: str, started: Start, provider: LlmProvider, tmp_path: Path
+) -> None:
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text(
+        f'[local]\nbase_url = "{provider.base_url}"\nneeds_key = false\nmodels = ["tiny"]\n'
+        "[local.prices.tiny]\ninput = 1.0\noutput = 3.0\n"
+    )
+    server = create_autointerp(autointerp_settings(provider, profiles_file=profiles))
+    async with running(server) as url, started(own_url, autointerp_url=url) as client:
+        response = await client.get("/small/1-res/5/explain", headers=HTMX)
+        # the form keeps what was typed: only the choice is put into it
+        assert response.headers["hx-reswap"] == "none"
+        assert [text for _, text in Page(response.text).find("option")] == ["default", "local"]
+        assert (await client.post("/small/1-res/5/explain", data={"profile": "local"}, headers=HTMX)).status_code == 200
+        assert provider.requests[-1].body["model"] == "tiny"
+        assert "authorization" not in provider.requests[-1].headers
+        (explanation,) = [
+            row
+            for row in (await client.get("/api/feature/small/1-res/5")).json()["explanations"]
+            if row["profile"] == "local"
+        ]
+        # 321 tokens at 1 dollar and 12 at 3 dollars per million
+        assert explanation["cost"] == pytest.approx((321 + 36) / 1e6)
+        assert "$0.00036" in (await client.get("/small/1-res/5")).text
 
 
 async def test_errors_are_shown_beside_the_control(client: httpx.AsyncClient, provider: LlmProvider) -> None:
@@ -192,6 +228,12 @@ async def test_errors_are_shown_beside_the_control(client: httpx.AsyncClient, pr
         ("/small/1-res/64/explain", {}, 404),
         ("/small/1-res/15/explain", {}, 400),
         ("/small/1-res/5/explain", {"explainer_model": "a\0b"}, 400),
+        ("/small/1-res/5/explain", {"method": "x" * 61}, 400),
+        ("/small/1-res/5/explain", {"method": "nope"}, 400),
+        ("/small/1-res/5/explain", {"profile": "x" * 41}, 400),
+        ("/small/1-res/5/explain", {"api_key": "x" * 501}, 400),
+        ("/small/1-res/5/explain", {"api_key": "a key"}, 400),
+        ("/small/1-res/5/explain", {"contrastive": "maybe"}, 422),
     ):
         response = await client.post(path, data=data, headers=HTMX)
         assert response.status_code == status and "alert" in response.text

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pyarrow.parquet as pq
 import pytest
@@ -36,13 +37,13 @@ async def test_an_explanation_is_stored_and_returned(
     explanation = response.json()["explanation"]
     assert {name: explanation[name] for name in ("modelId", "layer", "source", "index", "description", "typeName")} == {
         "modelId": "small", "layer": "1-res", "source": "1-res", "index": "5", "description": "the sea",
-        "typeName": "highlighted-tokens",
+        "typeName": "eleuther_acts_top20",
     }  # fmt: skip
     assert explanation["explanationModelName"] == "some/model" and explanation["author"] == {"name": "local owner"}
     assert explanation["scores"] == [] and explanation["triggeredByUser"] is None
     (row,) = await stored(own_url)
     assert dict(row) == {
-        "index": 5, "description": "the sea", "method": "highlighted-tokens", "model": "some/model",
+        "index": 5, "description": "the sea", "method": "eleuther_acts_top20", "model": "some/model",
         "author": "local owner", "source": "1-res",
     }  # fmt: skip
     # it has no score against the dataset's explanation, which stays the label
@@ -77,10 +78,93 @@ async def test_the_strongest_distinct_texts_are_shown(
     assert "<< whale>>" in user
 
 
+async def test_each_method_with_its_evidence_tokens_and_cost(
+    client: httpx.AsyncClient, own_url: str, small_dataset: Path, provider: LlmProvider
+) -> None:
+    row = pq.read_table(small_dataset / "1-res" / "features-00000.parquet").to_pylist()[5]
+    vocabulary = pq.read_table(small_dataset / "corpus" / "vocabulary.parquet")["token"].to_pylist()
+    logits = [f"{i}. {vocabulary[token]}" for i, token in enumerate(row["positive_token_ids"], 1)]
+    assert logits
+    for name in ("eleuther_acts_top20", "np_acts-logits-general", "np_max-act", "np_max-act-logits",
+                 "oai_token-act-pair"):  # fmt: skip
+        response = await client.post(GENERATE, json=body(explanationType=name))
+        assert response.status_code == 200, response.text
+        explanation = response.json()["explanation"]
+        assert (explanation["typeName"], explanation["templateVersion"], explanation["profile"]) == (name, 1, "default")
+        assert (explanation["promptTokens"], explanation["completionTokens"]) == (321, 12)
+        assert explanation["cost"] is None and explanation["parameters"]["negatives"] == 0
+        prompt = provider.requests[-1].body["messages"][-1]["content"]
+        assert ("\n".join(logits) in prompt) is ("logits" in name)
+        stored_json = (await client.get("/api/feature/small/1-res/5")).json()["explanations"]
+        assert explanation in stored_json
+    # the older name is the same method
+    repeated = await client.post(GENERATE, json=body(explanationType="highlighted-tokens"))
+    assert repeated.status_code == 400 and "already exists" in repeated.json()["error"]
+    page = (await client.get("/small/1-res/5")).text
+    assert "321 + 12 tokens" in page and "/explanation-type/np_max-act" in page
+
+
+async def test_a_contrastive_prompt_has_texts_of_the_nearest_features(
+    client: httpx.AsyncClient, small_dataset: Path, provider: LlmProvider
+) -> None:
+    rows = pq.read_table(small_dataset / "1-res" / "features-00000.parquet").to_pylist()
+    contexts = pq.read_table(small_dataset / "corpus" / "contexts.parquet").to_pylist()
+    vocabulary = pq.read_table(small_dataset / "corpus" / "vocabulary.parquet")["token"].to_pylist()
+    feature = next(row for row in rows if row["neighbour_indices"] and row["max_activation"] > 0)
+    own = set(feature["example_contexts"])
+    expected: list[str] = []
+    for index in feature["neighbour_indices"]:
+        examples = zip(*(rows[index][f"example_{name}"] for name in ("groups", "contexts", "positions")), strict=True)
+        free = ((number, position) for group, number, position in examples if group == 0 and number not in own)
+        number, position = next(free, (None, 0))
+        if number is not None and len(expected) < 5:
+            ids = contexts[number]["token_ids"][max(1, position - 9) : position + 10]
+            text = "".join(vocabulary[i] for i in ids)
+            expected.append(text.replace("\0", "␀").replace("\n", "\\n").replace("\r", "\\r"))
+    assert expected
+    response = await client.post(GENERATE, json=body(index=feature["index"], contrastive=True))
+    assert response.status_code == 200, response.text
+    assert response.json()["explanation"]["parameters"]["negatives"] == len(expected)
+    prompt = provider.requests[0].body["messages"][-1]["content"]
+    (_, negatives) = prompt.split("Do not describe them:\n")
+    assert negatives.splitlines()[: len(expected)] == [f"{i}. {text}" for i, text in enumerate(expected, 1)]
+
+
+async def test_a_key_of_ones_own_goes_to_the_provider_and_is_not_stored(
+    client: httpx.AsyncClient, own_url: str, provider: LlmProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "sk-my-own-key-1234567890"
+    response = await client.post(GENERATE, json=body(apiKey=key, explanationModelName="unlisted/model"))
+    assert response.status_code == 200 and key not in response.text
+    assert provider.requests[0].headers["authorization"] == f"Bearer {key}"
+    # without it the model is refused: the server's key pays for its own models only
+    refused = await client.post(GENERATE, json=body(explanationModelName="other/unlisted"))
+    assert refused.status_code == 400 and "model is one of" in refused.json()["error"]
+    too_long = await client.post(GENERATE, json=body(apiKey=key * 30))
+    assert too_long.status_code == 422 and key not in too_long.text
+    connection = await asyncpg.connect(own_url)
+    try:
+        assert key not in str(await connection.fetch("SELECT * FROM explanation"))
+    finally:
+        await connection.close()
+    assert key not in caplog.text
+
+
+async def test_the_page_of_a_method(client: httpx.AsyncClient) -> None:
+    for name, older in (("eleuther_acts_top20", "highlighted-tokens"), ("np_max-act", "np_max-act")):
+        empty = await client.get(f"/explanation-type/{older}")
+        assert empty.status_code == 200 and "No feature has been explained by this method yet." in empty.text
+        assert (await client.post(GENERATE, json=body(explanationType=name))).status_code == 200
+        page = Page((await client.get(f"/explanation-type/{name}")).text)
+        assert "the sea" in page.text() and "1-res/5" in page.text() and page.open == []
+    missing = await client.get("/explanation-type/nope")
+    assert missing.status_code == 404 and "available: eleuther_acts_top20" in missing.text
+
+
 async def test_trailing_slash_source_and_index_as_text(client: httpx.AsyncClient) -> None:
     expected = {"modelId": "small", "source": "2-res", "index": "5", "explanationModelName": "m"}
     response = await client.post(GENERATE + "/", json=expected)
-    assert response.status_code == 200 and response.json()["explanation"]["typeName"] == "highlighted-tokens"
+    assert response.status_code == 200 and response.json()["explanation"]["typeName"] == "eleuther_acts_top20"
 
 
 async def test_without_a_model_it_is_the_servers(client: httpx.AsyncClient, own_url: str) -> None:
@@ -108,7 +192,10 @@ async def test_one_of_a_type_and_model(client: httpx.AsyncClient, own_url: str, 
 @pytest.mark.parametrize(
     ("changes", "status", "message"),
     [
-        ({"explanationType": "np_max-act"}, 400, "Unsupported explanation type/model: there is no type 'np_max-act'"),
+        ({"explanationType": "nope"}, 400, "Unsupported explanation type/model: there is no type 'nope'"),
+        ({"explanationType": "oai_attention-head"}, 400, "needs texts with the contributions of their tokens"),
+        ({"profile": "nope"}, 400, "has no profile 'nope', only default"),
+        ({"apiKey": "x" * 501}, 422, "at most 500"),
         ({"modelId": "nope"}, 404, "There is no model 'nope'"),
         ({"layer": "9-res"}, 404, "small has no source '9-res'"),
         ({"index": 64}, 404, "has no feature 64"),
@@ -191,7 +278,7 @@ async def test_an_import_while_the_language_model_runs(
     explain = AutointerpClient.explain
     write_dataset(tmp_path, features=48, seed=9, layers=(2, 3) if retired else (1, 2, 3))
 
-    async def import_first(*arguments: Any) -> str:
+    async def import_first(*arguments: Any) -> Any:
         await load(tmp_path, own_url, ImportOptions(MissingSources.RETIRE))
         return await explain(*arguments)
 
@@ -257,9 +344,6 @@ async def test_an_autointerp_server_that_cannot_answer(
             async with started(own_url, **changes) as client:
                 response = await client.post(GENERATE, json=body())
                 assert response.status_code == status and message in response.json()["error"], response.text
-        async with started(own_url, autointerp_url=other_url) as client:
-            unnamed = await client.post(GENERATE, json=body(explanationModelName=None))
-            assert unnamed.status_code == 502 and "is not an autointerp server" in unnamed.json()["error"]
     assert await stored(own_url) == []
 
 

@@ -1075,6 +1075,38 @@ export interface components {
              */
             chosenAsLabel: boolean;
             /**
+             * Templateversion
+             * @description version of the method's prompt template
+             */
+            templateVersion?: number | null;
+            /**
+             * Profile
+             * @description provider of the language model, by its name here
+             */
+            profile?: string | null;
+            /**
+             * Parameters
+             * @description what shaped prompt and answer, such as the number of texts
+             */
+            parameters?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Prompttokens
+             * @description tokens of the prompt; null where not counted
+             */
+            promptTokens?: number | null;
+            /**
+             * Completiontokens
+             * @description tokens that the language model generated
+             */
+            completionTokens?: number | null;
+            /**
+             * Cost
+             * @description US dollars paid; 0 for a stored answer, null where unknown
+             */
+            cost?: number | null;
+            /**
              * Scores
              * @description scores of the explanation; filled in the feature JSON only
              * @default []
@@ -1199,7 +1231,7 @@ export interface components {
             description: string;
             /**
              * Typename
-             * @description method that made the explanation, such as highlighted-tokens
+             * @description method that made the explanation, such as eleuther_acts_top20
              */
             typeName: string;
             /**
@@ -1482,7 +1514,7 @@ export interface components {
         /**
          * GenerateRequest
          * @example {
-         *       "explanationType": "highlighted-tokens",
+         *       "explanationType": "eleuther_acts_top20",
          *       "index": 87,
          *       "layer": "15-res-4k",
          *       "modelId": "smollm2-135m-it"
@@ -1506,15 +1538,31 @@ export interface components {
             index: number;
             /**
              * Explanationtype
-             * @description how to explain; so far highlighted-tokens only
-             * @default highlighted-tokens
+             * @description how to explain: a method that the autointerp server has; highlighted-tokens is an older name of eleuther_acts_top20
+             * @default eleuther_acts_top20
              */
             explanationType: string;
             /**
              * Explanationmodelname
-             * @description the language model as its provider names it; null or empty: the autointerp server's default
+             * @description the language model as its provider names it; null or empty: the profile's default
              */
             explanationModelName?: string | null;
+            /**
+             * Profile
+             * @description provider, by its name on the autointerp server; null or empty: the default one
+             */
+            profile?: string | null;
+            /**
+             * Contrastive
+             * @description whether the prompt has texts of similar features too, which it says not to describe
+             * @default false
+             */
+            contrastive: boolean;
+            /**
+             * Apikey
+             * @description your own key for the profile: it is sent to that provider only, and not stored; null or empty: the server's
+             */
+            apiKey?: string | null;
         };
         /**
          * GenerateResponse

@@ -67,6 +67,15 @@ def format_value(number: float) -> str:
     return f"{number:.1f}" if size >= 10 else f"{number:.2f}"
 
 
+def format_dollars(amount: float) -> str:
+    """US dollars with two significant digits below a cent: `$0.00042`, `$0.12`, `$0`."""
+    if amount == 0:
+        return "$0"
+    if amount >= 0.01:
+        return f"${amount:.2f}"
+    return f"${amount:.{1 - math.floor(math.log10(amount))}f}"
+
+
 def format_score(number: float) -> str:
     """A score with two decimals; a negative one, which correlations can be, with a true minus."""
     text = f"{abs(number):.2f}"
@@ -118,6 +127,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         format_value,
         format_signed,
         format_score,
+        format_dollars,
         format_count,
         url_segment,
         hook_label,

@@ -320,6 +320,9 @@ class Settings(ConnectionSettings):
     explain_tokens: int = Field(
         default=24, ge=1, description="Tokens on each side of the strongest one in each of these texts."
     )
+    explain_negatives: int = Field(
+        default=5, ge=1, le=20, description="Number of texts of similar features in a contrastive prompt."
+    )
 
     @field_validator(
         "database_url", "openai_api_key", "inference_secret", "inference_client_key", "autointerp_secret", mode="before"

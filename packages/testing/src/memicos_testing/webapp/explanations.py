@@ -21,7 +21,7 @@ def autointerp_settings(provider: LlmProvider, **changes: Any) -> AutointerpSett
 
 
 def body(**changes: Any) -> dict[str, Any]:
-    request = {"explanationType": "highlighted-tokens", "explanationModelName": "some/model"}
+    request = {"explanationType": "eleuther_acts_top20", "explanationModelName": "some/model"}
     return {"modelId": "small", "layer": "1-res", "index": 5, **request, **changes}
 
 

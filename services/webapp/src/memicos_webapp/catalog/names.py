@@ -10,6 +10,7 @@ RESERVED = {
     "account",
     "api",
     "api-doc",
+    "explanation-type",
     "explanations",
     "health",
     "inference",

@@ -167,10 +167,35 @@ def visible_explanations(viewer: Viewer) -> Select:
             Account.name.label("author"),
             Explanation.created_at,
             Explanation.chosen_as_label,
+            Explanation.template_version,
+            Explanation.profile,
+            Explanation.parameters,
+            Explanation.prompt_tokens,
+            Explanation.completion_tokens,
+            Explanation.cost,
             maintain_column_froms=True,
         )
         .join(Explanation, Explanation.source_id == Source.id)
         .outerjoin(Account, Account.id == Explanation.author_id)
+    )
+
+
+@lru_cache(STATEMENTS)
+def listed_explanations(viewer: Viewer) -> Select:
+    """Explanations of the sources that listings show to `viewer`, each with the fields of `ListedExplanation`."""
+    return (
+        listed_sources(viewer)
+        .with_only_columns(
+            Explanation.id,
+            Source.model_id,
+            Source.name,
+            Explanation.index,
+            Explanation.description,
+            Explanation.model,
+            Explanation.created_at,
+            maintain_column_froms=True,
+        )
+        .join(Explanation, Explanation.source_id == Source.id)
     )
 
 

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from memicos_webapp.explanation_search.repository import MARK_END, MARK_START
 from memicos_webapp.explanation_search.schemas import PageQuery
 from memicos_webapp.explanation_search.service import Choices, SearchHit
+from memicos_webapp.explanations.methods import short_description
 from memicos_webapp.features.rows import CardExample
-from memicos_webapp.features.view import METHODS
 from memicos_webapp.formatting import lone_token_text, url_segment
 from memicos_webapp.token_shading import markup, pieces
 
@@ -77,7 +77,7 @@ def _top_token(hit: SearchHit) -> str | None:
 
 def result(hit: SearchHit) -> Result:
     ranked, explanation = hit.ranked, hit.explanation
-    method = METHODS.get(explanation.method, explanation.method)
+    method = short_description(explanation.method)
     return Result(
         path=f"/{url_segment(hit.source.model_id)}/{url_segment(hit.source.name)}/{ranked.index}",
         description=marked(explanation.marked),

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,10 +13,12 @@ from fastapi import FastAPI
 from memicos_autointerp_client import Client
 from memicos_autointerp_client.api.explain import explain_default
 from memicos_autointerp_client.api.health import health
-from memicos_autointerp_client.models import Activation, ExplainRequest, ExplainResponse, HealthResponse
+from memicos_autointerp_client.models import ExplainRequest, ExplainResponse, HealthResponse
 from memicos_autointerp_client.types import Response
+from pydantic import SecretStr
 
 from memicos_webapp.errors import BadInput, Fault, NotConfigured, Unavailable, UpstreamFault
+from memicos_webapp.explanations.evidence import Evidence
 from memicos_webapp.settings import Settings
 
 T = TypeVar("T")
@@ -28,13 +30,43 @@ HOW_TO_SET_KEY = (
 )
 
 
+NO_KEY = (
+    "No language model is configured: set AUTOINTERP_API_KEY in the environment or in .env, and start memicos again "
+    "(docs/autointerp.md)."
+)
+
+
+@dataclass(frozen=True)
+class AutointerpProfile:
+    """A provider of the autointerp server. `models`: those for the server's key, the default one first."""
+
+    name: str
+    models: tuple[str, ...]
+    has_key: bool
+
+
 @dataclass(frozen=True)
 class AutointerpStatus:
-    """`model`: the language model for requests that name none. `problem`: why no feature can be explained, and what
-    to do; None where one can."""
+    """Methods and providers of the autointerp server, the default ones first. `problem`: why no feature can be
+    explained with the server's keys, and what to do; None where one can."""
 
-    model: str | None
+    explainers: tuple[str, ...]
+    profiles: tuple[AutointerpProfile, ...]
     problem: str | None
+
+    def profile(self, name: str | None) -> AutointerpProfile | None:
+        """The profile of this name, the default one for None; None where there is none."""
+        return next((profile for profile in self.profiles if name in (None, profile.name)), None)
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """Who explains, and how. `profile` None: the server's default one. `api_key` None: the server's."""
+
+    method: str
+    model: str
+    profile: str | None = None
+    api_key: SecretStr | None = None
 
 
 class AutointerpClient:
@@ -65,42 +97,52 @@ class AutointerpClient:
     async def _read_status(self) -> AutointerpStatus:
         try:
             async with asyncio.timeout(max(self._status_seconds, 0.5)):
-                response = await self._call(health.asyncio_detailed(client=self.client), HealthResponse)
+                return await self.capabilities()
         except TimeoutError:
-            return AutointerpStatus(None, f"The autointerp server at {self.url} does not answer.")
+            return AutointerpStatus((), (), f"The autointerp server at {self.url} does not answer.")
         except Fault as fault:
-            return AutointerpStatus(None, fault.message)
-        if not response.has_key:
-            return AutointerpStatus(
-                None,
-                "No language model is configured: set AUTOINTERP_API_KEY in the environment or in .env, and start "
-                "memicos again (docs/autointerp.md).",
-            )
-        return AutointerpStatus(response.model, None)
+            return AutointerpStatus((), (), fault.message)
 
-    async def default_model(self) -> str:
-        """The language model that the server uses where a request names none.
+    async def capabilities(self) -> AutointerpStatus:
+        """What the server can do now.
 
         Raises:
             Fault: the server does not answer.
         """
         response = await self._call(health.asyncio_detailed(client=self.client), HealthResponse)
-        return self._non_empty(response.model)
+        try:
+            profiles = tuple(
+                AutointerpProfile(profile.name, tuple(profile.models), profile.has_key) for profile in response.profiles
+            )
+            explainers = tuple(response.explainers)
+        except (TypeError, AttributeError) as error:
+            raise self._unreadable() from error
+        if not profiles or not explainers:
+            raise self._unreadable()
+        problem = None if any(profile.has_key for profile in profiles) else NO_KEY
+        return AutointerpStatus(explainers, profiles, problem)
 
-    async def explain(self, activations: Sequence[Activation], model: str) -> str:
-        """An explanation of a feature by the language model `model`, from texts with the feature's activations.
-
-        Args:
-            activations: one item per text: tokens and one value per token; the strongest text first.
+    async def explain(self, evidence: Evidence, options: ExplainOptions) -> ExplainResponse:
+        """An explanation of a feature by a language model.
 
         Raises:
-            BadInput: the provider has no such model.
-            NotConfigured: the server has no key.
+            BadInput: the server has no such method or profile, the provider no such model, or the method needs more of
+                the feature than the evidence has.
+            NotConfigured: the server has no key for the profile.
             UpstreamFault, Unavailable: the server or its provider gave no explanation.
         """
-        body = ExplainRequest(activations=list(activations), model=model)
+        body = ExplainRequest(
+            activations=evidence.texts,
+            explainer=options.method,
+            top_logits=evidence.top_logits,
+            negatives=evidence.negatives,
+            model=options.model or None,
+            profile=options.profile,
+            api_key=options.api_key.get_secret_value() if options.api_key else None,
+        )
         response = await self._call(explain_default.asyncio_detailed(client=self.client, body=body), ExplainResponse)
-        return self._non_empty(response.explanation)
+        response.explanation = self._non_empty(response.explanation)
+        return response
 
     async def close(self) -> None:
         await self.client.get_async_httpx_client().aclose()

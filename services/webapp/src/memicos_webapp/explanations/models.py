@@ -1,9 +1,10 @@
 """The table of explanations. A row refers to (source, index), not to a load, so it is kept when a new load is shown."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Computed, ForeignKey, Identity, Index, Text, func, text
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy import BigInteger, Computed, Double, ForeignKey, Identity, Index, SmallInteger, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memicos_webapp.database.base import Base
@@ -13,6 +14,10 @@ class Explanation(Base):
     """`author_id` is null for explanations of a dataset; importing the dataset again replaces only those.
 
     `chosen_as_label`: a user chose it as the feature's label (`labels`); at most one of a feature.
+
+    What the autointerp server said of its request, null for other explanations: `template_version` of the method's
+    prompt, `profile` of the provider, `parameters` of prompt and answer, tokens, and `cost` in US dollars (null where
+    the provider does not count tokens, or the profile has no price).
     """
 
     __tablename__ = "explanation"
@@ -47,6 +52,12 @@ class Explanation(Base):
     author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     chosen_as_label: Mapped[bool] = mapped_column(server_default=text("false"))
+    template_version: Mapped[int | None] = mapped_column(SmallInteger)
+    profile: Mapped[str | None] = mapped_column(Text)
+    parameters: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    prompt_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    cost: Mapped[float | None] = mapped_column(Double)
     description_tsvector: Mapped[str] = mapped_column(
         TSVECTOR, Computed("to_tsvector('english', description)", persisted=True)
     )

@@ -1,26 +1,41 @@
-"""Fragments of the feature page's explanations: generate one, delete one, choose the label.
+"""Fragments of the feature page's explanations: generate one, delete one, choose the label; the page of a method.
 
-Every response has a status line, and replaces list and heading by `hx-swap-oob`. Without htmx a form leads back to the
-feature page.
+Every response to a form has a status line, and replaces list and heading by `hx-swap-oob`. Without htmx a form leads
+back to the feature page.
 """
 
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog.visibility import Viewer
+from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations import service
+from memicos_webapp.explanations.methods import DEFAULT_METHOD, METHODS
 from memicos_webapp.explanations.schemas import MAX_ID, GenerateRequest
 from memicos_webapp.explanations.service import ExplanationsDep, FeatureExplanations
 from memicos_webapp.features.service import parse_index
-from memicos_webapp.features.view import METHODS
 from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.templating import render
 
 router = APIRouter(tags=["explanations"])
+
+
+class ExplainForm(BaseModel):
+    """The form "Generate explanation"."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    explainer_model: str = ""
+    method: str = DEFAULT_METHOD
+    profile: str = ""
+    contrastive: bool = False
+    api_key: SecretStr = SecretStr("")
+
 
 ExplanationNumber = Annotated[int, Path(ge=1, le=MAX_ID)]
 
@@ -46,15 +61,18 @@ def _render_update(request: Request, viewer: Viewer, feature: FeatureExplanation
 async def explain_control(
     request: Request, _: WriteAccess, resources: ExplanationsDep, model: str, source: str, index: str
 ) -> Response:
-    """A message about missing settings, in place of the form; 204 where explanations can be generated."""
+    """A message about missing settings, in place of the form; the choice of a provider where there are several; 204
+    where explanations can be generated and there is one."""
     path = f"/{model}/{source}/{parse_index(index)}"
     if not _is_htmx(request):
         return RedirectResponse(path, status_code=303)
     autointerp = await resources.autointerp.status()
-    if autointerp.problem is None:
+    if autointerp.problem is not None:
+        return render(request, "explanations/_not_available.html", autointerp=autointerp, path=path, methods=METHODS)
+    if len(autointerp.profiles) == 1:
         # the form stays as it is: something may have been typed into it
         return Response(status_code=204)
-    return render(request, "explanations/_not_available.html", problem=autointerp.problem)
+    return render(request, "explanations/_profiles.html", headers={"HX-Reswap": "none"}, autointerp=autointerp)
 
 
 @router.post("/{model}/{source}/{index}/explain")
@@ -66,12 +84,27 @@ async def explain_feature(
     model: str,
     source: str,
     index: str,
-    explainer_model: Annotated[str, Form()] = "",
+    form: Annotated[ExplainForm, Form()],
 ) -> Response:
-    if len(explainer_model) > 200:
-        raise BadInput(f"The name of the language model has {len(explainer_model)} characters, at most 200.")
+    for name, value, limit in (
+        ("name of the language model", form.explainer_model, 200),
+        ("method", form.method, 60),
+        ("profile", form.profile, 40),
+        ("key", form.api_key.get_secret_value(), 500),
+    ):
+        if len(value) > limit:
+            raise BadInput(f"The {name} has {len(value)} characters, at most {limit}.")
     body = GenerateRequest.model_validate(
-        {"modelId": model, "layer": source, "index": parse_index(index), "explanationModelName": explainer_model}
+        {
+            "modelId": model,
+            "layer": source,
+            "index": parse_index(index),
+            "explanationType": form.method,
+            "explanationModelName": form.explainer_model,
+            "profile": form.profile,
+            "contrastive": form.contrastive,
+            "apiKey": form.api_key,
+        }
     )
     generated = await service.generate(resources, viewer, body)
     return _render_update(request, viewer, generated.feature, f"Explanation by {generated.explanation.model} added.")
@@ -96,3 +129,9 @@ async def choose_label(
 ) -> Response:
     feature = await service.choose_label(resources, viewer, explanation_id, chosen)
     return _render_update(request, viewer, feature, "Label chosen." if chosen else "The default label is used again.")
+
+
+@router.get("/explanation-type/{name}", response_class=HTMLResponse)
+async def explanation_type_page(request: Request, session: Snapshot, viewer: ViewerDep, name: str) -> HTMLResponse:
+    method, explanations = await service.newest(session, viewer, name)
+    return render(request, "explanations/method.html", method=method, explanations=explanations)

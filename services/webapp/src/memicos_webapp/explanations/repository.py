@@ -1,5 +1,6 @@
 """SQL that reads and writes single explanations."""
 
+from memicos_autointerp_client.models import ExplainResponse
 from sqlalchemy import delete as delete_from
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -7,9 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.models import Source
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.catalog.visibility import ResolvedSource, Viewer, visible_explanations, visible_sources
+from memicos_webapp.catalog.visibility import (
+    ResolvedSource,
+    Viewer,
+    listed_explanations,
+    visible_explanations,
+    visible_sources,
+)
 from memicos_webapp.database.mapping import from_row
+from memicos_webapp.explanations.autointerp_client import ExplainOptions
 from memicos_webapp.explanations.models import Explanation
+from memicos_webapp.explanations.rows import ListedExplanation
 from memicos_webapp.features.rows import ExplanationRow
 
 
@@ -24,25 +33,39 @@ async def exists(session: AsyncSession, source: ResolvedSource, index: int, meth
     return (await session.execute(statement.limit(1))).first() is not None
 
 
+def _paid(answer: ExplainResponse) -> float | None:
+    """US dollars that this answer cost: 0 where it was stored before; None where the profile has no price."""
+    if answer.cached:
+        return 0.0
+    return answer.cost if isinstance(answer.cost, float | int) else None
+
+
 async def add(
     session: AsyncSession,
     viewer: Viewer,
     source: ResolvedSource,
     index: int,
-    description: str,
-    method: str,
-    model: str,
+    options: ExplainOptions,
+    answer: ExplainResponse,
 ) -> int | None:
     """Store an explanation of the viewer's and return its id; None if another request stored one first."""
+    usage = answer.usage or None
     statement = (
         insert(Explanation)
         .values(
             source_id=source.source_id,
             index=index,
-            description=description,
-            method=method,
-            model=model,
+            # PostgreSQL's text type cannot store NUL
+            description=answer.explanation.replace("\0", "␀"),
+            method=options.method,
+            model=options.model,
             author_id=viewer.account_id,
+            template_version=answer.template_version,
+            profile=answer.profile,
+            parameters=answer.parameters.to_dict(),
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            cost=_paid(answer),
         )
         .on_conflict_do_nothing()
         .returning(Explanation.id)
@@ -78,3 +101,11 @@ async def choose_label(session: AsyncSession, explanation: ExplanationRow, chose
     await session.execute(update(Explanation).where(*of_feature).values(chosen_as_label=False))
     if chosen:
         await session.execute(update(Explanation).where(Explanation.id == explanation.id).values(chosen_as_label=True))
+
+
+async def newest(session: AsyncSession, viewer: Viewer, method: str, limit: int) -> list[ListedExplanation]:
+    """The newest explanations by `method` of sources that the viewer's listings show."""
+    statement = (
+        listed_explanations(viewer).where(Explanation.method == method).order_by(Explanation.id.desc()).limit(limit)
+    )
+    return [from_row(ListedExplanation, row) for row in (await session.execute(statement)).mappings()]

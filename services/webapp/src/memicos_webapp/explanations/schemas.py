@@ -3,13 +3,11 @@
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from memicos_webapp import examples
+from memicos_webapp.explanations.methods import DEFAULT_METHOD
 from memicos_webapp.features.schemas import ExplanationBody, FeatureId
-
-METHOD = "highlighted-tokens"
-"""The method of the autointerp server's default explainer."""
 
 MAX_ID = 2**63 - 1
 ExplanationId = Annotated[
@@ -18,13 +16,32 @@ ExplanationId = Annotated[
 
 
 class GenerateRequest(FeatureId):
-    model_config = ConfigDict(json_schema_extra=examples.GENERATE)
+    model_config = ConfigDict(json_schema_extra=examples.GENERATE, hide_input_in_errors=True)
 
-    explanationType: str = Field(METHOD, description=f"how to explain; so far {METHOD} only")
+    explanationType: str = Field(
+        DEFAULT_METHOD,
+        max_length=60,
+        description="how to explain: a method that the autointerp server has; highlighted-tokens is an older name of "
+        f"{DEFAULT_METHOD}",
+    )
     explanationModelName: str | None = Field(
         None,
         max_length=200,
-        description="the language model as its provider names it; null or empty: the autointerp server's default",
+        description="the language model as its provider names it; null or empty: the profile's default",
+    )
+    profile: str | None = Field(
+        None,
+        max_length=40,
+        description="provider, by its name on the autointerp server; null or empty: the default one",
+    )
+    contrastive: bool = Field(
+        False, description="whether the prompt has texts of similar features too, which it says not to describe"
+    )
+    apiKey: SecretStr | None = Field(
+        None,
+        max_length=500,
+        description="your own key for the profile: it is sent to that provider only, and not stored; null or empty: "
+        "the server's",
     )
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from memicos_autointerp_client.models import Activation
-from memicos_dataset.schema import TOP_GROUP
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog import repository as catalog
@@ -16,12 +14,14 @@ from memicos_webapp.database.engine import Database
 from memicos_webapp.embeddings.background import BackgroundEmbedder
 from memicos_webapp.errors import BadInput, NotFound, Refused
 from memicos_webapp.explanations import repository
-from memicos_webapp.explanations.autointerp_client import AutointerpClient
-from memicos_webapp.explanations.schemas import METHOD, GenerateRequest
+from memicos_webapp.explanations.autointerp_client import AutointerpClient, ExplainOptions
+from memicos_webapp.explanations.evidence import Evidence, similar_texts, top_texts
+from memicos_webapp.explanations.methods import METHODS, ExplanationMethod, current_name
+from memicos_webapp.explanations.rows import ListedExplanation
+from memicos_webapp.explanations.schemas import GenerateRequest
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import ExplanationRow
-from memicos_webapp.features.service import FeatureDetail
 from memicos_webapp.scores import repository as score_repository
 from memicos_webapp.scores.rows import ScoreRow
 from memicos_webapp.settings import Settings
@@ -68,27 +68,35 @@ async def _resources(request: Request) -> ExplanationResources:
 
 ExplanationsDep = Annotated[ExplanationResources, Depends(_resources)]
 
+NEWEST = 20
+"""Explanations on the page of a method."""
+
 DUPLICATE = "An auto-interp with this explanation type and model already exists."
 
 
-def top_texts(detail: FeatureDetail, limit: int, around: int) -> list[Activation]:
-    """The first `limit` distinct texts of the feature's top examples, the strongest first.
+async def _options(autointerp: AutointerpClient, request: GenerateRequest) -> ExplainOptions:
+    """Method, profile and model of a request, checked against what the autointerp server has.
 
-    Each is cut to `around` tokens on both sides of the strongest token, without a prepended BOS.
+    Raises:
+        BadInput: the server has no such method or profile, or the profile no default model.
     """
-    row = detail.row
-    first = 1 if detail.source.recipe["prepend_bos"] else 0
-    texts: dict[tuple[str, ...], Activation] = {}
-    examples = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
-    for group, context, position, values in examples:
-        if group != TOP_GROUP:
-            continue
-        tokens = detail.contexts[context].tokens
-        start, end = max(first, position - around), min(len(tokens), position + around + 1)
-        window = tokens[start:end]
-        text = Activation(tokens=window, values=[values.get(i, 0.0) for i in range(start, end)])
-        texts.setdefault(tuple(window), text)
-    return list(texts.values())[:limit]
+    server = await autointerp.capabilities()
+    method = current_name(request.explanationType)
+    if method not in server.explainers:
+        raise BadInput(
+            f"Unsupported explanation type/model: there is no type {request.explanationType!r} here, only "
+            f"{', '.join(server.explainers)}."
+        )
+    name = (request.profile or "").strip() or None
+    profile = server.profile(name)
+    if profile is None:
+        names = ", ".join(profile.name for profile in server.profiles)
+        raise BadInput(f"The autointerp server has no profile {name!r}, only {names}.")
+    model = (request.explanationModelName or "").strip() or next(iter(profile.models), "")
+    if not model:
+        raise BadInput(f"Name a language model: the profile {profile.name} has no default one.")
+    key = request.apiKey if request.apiKey and request.apiKey.get_secret_value().strip() else None
+    return ExplainOptions(method, model, name, key)
 
 
 async def generate(resources: ExplanationResources, viewer: Viewer, request: GenerateRequest) -> GeneratedExplanation:
@@ -98,29 +106,31 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
 
     Raises:
         NotFound: model, source or index is unknown.
-        BadInput: the type is unknown, the feature never fires, or there is such an explanation.
+        BadInput: type, profile or model is unknown, the feature never fires or lacks what the type needs, or there is
+            such an explanation.
         NotConfigured: the autointerp server has no key.
         UpstreamFault, Unavailable: the autointerp server or the language model gave no explanation, or an import
             replaced the feature's texts meanwhile. Nothing is stored.
     """
-    if request.explanationType != METHOD:
-        raise BadInput(
-            f"Unsupported explanation type/model: there is no type {request.explanationType!r} here, only {METHOD}."
-        )
+    settings = resources.settings
     async with resources.database.snapshot() as session:
         detail = await features.find(session, viewer, request.model_id, request.source, request.index)
-    if not detail.live:
-        raise BadInput(f"{detail.path[1:]} never fires in its corpus: there are no texts to explain it by.")
-    model = (request.explanationModelName or "").strip() or await resources.autointerp.default_model()
+        if not detail.live:
+            raise BadInput(f"{detail.path[1:]} never fires in its corpus: there are no texts to explain it by.")
+        negatives = (
+            await similar_texts(session, viewer, detail, settings.explain_negatives, settings.explain_tokens)
+            if request.contrastive
+            else []
+        )
+    options = await _options(resources.autointerp, request)
     source, index = detail.source, request.index
     async with resources.database.snapshot() as session:
-        if await repository.exists(session, source, index, METHOD, model):
+        if await repository.exists(session, source, index, options.method, options.model):
             raise BadInput(DUPLICATE)
-    texts = top_texts(detail, resources.settings.explain_activations, resources.settings.explain_tokens)
-    # PostgreSQL's text type cannot store NUL
-    description = (await resources.autointerp.explain(texts, model)).replace("\0", "␀")
+    texts = top_texts(detail, settings.explain_activations, settings.explain_tokens)
+    answer = await resources.autointerp.explain(Evidence(texts, detail.row.positive_tokens, negatives), options)
     async with resources.database.transaction() as session:
-        explanation_id = await repository.add(session, viewer, source, index, description, METHOD, model)
+        explanation_id = await repository.add(session, viewer, source, index, options, answer)
         if explanation_id is None:
             raise BadInput(DUPLICATE)
         # After the insert: its foreign key locks the source's row, so no import shows another load before the commit.
@@ -175,3 +185,15 @@ async def _feature_explanations(session: AsyncSession, source: SourceInfo, index
     rows = await feature_repository.explanations(session, source, [index])
     scores = await score_repository.of_feature(session, source, index)
     return FeatureExplanations(source, index, rows.get(index, []), scores)
+
+
+async def newest(session: AsyncSession, viewer: Viewer, name: str) -> tuple[ExplanationMethod, list[ListedExplanation]]:
+    """A method with the newest explanations that the viewer's listings show.
+
+    Raises:
+        NotFound: there is no such method.
+    """
+    method = METHODS.get(current_name(name))
+    if method is None:
+        raise NotFound(f"There is no explanation type {name!r}; available: {', '.join(METHODS)}.")
+    return method, await repository.newest(session, viewer, method.name, NEWEST)

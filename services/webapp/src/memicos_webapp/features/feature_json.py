@@ -77,6 +77,12 @@ def explanation_body(source: SourceInfo, row: ExplanationRow, scores: Sequence[S
         author=NameBody(name=row.author) if row.author else None,
         createdAt=row.created_at,
         chosenAsLabel=row.chosen_as_label,
+        templateVersion=row.template_version,
+        profile=row.profile,
+        parameters=row.parameters,
+        promptTokens=row.prompt_tokens,
+        completionTokens=row.completion_tokens,
+        cost=row.cost,
         scores=list(scores),
     )
 

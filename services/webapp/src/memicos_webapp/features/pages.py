@@ -7,6 +7,7 @@ from memicos_webapp import recipes
 from memicos_webapp.accounts.identity import write_problem
 from memicos_webapp.accounts.viewer import IdentityDep, ViewerDep
 from memicos_webapp.database.engine import Snapshot
+from memicos_webapp.explanations.methods import METHODS
 from memicos_webapp.features import service, view
 from memicos_webapp.inference.prompt_form import ROLES, read_form
 from memicos_webapp.steering.strength_scale import default_strength
@@ -51,7 +52,7 @@ async def feature_page(
         recompute=recipes.recompute_command(
             str(request.base_url), detail.source.model_id, detail.source.name, row.index
         ),
-        methods=view.METHODS,
+        methods=METHODS,
         editor_id=viewer.account_id if may_write and request.query_params.get("embed") != "true" else None,
         steer_strength=f"{default_strength(row.max_activation, detail.source.residual_norm):g}",
         own_prompt=own_prompt,

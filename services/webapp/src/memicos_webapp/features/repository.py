@@ -98,6 +98,12 @@ _EXPLANATIONS = (
         Account.name.label("author"),
         Explanation.created_at,
         Explanation.chosen_as_label,
+        Explanation.template_version,
+        Explanation.profile,
+        Explanation.parameters,
+        Explanation.prompt_tokens,
+        Explanation.completion_tokens,
+        Explanation.cost,
     )
     .outerjoin(Account, Account.id == Explanation.author_id)
     .where(Explanation.source_id == bindparam("source"), Explanation.index == _NUMBERS)

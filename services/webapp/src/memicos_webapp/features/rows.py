@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from memicos_dataset.schema import TOP_GROUP
 
@@ -61,7 +62,8 @@ class FeatureRow:
 
 @dataclass(frozen=True)
 class ExplanationRow:
-    """`author_id` and `author` are None for explanations of a dataset."""
+    """`author_id` and `author` are None for explanations of a dataset, and so is all from `template_version` on where
+    no language model of the autointerp server wrote the explanation (`models.Explanation`)."""
 
     id: int
     index: int
@@ -72,6 +74,12 @@ class ExplanationRow:
     author: str | None
     created_at: datetime
     chosen_as_label: bool
+    template_version: int | None
+    profile: str | None
+    parameters: dict[str, Any] | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class ExplanationSummary(_Camel):
     """An explanation of a feature, in short."""
 
     description: str = Field(description="text of the explanation")
-    type_name: str = Field(description="method that made the explanation, such as highlighted-tokens")
+    type_name: str = Field(description="method that made the explanation, such as eleuther_acts_top20")
     explanation_model_name: str | None = Field(description="language model that wrote it; null where none did")
 
 
@@ -221,6 +221,14 @@ class ExplanationBody(BaseModel):
     author: NameBody | None = Field(description="account that generated it; null for explanations of a dataset")
     createdAt: datetime = Field(description="when it was stored")
     chosenAsLabel: bool = Field(description="whether a user chose it as the feature's label")
+    templateVersion: int | None = Field(default=None, description="version of the method's prompt template")
+    profile: str | None = Field(default=None, description="provider of the language model, by its name here")
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="what shaped prompt and answer, such as the number of texts"
+    )
+    promptTokens: int | None = Field(default=None, description="tokens of the prompt; null where not counted")
+    completionTokens: int | None = Field(default=None, description="tokens that the language model generated")
+    cost: float | None = Field(default=None, description="US dollars paid; 0 for a stored answer, null where unknown")
     scores: list[ScoreBody] = Field(
         default=[], description="scores of the explanation; filled in the feature JSON only"
     )

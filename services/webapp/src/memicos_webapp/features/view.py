@@ -150,11 +150,3 @@ def bars(counts: Sequence[int], low: float, high: float, logarithmic: bool) -> M
             f"{format_count(number)}</title></rect>"
         )
     return Markup("".join(rects))
-
-
-METHODS = {
-    "token-statistics": "token statistics, no language model",
-    "highlighted-tokens": "by a language model, from marked texts",
-    "human": "written by a person",
-}
-"""Names of explanation methods on pages; others are shown as they are."""

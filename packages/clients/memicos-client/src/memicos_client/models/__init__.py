@@ -19,6 +19,7 @@ from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
 from .example_body import ExampleBody
 from .explanation_body import ExplanationBody
+from .explanation_body_parameters_type_0 import ExplanationBodyParametersType0
 from .explanation_hit import ExplanationHit
 from .explanation_list import ExplanationList
 from .explanation_search_result import ExplanationSearchResult
@@ -113,6 +114,7 @@ __all__ = (
     "ErrorBody",
     "ExampleBody",
     "ExplanationBody",
+    "ExplanationBodyParametersType0",
     "ExplanationHit",
     "ExplanationList",
     "ExplanationSearchResult",

@@ -10,6 +10,7 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.explanation_body_parameters_type_0 import ExplanationBodyParametersType0
     from ..models.name_body import NameBody
     from ..models.score_body import ScoreBody
 
@@ -33,6 +34,13 @@ class ExplanationBody:
         author (NameBody | None): account that generated it; null for explanations of a dataset
         created_at (datetime.datetime): when it was stored
         chosen_as_label (bool): whether a user chose it as the feature's label
+        template_version (int | None | Unset): version of the method's prompt template
+        profile (None | str | Unset): provider of the language model, by its name here
+        parameters (ExplanationBodyParametersType0 | None | Unset): what shaped prompt and answer, such as the number of
+            texts
+        prompt_tokens (int | None | Unset): tokens of the prompt; null where not counted
+        completion_tokens (int | None | Unset): tokens that the language model generated
+        cost (float | None | Unset): US dollars paid; 0 for a stored answer, null where unknown
         scores (list[ScoreBody] | Unset): scores of the explanation; filled in the feature JSON only
         triggered_by_user (NameBody | None | Unset): always null
     """
@@ -48,11 +56,20 @@ class ExplanationBody:
     author: NameBody | None
     created_at: datetime.datetime
     chosen_as_label: bool
+    template_version: int | None | Unset = UNSET
+    profile: None | str | Unset = UNSET
+    parameters: ExplanationBodyParametersType0 | None | Unset = UNSET
+    prompt_tokens: int | None | Unset = UNSET
+    completion_tokens: int | None | Unset = UNSET
+    cost: float | None | Unset = UNSET
     scores: list[ScoreBody] | Unset = UNSET
     triggered_by_user: NameBody | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.explanation_body_parameters_type_0 import (
+            ExplanationBodyParametersType0,  # noqa: PLC0415
+        )
         from ..models.name_body import NameBody  # noqa: PLC0415
 
         id = self.id
@@ -81,6 +98,44 @@ class ExplanationBody:
         created_at = self.created_at.isoformat()
 
         chosen_as_label = self.chosen_as_label
+
+        template_version: int | None | Unset
+        if isinstance(self.template_version, Unset):
+            template_version = UNSET
+        else:
+            template_version = self.template_version
+
+        profile: None | str | Unset
+        if isinstance(self.profile, Unset):
+            profile = UNSET
+        else:
+            profile = self.profile
+
+        parameters: dict[str, Any] | None | Unset
+        if isinstance(self.parameters, Unset):
+            parameters = UNSET
+        elif isinstance(self.parameters, ExplanationBodyParametersType0):
+            parameters = self.parameters.to_dict()
+        else:
+            parameters = self.parameters
+
+        prompt_tokens: int | None | Unset
+        if isinstance(self.prompt_tokens, Unset):
+            prompt_tokens = UNSET
+        else:
+            prompt_tokens = self.prompt_tokens
+
+        completion_tokens: int | None | Unset
+        if isinstance(self.completion_tokens, Unset):
+            completion_tokens = UNSET
+        else:
+            completion_tokens = self.completion_tokens
+
+        cost: float | None | Unset
+        if isinstance(self.cost, Unset):
+            cost = UNSET
+        else:
+            cost = self.cost
 
         scores: list[dict[str, Any]] | Unset = UNSET
         if not isinstance(self.scores, Unset):
@@ -114,6 +169,18 @@ class ExplanationBody:
                 "chosenAsLabel": chosen_as_label,
             }
         )
+        if template_version is not UNSET:
+            field_dict["templateVersion"] = template_version
+        if profile is not UNSET:
+            field_dict["profile"] = profile
+        if parameters is not UNSET:
+            field_dict["parameters"] = parameters
+        if prompt_tokens is not UNSET:
+            field_dict["promptTokens"] = prompt_tokens
+        if completion_tokens is not UNSET:
+            field_dict["completionTokens"] = completion_tokens
+        if cost is not UNSET:
+            field_dict["cost"] = cost
         if scores is not UNSET:
             field_dict["scores"] = scores
         if triggered_by_user is not UNSET:
@@ -123,6 +190,9 @@ class ExplanationBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.explanation_body_parameters_type_0 import (
+            ExplanationBodyParametersType0,  # noqa: PLC0415
+        )
         from ..models.name_body import NameBody  # noqa: PLC0415
         from ..models.score_body import ScoreBody  # noqa: PLC0415
 
@@ -167,6 +237,68 @@ class ExplanationBody:
 
         chosen_as_label = d.pop("chosenAsLabel")
 
+        def _parse_template_version(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        template_version = _parse_template_version(d.pop("templateVersion", UNSET))
+
+        def _parse_profile(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        profile = _parse_profile(d.pop("profile", UNSET))
+
+        def _parse_parameters(data: object) -> ExplanationBodyParametersType0 | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                parameters_type_0 = ExplanationBodyParametersType0.from_dict(data)
+
+                return parameters_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ExplanationBodyParametersType0 | None | Unset, data)
+
+        parameters = _parse_parameters(d.pop("parameters", UNSET))
+
+        def _parse_prompt_tokens(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        prompt_tokens = _parse_prompt_tokens(d.pop("promptTokens", UNSET))
+
+        def _parse_completion_tokens(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        completion_tokens = _parse_completion_tokens(d.pop("completionTokens", UNSET))
+
+        def _parse_cost(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        cost = _parse_cost(d.pop("cost", UNSET))
+
         _scores = d.pop("scores", UNSET)
         scores: list[ScoreBody] | Unset = UNSET
         if _scores is not UNSET:
@@ -205,6 +337,12 @@ class ExplanationBody:
             author=author,
             created_at=created_at,
             chosen_as_label=chosen_as_label,
+            template_version=template_version,
+            profile=profile,
+            parameters=parameters,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost=cost,
             scores=scores,
             triggered_by_user=triggered_by_user,
         )

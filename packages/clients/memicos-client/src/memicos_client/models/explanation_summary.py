@@ -15,7 +15,7 @@ class ExplanationSummary:
 
     Attributes:
         description (str): text of the explanation
-        type_name (str): method that made the explanation, such as highlighted-tokens
+        type_name (str): method that made the explanation, such as eleuther_acts_top20
         explanation_model_name (None | str): language model that wrote it; null where none did
     """
 

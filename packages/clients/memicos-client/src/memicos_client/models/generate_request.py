@@ -18,16 +18,25 @@ class GenerateRequest:
         model_id (str): id of the model
         layer (str): id of the source; also accepted as `source`
         index (int | str): index of the feature in its source, 0 is the first; a number, or a string of digits
-        explanation_type (str | Unset): how to explain; so far highlighted-tokens only Default: 'highlighted-tokens'.
+        explanation_type (str | Unset): how to explain: a method that the autointerp server has; highlighted-tokens is
+            an older name of eleuther_acts_top20 Default: 'eleuther_acts_top20'.
         explanation_model_name (None | str | Unset): the language model as its provider names it; null or empty: the
-            autointerp server's default
+            profile's default
+        profile (None | str | Unset): provider, by its name on the autointerp server; null or empty: the default one
+        contrastive (bool | Unset): whether the prompt has texts of similar features too, which it says not to describe
+            Default: False.
+        api_key (None | str | Unset): your own key for the profile: it is sent to that provider only, and not stored;
+            null or empty: the server's
     """
 
     model_id: str
     layer: str
     index: int | str
-    explanation_type: str | Unset = "highlighted-tokens"
+    explanation_type: str | Unset = "eleuther_acts_top20"
     explanation_model_name: None | str | Unset = UNSET
+    profile: None | str | Unset = UNSET
+    contrastive: bool | Unset = False
+    api_key: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,6 +55,20 @@ class GenerateRequest:
         else:
             explanation_model_name = self.explanation_model_name
 
+        profile: None | str | Unset
+        if isinstance(self.profile, Unset):
+            profile = UNSET
+        else:
+            profile = self.profile
+
+        contrastive = self.contrastive
+
+        api_key: None | str | Unset
+        if isinstance(self.api_key, Unset):
+            api_key = UNSET
+        else:
+            api_key = self.api_key
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -59,6 +82,12 @@ class GenerateRequest:
             field_dict["explanationType"] = explanation_type
         if explanation_model_name is not UNSET:
             field_dict["explanationModelName"] = explanation_model_name
+        if profile is not UNSET:
+            field_dict["profile"] = profile
+        if contrastive is not UNSET:
+            field_dict["contrastive"] = contrastive
+        if api_key is not UNSET:
+            field_dict["apiKey"] = api_key
 
         return field_dict
 
@@ -85,12 +114,35 @@ class GenerateRequest:
 
         explanation_model_name = _parse_explanation_model_name(d.pop("explanationModelName", UNSET))
 
+        def _parse_profile(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        profile = _parse_profile(d.pop("profile", UNSET))
+
+        contrastive = d.pop("contrastive", UNSET)
+
+        def _parse_api_key(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        api_key = _parse_api_key(d.pop("apiKey", UNSET))
+
         generate_request = cls(
             model_id=model_id,
             layer=layer,
             index=index,
             explanation_type=explanation_type,
             explanation_model_name=explanation_model_name,
+            profile=profile,
+            contrastive=contrastive,
+            api_key=api_key,
         )
 
         generate_request.additional_properties = d
