@@ -97,6 +97,12 @@ def test_an_old_compose(programs: Path, env_file: Path, version: str) -> None:
     assert f"docker-compose {version} is too old" in line and "1.29 or newer" in line
 
 
+def test_a_compose_that_does_not_run(programs: Path, env_file: Path) -> None:
+    install(programs, "docker", RUNNING)
+    install(programs, "docker-compose", "#!/bin/sh\nexit 1\n")
+    assert "docker-compose does not run: install compose again" in refusal(programs, env_file)
+
+
 @pytest.fixture
 def docker(programs: Path) -> Path:
     """A folder with a running engine and a supported docker-compose."""

@@ -245,17 +245,21 @@ def test_services_that_are_installed_alone(
     assert "older than requirements.lock: make webapp-localhost-install" in only_failure(tmp_path, environment, capsys)
 
 
-def test_a_docker_compose_that_is_too_old(
-    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [("echo 1.25.0", "docker-compose 1.25.0 is too old: 1.29 or newer"), ("exit 1", "docker-compose does not run")],
+)
+def test_a_docker_compose_that_cannot_be_used(
+    command: str, reason: str, tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, text in {
         "docker": '#!/bin/sh\n[ "$1" = info ]\n',
-        "docker-compose": "#!/bin/sh\necho 1.25.0\n",
+        "docker-compose": f"#!/bin/sh\n{command}\n",
     }.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     assert doctor.run(tmp_path, {**environment, "PATH": f"{tmp_path}:/usr/bin:/bin"}) == 0
-    assert "note  docker    docker-compose 1.25.0 is too old: 1.29 or newer" in capsys.readouterr().out
+    assert f"note  docker    {reason}" in capsys.readouterr().out
 
 
 def test_a_user_who_may_not_use_docker(

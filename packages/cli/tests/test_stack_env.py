@@ -125,6 +125,9 @@ def test_a_wrong_file_is_refused_with_its_line_and_without_its_values(tmp_path: 
 def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     assert init_env(file, "check").stderr == f"init-env: there is no {file}: run make init-env\n"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert init_env(folder, "write").stderr == f"init-env: {folder} is a folder: delete it, then run make init-env\n"
     file.write_bytes(b"A=\xff")
     assert "it is not UTF-8" in init_env(file, "check").stderr
 

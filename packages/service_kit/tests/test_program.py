@@ -36,7 +36,11 @@ def test_the_environment_comes_before_the_env_file(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"KIT_PORT=1\nKIT_PORT 7\n", r"line 2 of .*kit\.env is not NAME=value"),
+        (b"KIT_PORT=1\nKIT_PORT 7\n", r"line 2 of .*kit\.env is not NAME=value: complete the line, or delete it"),
+        (
+            b"# of the server\nexport TOKEN='a b\nKIT_PORT=7\n",
+            r"line 2 of .*kit\.env has a quotation mark that is not closed",
+        ),
         (b"TOKEN=\xff\n", r"kit\.env cannot be read: it is not UTF-8"),
         (b"KIT_PORT=0\n", r"program: KIT_PORT: Input should be greater than or equal to 1\."),
     ],

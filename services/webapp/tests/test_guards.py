@@ -207,6 +207,10 @@ def test_an_address_that_is_no_postgresql_is_not_repeated() -> None:
     with pytest.raises(DatabaseError) as caught:
         parse_url("mysql://u:hunter2@h/d")
     assert "hunter2" not in str(caught.value)
+    with pytest.raises(DatabaseError, match="write %40") as caught:
+        parse_url("postgresql://u:pass@hunter2@127.0.0.1:5432/d")
+    assert "hunter2" not in str(caught.value)
+    assert parse_url("postgresql://u:pass%40hunter2@127.0.0.1:5432/d").password == "pass@hunter2"
 
 
 async def start(**environment: str) -> tuple[int | None, list[str]]:

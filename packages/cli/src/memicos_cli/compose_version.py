@@ -14,5 +14,7 @@ def refusal(version: str) -> str | None:
     numbers = re.match(r"v?(\d+)\.(\d+)", version)
     if numbers and (int(numbers[1]), int(numbers[2])) >= OLDEST_COMPOSE:
         return None
+    if not numbers:
+        return "docker-compose does not run: install compose again (https://docs.docker.com/compose/install)"
     oldest = ".".join(map(str, OLDEST_COMPOSE))
     return f"docker-compose {version} is too old: {oldest} or newer is needed (https://docs.docker.com/compose/install)"

@@ -159,10 +159,10 @@ def check_docker(machine: Machine) -> Result:
     if info is None or info.returncode:
         return Result(NOTE, "docker", "the engine is not running: sudo systemctl start docker, or start Docker Desktop")
     if _run(machine, "docker", "compose", "version") is None:
-        version = _run(machine, "docker-compose", "version", "--short")
-        if version is None:
+        if shutil.which("docker-compose", path=machine.environment.get("PATH")) is None:
             return Result(NOTE, "docker", "compose is not installed: https://docs.docker.com/compose/install")
-        if reason := compose_version.refusal(version):
+        version = _run(machine, "docker-compose", "version", "--short")
+        if reason := compose_version.refusal(version or ""):
             return Result(NOTE, "docker", reason)
     return Result(OK, "docker", "engine and compose answer")
 

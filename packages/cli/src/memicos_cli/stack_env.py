@@ -152,6 +152,8 @@ def unknown_name(name: str, valid_names: set[str]) -> str:
 
 def refusal(file: Path) -> str | None:
     """Why a stack cannot be started with this file, as one line; None where it can."""
+    if file.is_dir():
+        return f"{file} is a folder: delete it, then run make init-env"
     if not file.is_file():
         return f"there is no {file}: run make init-env"
     messages = problems(file)

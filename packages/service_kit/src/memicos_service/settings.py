@@ -1,5 +1,6 @@
 """Reading a service's settings class from the environment and an env file."""
 
+import re
 import sys
 from io import StringIO
 from pathlib import Path
@@ -13,6 +14,9 @@ from memicos_service.validation import error_text
 from memicos_service.variable_names import field_variables, is_service_link, known_names, refusal, unknown
 
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
+
+_QUOTED = re.compile(r"""\s*(?:export\s+)?\w+\s*=\s*['"]""")
+"""The beginning of a line with a quoted value."""
 
 
 def empty_is_unset(value: Any) -> Any:
@@ -51,7 +55,9 @@ def check_env_file(env_file: Path, settings: type[BaseSettings]) -> None:
         number = binding.original.line + binding.original.string[:blank].count("\n")
         # python-dotenv would ignore such a line, and a name without a value
         if binding.error or (binding.key and binding.value is None):
-            raise ValueError(f"line {number} of {env_file} is not NAME=value")
+            quoted = _QUOTED.match(binding.original.string)
+            fault = "has a quotation mark that is not closed" if quoted else "is not NAME=value"
+            raise ValueError(f"line {number} of {env_file} {fault}: complete the line, or delete it")
         if binding.key and unknown([binding.key], known):
             raise ValueError(f"line {number} of {env_file}: {refusal(binding.key, known)}")
         if binding.key and binding.key.upper() in known and is_service_link(binding.key, binding.value):

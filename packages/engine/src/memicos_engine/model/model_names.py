@@ -68,7 +68,7 @@ def locate_weights(names: ModelNames) -> WeightsLocation:
     if is_folder(folder):
         return WeightsLocation(setting, folder=folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise LoadError(f"There is no folder {shortened(name)} ({setting}).")
+        raise LoadError(f"There is no folder {shortened(name)} ({setting}): put the model there, or name another one.")
     repo = hub_id(name) or hub_id(saelens_registry.hub_models().get(name, ""))
     if repo is None:
         raise LoadError(

@@ -44,6 +44,11 @@ def parse_url(url: str) -> URL:
         parsed = None
     if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise DatabaseError("DATABASE_URL is not a URL of the form postgresql://user:password@host:5432/name")
+    if parsed.host and "@" in parsed.host:
+        # what precedes it is the end of the password
+        raise DatabaseError(
+            "DATABASE_URL has more than one @: write %40 in place of one in the user's name or password"
+        )
     if parsed.port is not None and not 1 <= parsed.port <= 65535:
         raise DatabaseError(f"the port {parsed.port} in DATABASE_URL is not from 1 to 65535")
     query = dict(parsed.query)
