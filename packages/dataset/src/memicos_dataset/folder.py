@@ -10,9 +10,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import fsspec
 
@@ -26,27 +26,39 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
+class Access(Protocol):
+    """Which folders may be read, and by what file system, where not every folder may be."""
+
+    def check(self, place: Path | str) -> None:
+        """Raises PermissionError where a file or folder, at a path or URL, may not be read."""
+
+    def file_system(self, url: str) -> Any:
+        """fsspec's file system for a URL that may be read."""
+
+
 @dataclass(frozen=True)
 class Folder:
     """A local folder or one at a URL. Paths of files are relative to it, with `/`."""
 
     root: Path | str
     """A Path where local, otherwise a URL without a slash at its end."""
+    access: Access | None = field(default=None, compare=False, repr=False)
+    """None: every folder may be read."""
 
     @classmethod
-    def of(cls, location: "Location") -> "Folder":
+    def of(cls, location: "Location", access: Access | None = None) -> "Folder":
         """The folder at a path or URL; `file://` URLs are local."""
         if isinstance(location, Folder):
             return location
         if isinstance(location, Path):
-            return cls(location)
+            return cls(location, access)
         scheme = _SCHEME.match(location)
         if scheme is None or scheme[1] == "file":
-            return cls(Path(location.removeprefix("file://")))
-        return cls(location.rstrip("/"))
+            return cls(Path(location.removeprefix("file://")), access)
+        return cls(location.rstrip("/"), access)
 
     def __truediv__(self, path: str) -> "Folder":
-        return Folder(self.locate(path))
+        return replace(self, root=self.locate(path))
 
     def __str__(self) -> str:
         return str(self.root)
@@ -58,11 +70,19 @@ class Folder:
 
     @property
     def parent(self) -> "Folder":
-        return Folder(self.root.resolve().parent if isinstance(self.root, Path) else self.root.rpartition("/")[0])
+        parent = self.root.resolve().parent if isinstance(self.root, Path) else self.root.rpartition("/")[0]
+        return replace(self, root=parent)
 
     def locate(self, path: str) -> Path | str:
         """Where the file `path` is, as errors name it."""
         return self.root / path if isinstance(self.root, Path) else f"{self.root}/{path}"
+
+    def _permitted(self, path: str) -> Path | str:
+        """Where the file `path` is; raises PermissionError where it may not be read."""
+        place = self.locate(path)
+        if self.access:
+            self.access.check(place)
+        return place
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
@@ -72,7 +92,7 @@ class Folder:
             FileNotFoundError: there is none.
             OSError: it cannot be read.
         """
-        place = self.locate(path)
+        place = self._permitted(path)
         if isinstance(place, Path):
             with place.open("rb") as file:
                 yield file
@@ -106,7 +126,7 @@ class Folder:
         Raises:
             OSError: the folder cannot be read.
         """
-        place = self.locate(path)
+        place = self._permitted(path)
         if isinstance(place, Path):
             return place.stat().st_size if place.is_file() else None
         try:
@@ -117,7 +137,7 @@ class Folder:
 
     def exists(self, path: str) -> bool:
         """Whether there is a file. Raises like `size`."""
-        place = self.locate(path)
+        place = self._permitted(path)
         if isinstance(place, Path):
             return place.is_file()
         try:
@@ -132,6 +152,8 @@ class Folder:
         Raises:
             OSError: the folder cannot be listed.
         """
+        if self.access:
+            self.access.check(self.root)
         if isinstance(self.root, Path):
             return sorted(entry.name for entry in self.root.iterdir()) if self.root.is_dir() else []
         system = self._file_system()
@@ -164,6 +186,11 @@ class Folder:
     def _file_system(self) -> Any:
         url = str(self.root)
         try:
+            if self.access:
+                return self.access.file_system(url)
+            if url.startswith(("http://", "https://")):
+                # imports aiohttp, which takes long
+                return importlib.import_module("memicos_dataset.http_folder").HttpFolders()
             return fsspec.core.url_to_fs(url)[0]
         except ImportError as error:
             scheme = url.partition("://")[0]

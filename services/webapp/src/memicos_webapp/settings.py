@@ -12,6 +12,7 @@ from memicos_service.server import is_loopback
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.inference.host_config import parse_hosts
 from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_networks
 
@@ -87,6 +88,13 @@ class Settings(ConnectionSettings):
         default=None,
         description="Folder where imports of the public layout are converted, as large as the data. "
         "Empty: `imports` in MEMICOS_DATA.",
+    )
+    import_roots: str = Field(
+        default="https://neuronpedia-datasets.s3.us-east-1.amazonaws.com/v1",
+        description="What the server lists and imports from, separated by commas: URLs, absolute folders, and "
+        "networks (CIDR) of private addresses that hosts of the URLs may have; other private, loopback and link-local "
+        "addresses are refused, unless a URL has the address, or localhost, as its host. `memicos import` on the "
+        "command line is not limited.",
     )
     job_attempts: int = Field(
         default=5,
@@ -340,6 +348,12 @@ class Settings(ConnectionSettings):
     @classmethod
     def _valid_proxies(cls, value: str) -> str:
         parse_networks(value)
+        return value
+
+    @field_validator("import_roots")
+    @classmethod
+    def _valid_roots(cls, value: str) -> str:
+        parse_roots(value)
         return value
 
     @field_validator("inference_hosts")

@@ -25,6 +25,7 @@ from memicos_webapp.datasets import public_layout
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.rejects import Rejects
 from memicos_webapp.datasets.steps import ImportOptions, RunningImport, import_or_skip
+from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
@@ -147,7 +148,7 @@ def absolute(folder: Folder) -> str:
 
 
 async def _run_job(run: JobRun) -> None:
-    folder = Folder.of(run.location)
+    folder = _folder(run)
     dataset = await _open(folder) if await asyncio.to_thread(_is_native, folder) else None
     await _import(run, dataset)
 
@@ -159,7 +160,8 @@ async def _import(run: JobRun, dataset: _Dataset | None) -> tuple[_Dataset, bool
     converted = _converted(run)
     if dataset is None:
         metadata = MetadataOptions(**options.metadata)
-        folder = await public_layout.convert(Folder.of(run.location), converted, options.sources, metadata, rejects)
+        await jobs.set_stage(run.connection, run.id, "converts the dataset")
+        folder = await public_layout.convert(_folder(run), converted, options.sources, metadata, rejects)
         dataset = await _open(folder)
     await jobs.describe(run.connection, run.id, dataset.subject, dataset.sha256)
     running = RunningImport(
@@ -170,6 +172,21 @@ async def _import(run: JobRun, dataset: _Dataset | None) -> tuple[_Dataset, bool
     if rejects.rows:
         notes.append(f"{len(rejects.rows)} rows were left out: memicos jobs rejects {run.id}")
     return dataset, loaded, notes
+
+
+def _folder(run: JobRun) -> Folder:
+    """The folder that an import reads.
+
+    Raises:
+        DatasetError: it is in none of the roots of the server that added the import.
+    """
+    roots = ImportOptions.from_json(run.options).roots
+    if roots is None:
+        return Folder.of(run.location)
+    try:
+        return parse_roots(roots).folder(run.location)
+    except PermissionError as error:
+        raise DatasetError(run.location, str(error)) from error
 
 
 def _converted(run: JobRun) -> Path:

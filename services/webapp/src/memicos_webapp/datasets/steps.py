@@ -59,6 +59,8 @@ class ImportOptions:
     """Folder for conversions of the public layout."""
     sources: tuple[str, ...] = ()
     """Sources of the public layout; empty: all."""
+    roots: str | None = None
+    """MEMICOS_IMPORT_ROOTS of a server that added the import; None: a command, which may read everything."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What the public layout may not say: fields of `MetadataOptions`."""
 

@@ -1,0 +1,106 @@
+"""Folders on HTTP servers: pages with links, as many servers answer for a folder, and buckets with S3's listing."""
+
+import re
+from html import unescape
+from typing import Any
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
+
+from fsspec.implementations.http import HTTPFileSystem
+
+LISTING_BYTES = 16 << 20
+"""Longest page of a listing."""
+_LINK = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
+_ENTRY = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
+_PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>(.*?)</Prefix>", re.DOTALL)
+_BUCKET_HOST = re.compile(r"\.s3[.-][a-z0-9.-]*amazonaws\.com$")
+
+Entry = dict[str, Any]
+
+
+class HttpFolders(HTTPFileSystem):
+    """fsspec's file system of HTTP, with listings of S3 buckets, whose sizes are kept for `info`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._sizes: dict[str, int] = {}
+
+    async def _ls_real(self, url: str, detail: bool = True, **options: Any) -> list[Any]:
+        entries = await self._entries(url.rstrip("/") + "/")
+        return entries if detail else sorted(entry["name"] for entry in entries)
+
+    async def _info(self, url: str, **options: Any) -> Entry:
+        if url in self._sizes:
+            return {"name": url, "size": self._sizes[url], "type": "file"}
+        return await super()._info(url, **options)
+
+    async def _entries(self, url: str) -> list[Entry]:
+        """Files and folders directly in a folder.
+
+        Raises:
+            FileNotFoundError: the server lists no such folder.
+        """
+        parts = urlsplit(url)
+        if not _BUCKET_HOST.search(parts.hostname or ""):
+            linked = await self._linked(url)
+            if linked:
+                return linked
+        origin, path = f"{parts.scheme}://{parts.netloc}/", unquote(parts.path).lstrip("/")
+        found = await self._objects(origin, path)
+        bucket, _, rest = path.partition("/")
+        if found is None and bucket:
+            found = await self._objects(f"{origin}{quote(bucket)}/", rest)
+        if not found:
+            raise FileNotFoundError(url)
+        return found
+
+    async def _linked(self, url: str) -> list[Entry]:
+        """What a page links to inside its own folder; empty where there is no page with links."""
+        status, kind, content = await self._page(url)
+        if status != 200 or kind not in ("text/html", ""):
+            return []
+        names = {urljoin(url, unescape(link)) for link in _LINK.findall(content)}
+        inside = sorted(name for name in names if name.startswith(url) and name.rstrip("/") != url.rstrip("/"))
+        return [
+            {"name": name, "size": None, "type": "directory" if name.endswith("/") else "file"}
+            for name in inside
+            if "/" not in name[len(url) :].rstrip("/")
+        ]
+
+    async def _objects(self, bucket: str, prefix: str) -> list[Entry] | None:
+        """What S3's listing of a bucket has below a prefix, however long; None where the server has no such listing."""
+        entries: list[Entry] = []
+        query = {"list-type": "2", "delimiter": "/", "encoding-type": "url", "prefix": prefix}
+        while True:
+            _, _, content = await self._page(f"{bucket}?{urlencode(query)}")
+            if "<ListBucketResult" not in content:
+                return None
+            for entry in _ENTRY.findall(content):
+                key = _tag(entry, "Key")
+                if key and key != quote(prefix):
+                    name = bucket + quote(unquote(key.replace("+", " ")))
+                    self._sizes[name] = int(_tag(entry, "Size") or 0)
+                    entries.append({"name": name, "size": self._sizes[name], "type": "file"})
+            for found in _PREFIX.findall(content):
+                name = bucket + quote(unquote(unescape(found).replace("+", " ")))
+                entries.append({"name": name, "size": None, "type": "directory"})
+            token = _tag(content, "NextContinuationToken")
+            if not token:
+                return entries
+            query["continuation-token"] = token
+
+    async def _page(self, url: str) -> tuple[int, str, str]:
+        """Status, content type and content of a page."""
+        session = await self.set_session()
+        async with session.get(self.encode_url(url), **self.kwargs) as response:
+            if response.status >= 500 or response.status == 429:
+                response.raise_for_status()
+            content = await response.content.read(LISTING_BYTES)
+            while len(content) < LISTING_BYTES and (more := await response.content.read(LISTING_BYTES - len(content))):
+                content += more
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            return response.status, kind, content.decode("utf-8", "replace")
+
+
+def _tag(content: str, name: str) -> str | None:
+    match = re.search(rf"<{name}>(.*?)</{name}>", content, re.DOTALL)
+    return unescape(match[1]) if match else None
