@@ -1,5 +1,6 @@
 """What the server may fetch: roots, addresses that names have, redirects. With a local HTTP server."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,10 +11,13 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from memicos_webapp.datasets.service import add_import
+from memicos_testing.webapp.database import connected, fetch
+from memicos_testing.webapp.dataset_imports import until
+from memicos_webapp.datasets.service import IMPORT, add_import
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.import_roots.addresses import is_permitted, parse_address
 from memicos_webapp.import_roots.roots import Roots, parse_roots
+from memicos_webapp.jobs.worker import work
 from memicos_webapp.settings import Settings
 from pydantic import ValidationError
 
@@ -26,12 +30,14 @@ class Bucket(BaseHTTPRequestHandler):
     """A server with S3's listing in pages, files, redirects and a list of the hosts that were asked for."""
 
     hosts: list[str]
+    paths: list[str]
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
     def do_GET(self) -> None:
         self.hosts.append(self.headers["Host"])
+        self.paths.append(self.path)
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path.startswith("/to/"):
@@ -70,10 +76,11 @@ class Bucket(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def bucket() -> Iterator[tuple[int, list[str]]]:
-    """Its port, and the hosts that requests were for."""
+def bucket(paths: list[str] | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Its port, and the hosts that requests were for; `paths` gets those of requests."""
     hosts: list[str] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Bucket,), {"hosts": hosts})) as server:
+    paths = [] if paths is None else paths
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Bucket,), {"hosts": hosts, "paths": paths})) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -179,15 +186,18 @@ def test_a_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatc
     "target", ["http:/127.0.0.1:{port}/secret", "http:/localhost:{port}/v1/x", "http:/10.0.0.1/v1"]
 )
 def test_redirects_are_checked(target: str) -> None:
-    with bucket() as (port, hosts):
+    paths: list[str] = []
+    with bucket(paths) as (port, _):
         root = f"http://127.0.0.1:{port}"
         roots = parse_roots(f"{root}/to, {root}/v1")
         allowed = f"to/http:/127.0.0.1:{port}/v1/model/1-res/features"
         assert roots.folder(f"{root}/{allowed}").read("batch-2.jsonl.gz") == b"xx"
-        before = len(hosts)
+        assert paths[-1] == "/v1/model/1-res/features/batch-2.jsonl.gz"
+        paths.clear()
         with pytest.raises(OSError, match="is in none of the roots"):
             roots.folder(f"{root}/to").read(target.format(port=port))
-        assert len(hosts) == before + 1
+        # the redirect was not followed
+        assert paths and all(path.startswith("/to/") for path in paths)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +234,21 @@ def test_by_default_only_the_public_bucket_may_be_read() -> None:
     assert [root.scheme for root in roots.urls] == ["https"]
 
 
-def test_an_import_of_a_server_reads_its_roots_only() -> None:
-    options = ImportOptions(roots="https://host.example/v1")
-    assert ImportOptions.from_json(options.as_json()).roots == options.roots
-    assert add_import is not None
+async def test_an_import_of_a_server_reads_its_roots_only(fresh_url: str, small_dataset: Path, tmp_path: Path) -> None:
+    for roots, state in ((str(tmp_path), "failed"), (str(small_dataset), "done")):
+        async with connected(fresh_url) as connection:
+            job = await add_import(connection, str(small_dataset), ImportOptions(roots=roots))
+        stop = asyncio.Event()
+        working = asyncio.create_task(work(fresh_url, stop, [IMPORT], 1))
+
+        async def ended(job: int = job) -> bool:
+            rows = await fetch(fresh_url, "SELECT state FROM job WHERE id = $1", job)
+            return rows[0]["state"] in ("failed", "done")
+
+        await until(ended)
+        stop.set()
+        await working
+        (row,) = await fetch(fresh_url, "SELECT state, error FROM job WHERE id = $1", job)
+        assert row["state"] == state, row
+        assert (state == "done") == (row["error"] is None)
+        assert row["error"] is None or "is in none of the folders of MEMICOS_IMPORT_ROOTS" in row["error"]

@@ -22,15 +22,15 @@ class HttpFolders(HTTPFileSystem):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._sizes: dict[str, int] = {}
+        self._listed_sizes: dict[str, int] = {}
 
     async def _ls_real(self, url: str, detail: bool = True, **options: Any) -> list[Any]:
         entries = await self._entries(url.rstrip("/") + "/")
         return entries if detail else sorted(entry["name"] for entry in entries)
 
     async def _info(self, url: str, **options: Any) -> Entry:
-        if url in self._sizes:
-            return {"name": url, "size": self._sizes[url], "type": "file"}
+        if url in self._listed_sizes:
+            return {"name": url, "size": self._listed_sizes[url], "type": "file"}
         return await super()._info(url, **options)
 
     async def _entries(self, url: str) -> list[Entry]:
@@ -78,8 +78,8 @@ class HttpFolders(HTTPFileSystem):
                 key = _tag(entry, "Key")
                 if key and key != quote(prefix):
                     name = bucket + quote(unquote(key.replace("+", " ")))
-                    self._sizes[name] = int(_tag(entry, "Size") or 0)
-                    entries.append({"name": name, "size": self._sizes[name], "type": "file"})
+                    self._listed_sizes[name] = int(_tag(entry, "Size") or 0)
+                    entries.append({"name": name, "size": self._listed_sizes[name], "type": "file"})
             for found in _PREFIX.findall(content):
                 name = bucket + quote(unquote(unescape(found).replace("+", " ")))
                 entries.append({"name": name, "size": None, "type": "directory"})
