@@ -15,6 +15,7 @@ from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import until
 from memicos_webapp.datasets.service import IMPORT, add_import
 from memicos_webapp.datasets.steps import ImportOptions
+from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.addresses import is_permitted, parse_address
 from memicos_webapp.import_roots.roots import Roots, parse_roots
 from memicos_webapp.jobs.worker import work
@@ -108,7 +109,7 @@ def names_to(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> list[str]:
 def test_a_bucket_is_listed_completely_and_its_files_are_read() -> None:
     with bucket() as (port, _):
         root = f"http://127.0.0.1:{port}/v1"
-        folder = parse_roots(root).folder(f"{root}/model")
+        folder = permitted_folder(parse_roots(root), f"{root}/model")
         assert folder.names() == ["1-res"]
         features = folder / "1-res/features"
         assert features.names() == [f"batch-{number}.jsonl.gz" for number in range(7)]
@@ -140,7 +141,7 @@ def test_a_bucket_is_listed_completely_and_its_files_are_read() -> None:
 def test_locations_outside_of_the_roots_are_refused(location: str) -> None:
     with bucket() as (port, hosts):
         with pytest.raises(PermissionError):
-            parse_roots(f"http://127.0.0.1:{port}/v1").folder(location.format(port=port))
+            permitted_folder(parse_roots(f"http://127.0.0.1:{port}/v1"), location.format(port=port))
         assert hosts == []
 
 
@@ -151,21 +152,21 @@ def test_folders_are_read_only_below_a_root_also_through_links(tmp_path: Path) -
         (folder / "file").write_text("text")
     (inside / "link").symlink_to(outside)
     roots = parse_roots(str(inside))
-    assert roots.folder(str(inside)).read("file") == b"text"
+    assert permitted_folder(roots, str(inside)).read("file") == b"text"
     for path in ("link/file", "../out/file"):
         with pytest.raises(PermissionError):
-            roots.folder(str(inside)).read(path)
+            permitted_folder(roots, str(inside)).read(path)
     with pytest.raises(PermissionError):
-        roots.folder(str(inside / "link"))
+        permitted_folder(roots, str(inside / "link"))
     with pytest.raises(PermissionError):
-        roots.folder(str(tmp_path / "in2"))
+        permitted_folder(roots, str(tmp_path / "in2"))
 
 
 def test_a_name_is_looked_up_once_and_its_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_up = names_to(monkeypatch, ["127.0.0.1", "203.0.113.7"])
     with bucket() as (port, hosts):
         root = f"http://bucket.example:{port}/v1"
-        features = parse_roots(f"{root}, 127.0.0.0/8").folder(f"{root}/model/1-res/features")
+        features = permitted_folder(parse_roots(f"{root}, 127.0.0.0/8"), f"{root}/model/1-res/features")
         assert len(features.names()) == 7
         assert features.read("batch-3.jsonl.gz") == b"xxx"
         # the second address answers nothing
@@ -178,7 +179,7 @@ def test_a_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatc
     with bucket() as (port, hosts):
         root = f"http://bucket.example:{port}/v1"
         with pytest.raises(OSError, match="which is not public; name its network in MEMICOS_IMPORT_ROOTS"):
-            parse_roots(root).folder(root).read("model/1-res/features/batch-1.jsonl.gz")
+            permitted_folder(parse_roots(root), root).read("model/1-res/features/batch-1.jsonl.gz")
         assert hosts == []
 
 
@@ -191,11 +192,11 @@ def test_redirects_are_checked(target: str) -> None:
         root = f"http://127.0.0.1:{port}"
         roots = parse_roots(f"{root}/to, {root}/v1")
         allowed = f"to/http:/127.0.0.1:{port}/v1/model/1-res/features"
-        assert roots.folder(f"{root}/{allowed}").read("batch-2.jsonl.gz") == b"xx"
+        assert permitted_folder(roots, f"{root}/{allowed}").read("batch-2.jsonl.gz") == b"xx"
         assert paths[-1] == "/v1/model/1-res/features/batch-2.jsonl.gz"
         paths.clear()
         with pytest.raises(OSError, match="is in none of the roots"):
-            roots.folder(f"{root}/to").read(target.format(port=port))
+            permitted_folder(roots, f"{root}/to").read(target.format(port=port))
         # the redirect was not followed
         assert paths and all(path.startswith("/to/") for path in paths)
 

@@ -25,6 +25,7 @@ from memicos_webapp.datasets import public_layout
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.rejects import Rejects
 from memicos_webapp.datasets.steps import ImportOptions, RunningImport, import_or_skip
+from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
@@ -184,7 +185,7 @@ def _folder(run: JobRun) -> Folder:
     if roots is None:
         return Folder.of(run.location)
     try:
-        return parse_roots(roots).folder(run.location)
+        return permitted_folder(parse_roots(roots), run.location)
     except PermissionError as error:
         raise DatasetError(run.location, str(error)) from error
 

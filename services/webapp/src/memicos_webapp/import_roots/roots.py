@@ -2,20 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-
-import fsspec
-from memicos_dataset.folder import Folder
 
 from memicos_webapp.import_roots.addresses import Network, is_permitted, parse_address
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -40,7 +36,6 @@ class Roots:
     urls: tuple[RootUrl, ...] = ()
     folders: tuple[Path, ...] = ()
     networks: tuple[Network, ...] = ()
-    _systems: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         return ", ".join([*(root.text for root in self.urls), *map(str, self.folders)]) or "none"
@@ -48,16 +43,6 @@ class Roots:
     def locations(self) -> list[str]:
         """The roots, as an import takes them."""
         return [*(root.text for root in self.urls), *map(str, self.folders)]
-
-    def folder(self, location: str) -> Folder:
-        """The folder at a location, which reads what the roots permit only.
-
-        Raises:
-            PermissionError: it is in none of the roots.
-        """
-        folder = Folder.of(location, self)
-        self.check(folder.root)
-        return folder
 
     def check(self, place: Path | str) -> None:
         """
@@ -74,23 +59,7 @@ class Roots:
         if not any(_is_below(wanted, root) for root in self.urls):
             raise PermissionError(f"{place} is in none of the roots of MEMICOS_IMPORT_ROOTS ({self})")
 
-    def file_system(self, url: str) -> Any:
-        """fsspec's file system for a permitted URL; for http(s) one whose connections are checked."""
-        scheme = url.partition("://")[0].lower()
-        if scheme not in self._systems:
-            if scheme in _PORTS:
-                # they import aiohttp, which takes long
-                from memicos_dataset.http_folder import HttpFolders
-
-                from memicos_webapp.import_roots.pinned_client import client_factory
-
-                client = client_factory(self._check_request, self._check_address)
-                self._systems[scheme] = HttpFolders(get_client=client, skip_instance_cache=True)
-            else:
-                self._systems[scheme] = fsspec.core.url_to_fs(url)[0]
-        return self._systems[scheme]
-
-    def _check_request(self, url: str) -> None:
+    def check_request(self, url: str) -> None:
         """A request for a file or for a listing; that of a bucket is a query at its top."""
         parts = urlsplit(url)
         query = parse_qs(parts.query)
@@ -99,7 +68,7 @@ class Roots:
             url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{prefix}"
         self.check(url.partition("?")[0])
 
-    def _check_address(self, host: str, address: str) -> None:
+    def check_address(self, host: str, address: str) -> None:
         parsed = parse_address(address)
         if parsed is None or not is_permitted(parsed, [*self.networks, *self._named(host)]):
             raise PermissionError(
@@ -168,7 +137,7 @@ def _parse_url(url: str) -> RootUrl:
     pieces = tuple(piece for piece in path.split("/") if piece)
     if ".." in pieces or "." in pieces or "\\" in path or "%" in path or any(ord(c) < 32 for c in path):
         raise PermissionError(f"{url[:200]!r} has a path that is not plain")
-    netloc = parts.hostname.lower() if port in (None, _PORTS.get(scheme)) else f"{parts.hostname.lower()}:{port}"
+    netloc = parts.hostname.lower() if port in (None, PORTS.get(scheme)) else f"{parts.hostname.lower()}:{port}"
     return RootUrl(url, scheme, netloc, pieces)
 
 
