@@ -12,7 +12,7 @@ from memicos_webapp.import_roots.roots import PORTS, Roots
 
 @dataclass(frozen=True)
 class RootAccess:
-    """`memicos_dataset.folder.Access` by the roots; its file systems keep the addresses of names that they looked up."""
+    """`memicos_dataset.folder.Access` by the roots. Its file systems keep the addresses of names."""
 
     roots: Roots
     _systems: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
