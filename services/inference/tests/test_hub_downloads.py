@@ -62,6 +62,13 @@ async def load(**values: Any) -> LoadedModel:
     return await asyncio.to_thread(model_loading.load_model, settings, lambda step, share: None)
 
 
+async def unavailable(**values: Any) -> str:
+    """Why the first source is unavailable; the model is served without sources."""
+    served = await load(**values)
+    assert served.source_cache.ids == () and served.weights == GPT2
+    return next(iter(served.source_cache.unavailable.values()))
+
+
 async def refusal(**values: Any) -> str:
     with pytest.raises(LoadError) as error:
         await load(**values)
@@ -145,7 +152,7 @@ async def test_sources_by_release(hub: SmallHub) -> None:
     assert source.hook_name == "blocks.1.hook_resid_pre"
     served = await load(sae_sets=("saelens:gpt2-small-res-jb",))
     assert served.source_cache.ids == ("0-res-jb", "1-res-jb")
-    assert "has no blocks.2.hook_resid, only blocks.0" in await refusal(
+    assert "has no blocks.2.hook_resid, only blocks.0" in await unavailable(
         sae_sets=("saelens:gpt2-small-res-jb/blocks.2.hook_resid",)
     )
 
@@ -243,14 +250,19 @@ async def test_the_hub_is_tried_for_the_first_source_only(
 
 
 async def test_each_refusal_of_a_source_has_its_message(hub: SmallHub) -> None:
-    """The error comes before the model is fetched."""
     hub.refusals[RES_JB] = "missing"
-    assert f"Source 0-res-jb: The hub has no repository {RES_JB}" in await refusal()
+    assert f"Source 0-res-jb: The hub has no repository {RES_JB}" in await unavailable()
     hub.refusals[RES_JB] = "gated"
-    assert f"Source 0-res-jb: {RES_JB} is gated" in await refusal()
+    assert f"Source 0-res-jb: {RES_JB} is gated" in await unavailable()
     hub.refusals.clear()
-    message = await refusal(include_sae=("^7-",))
+    message = await unavailable(include_sae=("^7-",))
     assert f"Source 7-res-jb: {RES_JB} is on the hub, but lacks a file that is needed: blocks.7" in message
+
+
+async def test_a_required_source_is_refused_before_the_model_is_fetched(hub: SmallHub) -> None:
+    own = Settings(model_id=GPT2, include_sae=("^7-",))
+    with pytest.raises(LoadError, match="lacks a file that is needed"):
+        await asyncio.to_thread(model_loading.load_model, own, lambda step, share: None, require_sources=True)
     assert not [path for path in hub.seen if GPT2 in path]
 
 
@@ -263,7 +275,7 @@ async def test_sources_of_wider_activations_are_refused(hub: SmallHub, repositor
     content = file.read_text()
     file.write_text(json.dumps(json.loads(content) | {"d_in": 768}))
     try:
-        message = await refusal(include_sae=("^0-",))
+        message = await unavailable(include_sae=("^0-",))
     finally:
         file.write_text(content)
     assert "takes activations of width 768, but blocks.0.hook_resid_pre" in message and "has 32" in message
@@ -291,7 +303,7 @@ async def test_an_unavailable_repository_does_not_affect_the_others(hub: SmallHu
     served = await load(sae_sets=("res-jb", "hf:nobody/nothing"))
     assert served.source_cache.ids == ("0-res-jb", "1-res-jb")
     assert "The hub has no repository nobody/nothing" in served.source_cache.unavailable["hf:nobody/nothing"]
-    assert "has no repository nobody/nothing" in await refusal(sae_sets=("hf:nobody/nothing",))
+    assert "has no repository nobody/nothing" in await unavailable(sae_sets=("hf:nobody/nothing",))
 
 
 async def test_a_repository_is_added_while_the_server_runs(hub: SmallHub, repositories: Path) -> None:

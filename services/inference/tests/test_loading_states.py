@@ -156,6 +156,31 @@ async def test_bad_sources_are_reported_and_the_others_served(
         assert any(reason in record.getMessage() for record in caplog.records if record.levelname == "ERROR")
 
 
+async def test_a_model_is_served_where_no_source_can_be(settings: MakeSettings, tmp_path: Path) -> None:
+    (tmp_path / "1-small").mkdir()
+    reasons = {"unknown": "There is no source set unknown", f"path:{tmp_path}/1-small": "1-small holds no source"}
+    text = {"model": NAME, "prompt": "Alice"}
+    async with served(settings(sae_sets=tuple(reasons))) as http:
+        await until(http, "ready")
+        unavailable = (await http.get("/v1/capabilities")).json()["unavailable_sources"]
+        assert [source["id"] for source in unavailable] == list(reasons)
+        assert all(reasons[source["id"]] in source["error"] for source in unavailable)
+        assert (await http.post("/v1/tokenize", json={"model": NAME, "text": "Alice"})).status_code == 200
+        by_route = {
+            "/v1/activation/single": [{"source": "1-small", "index": 0}, {"source": "unknown", "index": 0}],
+            "/v1/activation/all": [{"source_set": "small"}, {"source_set": "unknown"}],
+            "/v1/activation/topk-by-token": [{"source": "1-small"}, {"source": "unknown"}],
+        }
+        for route, (other, entry) in by_route.items():
+            # the id of a source that could not be read is its entry
+            response = await http.post(route, json=text | entry)
+            assert response.status_code == 503 and response.json()["cause"] == "load_failed", (route, response.text)
+            assert reasons["unknown"] in response.json()["error"]
+            response = await http.post(route, json=text | other)
+            assert response.status_code == 400, (route, response.text)
+            assert all(reason in response.json()["error"] for reason in reasons.values())
+
+
 async def test_capabilities(settings: MakeSettings) -> None:
     async with served(settings(token_limit=500, max_top_k=7)) as http:
         await until(http, "ready")

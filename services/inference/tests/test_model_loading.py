@@ -32,6 +32,14 @@ def refusal(load: Load, **values: Any) -> str:
     return str(error.value)
 
 
+def unavailable(load: Load, **values: Any) -> str:
+    """Why the only source is unavailable; the model is served without it."""
+    served = load(**values)
+    (message,) = served.source_cache.unavailable.values()
+    assert served.source_cache.ids == () and served.model.n_layers == 4
+    return message
+
+
 def test_progress_is_reported_with_step_and_fraction(settings: Callable[..., Any]) -> None:
     progress: list[tuple[str, float]] = []
     served = model_loading.load_model(settings(), lambda message, share: progress.append((message, share)))
@@ -68,6 +76,26 @@ def test_a_model_runs_without_sources(load: Load) -> None:
     assert served.source_cache.ids == () and not served.prepend_bos
 
 
+def test_sources_are_required_by_request(settings: Callable[..., Any], tmp_path: Path) -> None:
+    """Before the model is loaded, where the source cannot be read."""
+    steps: list[str] = []
+
+    def required(**values: Any) -> str:
+        steps.clear()
+        with pytest.raises(LoadError) as error:
+            own = settings(**values)
+            model_loading.load_model(own, lambda message, share: steps.append(message), require_sources=True)
+        return str(error.value)
+
+    assert "no source set none (SAE_SETS)" in required(sae_sets=("small", "none"))
+    assert f"loading {NAME}" not in steps
+    folder = small_sae(tmp_path / "9-wide", 1, 16)
+    config = json.loads((folder / "cfg.json").read_text())
+    config["metadata"]["hook_name"] = "blocks.9.hook_resid_post"
+    (folder / "cfg.json").write_text(json.dumps(config))
+    assert "does not fit" in required(sae_sets=(f"path:{folder}", "small")) and f"loading {NAME}" in steps
+
+
 def test_dtypes_follow_the_settings(load: Load) -> None:
     served = load(model_dtype="bfloat16", sae_dtype="float16", sae_sets=("small",))
     assert served.model.dtype == torch.bfloat16
@@ -80,14 +108,14 @@ def test_a_missing_model_name_is_reported(load: Load, tmp_path: Path) -> None:
     assert f"There is no folder {missing} (CUSTOM_HF_MODEL_ID)" in refusal(load, custom_hf_model_id=missing)
     message = refusal(load, model_id="gpt-nonsense", custom_hf_model_id=None, sae_sets=())
     assert "gpt-nonsense (MODEL_ID) is neither a folder nor a hub id" in message
-    assert "There is no folder" in refusal(load, sae_folder=tmp_path / "none")
+    assert "There is no folder" in unavailable(load, sae_sets=("small",), sae_folder=tmp_path / "none")
 
 
 def test_an_unknown_set_lists_the_known(load: Load, sources_folder: Path) -> None:
-    message = refusal(load, sae_sets=("res-jb",))
+    message = unavailable(load, sae_sets=("res-jb",))
     assert "There is no source set res-jb (SAE_SETS)" in message and "SAE_FOLDER has small, top" in message
     assert f"SAELens' directory has no sources for {NAME}" in message
-    assert "res-jb, res_fs" in refusal(load, model_id="gpt2-small", sae_sets=("res-jbb",), sae_folder=None)
+    assert "res-jb, res_fs" in unavailable(load, model_id="gpt2-small", sae_sets=("res-jbb",), sae_folder=None)
 
 
 def test_a_missing_device_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,19 +177,19 @@ def test_sources_of_another_model_are_refused(load: Load, sources_folder: Path, 
 
     def with_hook(name: str) -> str:
         (folder / "cfg.json").write_text(json.dumps(config | {"metadata": config["metadata"] | {"hook_name": name}}))
-        return refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+        return unavailable(load, sae_folder=tmp_path, sae_sets=("small",))
 
     assert "1-small does not fit" in with_hook("blocks.9.hook_resid_post")
     assert "layers 0 to 3" in with_hook("blocks.9.hook_resid_post")
     assert "Unknown hook 'blocks.1.hook_nothing'" in with_hook("blocks.1.hook_nothing")
     (folder / "cfg.json").write_text(json.dumps(config | {"d_in": 64}))
-    assert "its weights have d_in 128, but its configuration has 64" in refusal(
+    assert "its weights have d_in 128, but its configuration has 64" in unavailable(
         load, sae_folder=tmp_path, sae_sets=("small",)
     )
     narrow = load_file(folder / "sae_weights.safetensors")
     narrow |= {"W_enc": narrow["W_enc"][:64], "W_dec": narrow["W_dec"][:, :64], "b_dec": narrow["b_dec"][:64]}
     save_file({name: tensor.contiguous() for name, tensor in narrow.items()}, folder / "sae_weights.safetensors")
-    message = refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+    message = unavailable(load, sae_folder=tmp_path, sae_sets=("small",))
     assert "takes activations of width 64, but blocks.1.hook_resid_post of" in message and "has 128" in message
 
 
@@ -170,10 +198,10 @@ def test_damaged_sources_are_named(load: Load, tmp_path: Path) -> None:
     weights = folder / "sae_weights.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[:-10])
-    assert f"Source 1-small: {folder} is not a source" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+    assert f"Source 1-small: {folder} is not a source" in unavailable(load, sae_folder=tmp_path, sae_sets=("small",))
     weights.write_bytes(content)
     (folder / "cfg.json").write_text("{")
-    assert "Source 1-small" in refusal(load, sae_folder=tmp_path, sae_sets=("small",))
+    assert "Source 1-small" in unavailable(load, sae_folder=tmp_path, sae_sets=("small",))
 
 
 def test_a_source_damaged_later_is_reported_when_requested(load: Load, tmp_path: Path) -> None:

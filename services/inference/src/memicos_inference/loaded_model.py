@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memicos_engine.errors import LoadError
+
 from memicos_inference.http.errors import BadInput
 from memicos_inference.scheduler.caches import ActivationCache, Cache, TextCache
 from memicos_inference.settings import Settings
@@ -90,7 +92,28 @@ class LoadedModel:
         if source_id not in self.source_cache:
             loaded_ids = self.source_cache.ids
             examples = ", ".join(loaded_ids[:6]) + (f" and {len(loaded_ids) - 6} others" if len(loaded_ids) > 6 else "")
-            raise BadInput(f"Unknown source '{source_id}': this server has {examples or 'no sources'}.")
+            raise BadInput(f"Unknown source '{source_id}': this server has {examples or self._no_sources()}.")
+
+    def check_source_set(self, source_set: str) -> None:
+        """Refuse a source set of which no source can be served.
+
+        Raises:
+            BadInput: there is no such set.
+            LoadError: its sources cannot be loaded.
+        """
+        if source_set in self.sae_sets:
+            return
+        for source_id, reason in self.source_cache.unavailable.items():
+            if source_set in (source_id, source_set_of(source_id)):
+                raise LoadError(reason)
+        known = ", ".join(sorted(self.sae_sets)) or self._no_sources()
+        raise BadInput(f"Invalid source set '{source_set}': this server has {known}.")
+
+    def _no_sources(self) -> str:
+        """What a server without sources has, and why."""
+        unavailable = self.source_cache.unavailable
+        reason = f", because none of {len(unavailable)} could be loaded: " if unavailable else ""
+        return f"no sources{reason}{'; '.join(text.rstrip('.') for text in list(unavailable.values())[:3])}"
 
     @property
     def prepend_bos(self) -> bool:

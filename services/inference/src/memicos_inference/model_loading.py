@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from memicos_inference.settings import Settings
 
 if TYPE_CHECKING:
     from memicos_engine.model.language_model import LanguageModel
-    from memicos_engine.sources.source_cache import CacheEntry, SourceCache
+    from memicos_engine.sources.source_cache import CacheEntry
     from memicos_engine.sources.source_candidates import SourceCandidate
     from memicos_engine.sources.source_specs import SourceSelection
 
@@ -32,17 +32,20 @@ IMPORTED = 0.2
 log = logging.getLogger(__name__)
 
 
-def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
+def load_model(settings: Settings, report: ProgressCallback, *, require_sources: bool = False) -> LoadedModel:
     """Load the model, and the metadata of its sources; weights of sources are loaded on first use.
 
-    A source that cannot be read or does not fit the model is logged and left out; the others are served.
+    A source that cannot be read or does not fit the model is logged and listed as unavailable; the model and the other
+    sources are served, also where no source is left. `require_sources` raises an error instead.
 
     Raises:
-        LoadError: the model, or all sources, cannot be loaded. The message has the reason and what to do.
+        LoadError: the model cannot be loaded, the patterns exclude every source, or with `require_sources` a source
+            cannot be served. The message has the reason and what to do.
     """
     report("importing torch", 0.0)
     _forbid_pickles()
     from memicos_engine.generation.decoder import Decoder
+    from memicos_engine.sources.source_cache import SourceCache
     from memicos_engine.sources.source_selection import select_sources
 
     if settings.hf_token:
@@ -54,12 +57,11 @@ def load_model(settings: Settings, report: ProgressCallback) -> LoadedModel:
     choice = select_sources(selection, report)
     # before the weights are fetched, so that wrong settings are reported early
     entries, errors = read_source_info(choice.candidates, selection, report)
-    if errors and not entries and not choice.include_neurons:
-        raise LoadError(next(iter(errors.values())))
+    _report_errors(errors, require_sources)
     model = _model(settings, location, device, max((entry.nbytes for entry in entries), default=0), report)
-    if choice.include_neurons:
-        entries += neurons(model, selection)
-    source_cache = _source_cache(settings, model, entries, errors)
+    entries, unfit = _fitting_entries(settings, model, entries, selection if choice.include_neurons else None)
+    _report_errors(unfit, require_sources)
+    source_cache = SourceCache(entries, settings.max_loaded_saes, settings.sae_bytes, errors | unfit)
     return LoadedModel(
         settings=settings,
         accepted_names=model_names.accepted_model_names(settings.models, choice.registry_models, location),
@@ -153,19 +155,32 @@ def split_compatible(
     return [entry for entry in entries if entry.info.id not in incompatible], incompatible
 
 
-def _source_cache(
-    settings: Settings, model: LanguageModel, entries: Sequence[CacheEntry], errors: dict[str, str]
-) -> SourceCache:
-    """Raises LoadError where there are sources and none of them can be served."""
-    from memicos_engine.sources.source_cache import SourceCache
-
+def _fitting_entries(
+    settings: Settings, model: LanguageModel, entries: Sequence[CacheEntry], neurons_of: SourceSelection | None
+) -> tuple[list[CacheEntry], dict[str, str]]:
+    """Entries that fit the model, those of its neurons for `neurons_of` included, and by id the errors of others."""
+    errors: dict[str, str] = {}
+    if neurons_of is not None:
+        try:
+            entries = [*entries, *neurons(model, neurons_of)]
+        except LoadError as error:
+            errors["neurons"] = str(error)
     compatible, incompatible = split_compatible(settings, model, entries)
-    errors = errors | incompatible
-    if errors and not compatible:
-        raise LoadError(next(iter(errors.values())))
+    return compatible, errors | incompatible
+
+
+def _report_errors(errors: Mapping[str, str], require_sources: bool) -> None:
+    """Log the errors of sources, or raise them as one LoadError."""
+    if errors and require_sources:
+        raise LoadError(first_and_count(list(errors.values())))
     for message in errors.values():
         log.error("%s", message)
-    return SourceCache(compatible, settings.max_loaded_saes, settings.sae_bytes, errors)
+
+
+def first_and_count(reasons: Sequence[str]) -> str:
+    """The first reason, and how many more there are."""
+    more = len(reasons) - 1
+    return reasons[0].rstrip(".") + (f" (and {more} more)" if more else "")
 
 
 def pick_device(name: str) -> str:

@@ -177,10 +177,8 @@ def _top_features(
 
 def _selected_sources(loaded: LoadedModel, source_set: str, selected: Sequence[str]) -> list[str]:
     """Source ids of the request without duplicates, in its order; all of the set where it names none."""
+    loaded.check_source_set(source_set)
     ids_of_set = [source_id for source_id in loaded.source_cache.ids if source_set_of(source_id) == source_set]
-    if not ids_of_set:
-        source_sets = sorted({source_set_of(source_id) for source_id in loaded.source_cache.ids})
-        raise BadInput(f"Invalid source set '{source_set}': this server has {', '.join(source_sets) or 'no sources'}.")
     source_ids = list(dict.fromkeys(selected)) or ids_of_set
     for source_id in source_ids:
         if source_id in loaded.source_cache.unavailable:

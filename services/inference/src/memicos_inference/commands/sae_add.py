@@ -86,9 +86,7 @@ def run(spec: str, env_file: Path | None, model: str | None, force: bool) -> int
     """Exit status: 1, with one line on stderr and nothing written, where the source is refused; else 0."""
     try:
         target = _target(spec, env_file, model)
-        loaded = model_loading.load_model(target.settings, _progress)
-        if loaded.source_cache.unavailable:
-            raise LoadError(_and_others(list(loaded.source_cache.unavailable.values())))
+        loaded = model_loading.load_model(target.settings, _progress, require_sources=True)
         checked = []
         for source in _check(loaded):
             _show(source)
@@ -195,9 +193,9 @@ def _refuse_mismatches(checked: list[CheckedSource], force: bool) -> None:
         if problems:
             mismatches.append(f"Source {source.info.id}: {'; '.join(problems)}")
     if mismatches and not force:
-        raise LoadError(f"{_and_others(mismatches)}. Check weights, hook_name and model; --force adds it anyway.")
+        raise LoadError(f"{model_loading.first_and_count(mismatches)}. Check weights, hook_name and model; --force adds it anyway.")
     if mismatches:
-        _print_error(f"forced, though {_and_others(mismatches)}")
+        _print_error(f"forced, though {model_loading.first_and_count(mismatches)}")
 
 
 def _write(target: Target, loaded: LoadedModel, checked: list[CheckedSource]) -> None:
@@ -233,11 +231,6 @@ def _show(source: CheckedSource) -> None:
         print(f"  {metric.name:<20}{metric.value:>10}  {'NOT ' if metric.problem else ''}{metric.expected}")
         if metric.remark:
             print(f"  {'':<20}{'note':>10}  {metric.remark}")
-
-
-def _and_others(reasons: list[str]) -> str:
-    more = len(reasons) - 1
-    return reasons[0].rstrip(".") + (f" (and {more} more)" if more else "")
 
 
 def _progress(text: str, _share: float) -> None:

@@ -26,7 +26,7 @@ def selftest(
     """Verify the numbers of a model and its sources: embedding, blocks, unembedding, batch, cache, weights, sources.
 
     Loads what inference would serve with these settings and computes each number in two ways. Exit status 1 if a check
-    failed. docs/inference.md describes the checks.
+    failed or a source cannot be served. docs/inference.md describes the checks.
     """
     logs.configure("text", logging.INFO)
     settings = env_files.server_settings(env_file)
@@ -35,10 +35,12 @@ def selftest(
 
 
 def run(settings: Settings) -> int:
-    """Load the model of `settings` and print one line per check. Exit status: 1 if a check failed, else 0.
+    """Load the model of `settings` and print one line per check.
+
+    Exit status: 1 if a check failed or a source cannot be served, else 0.
 
     Raises:
-        SystemExit: the model or a source cannot be loaded.
+        SystemExit: the model cannot be loaded.
     """
     try:
         loaded = model_loading.load_model(settings, lambda text, _share: log.info("%s", text))
@@ -49,4 +51,7 @@ def run(settings: Settings) -> int:
     verification.run_full(loaded, lambda check: print(table_line(check), flush=True))
     failed = len(verification.failed)
     print(f"{failed} failed." if failed else "Nothing failed.")
-    return 1 if failed else 0
+    unavailable = loaded.source_cache.unavailable
+    for source_id, reason in unavailable.items():
+        print(f"{source_id} cannot be served: {reason}")
+    return 1 if failed or unavailable else 0
