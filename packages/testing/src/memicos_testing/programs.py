@@ -79,7 +79,7 @@ def running_programs(
             for name, process in processes.items():
                 client = httpx.Client(base_url=f"http://127.0.0.1:{ports[name]}", timeout=30)
                 log_file = folder / f"{name}.log"
-                _wait_until_served(client, process, log_file)
+                wait_until_served(client, process, log_file)
                 programs[name] = Program(name, psutil.Process(process.pid), ports[name], client, log_file)
             yield programs
         finally:
@@ -89,7 +89,8 @@ def running_programs(
                 process.wait(60)
 
 
-def _wait_until_served(client: httpx.Client, process: "subprocess.Popen[bytes]", log_file: Path) -> None:
+def wait_until_served(client: httpx.Client, process: "subprocess.Popen[bytes]", log_file: Path) -> None:
+    """Wait until a server answers. Raises AssertionError, with its log, where it ends or takes too long."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:

@@ -193,7 +193,9 @@ def _refuse_mismatches(checked: list[CheckedSource], force: bool) -> None:
         if problems:
             mismatches.append(f"Source {source.info.id}: {'; '.join(problems)}")
     if mismatches and not force:
-        raise LoadError(f"{model_loading.first_and_count(mismatches)}. Check weights, hook_name and model; --force adds it anyway.")
+        raise LoadError(
+            f"{model_loading.first_and_count(mismatches)}. Check weights, hook_name and model; --force adds it anyway."
+        )
     if mismatches:
         _print_error(f"forced, though {model_loading.first_and_count(mismatches)}")
 
