@@ -1,16 +1,21 @@
-"""A real Chromium, and Node. If one is not installed, tests that need it are skipped and reported.
+"""A real Chromium, Node, and the demo's model. Tests that need what is not installed are skipped and reported.
 
 page         a fresh page of the module's Chromium, 1280 wide; what it logs as an error, such as a violation of the
              content security policy, fails the test at its end
 watched      makes further pages, with other sizes or themes, that are watched in the same way
+model_folder the folder of the demo's model
 """
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typescript_client
+from memicos_testing.demo_program import ROOT
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -26,6 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "typescript_package" in getattr(item, "fixturenames", ()) and typescript_client.node_major() is None:
             reason = "no Node is installed: apt-get install nodejs npm"
             item.add_marker(pytest.mark.skip(reason=reason))  # noqa: TID251 (reported; CI installs one)
+
+
+@pytest.fixture(scope="session")
+def model_folder() -> Path:
+    """The demo's model, converted once for every run on this machine."""
+    subprocess.run([sys.executable, "demo/model.py"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return ROOT / ".data" / "models" / "smollm2-135m-it"
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,12 @@ start        starts another demo with the given environment; all are stopped
 data         a data folder for a demo
 """
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from memicos_testing.demo_program import ROOT, Demo, Start, data_folder, start_demo
+from memicos_testing.demo_program import Demo, Start, data_folder, start_demo
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
-
-
-@pytest.fixture(scope="session")
-def model_folder() -> Path:
-    """The demo's model, converted once for every run on this machine."""
-    subprocess.run([sys.executable, "demo/model.py"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return ROOT / ".data" / "models" / "smollm2-135m-it"
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,8 +15,9 @@ from memicos_testing.demo_program import ROOT, data_folder, environment, running
 
 pytestmark = pytest.mark.slow
 
-END_SECONDS = 20
-"""How long all programs and PostgreSQL may take to end after their supervisor was killed."""
+START_SECONDS, END_SECONDS = 600, 120
+"""How long a start, and the end of all programs and PostgreSQL after that of their supervisor, may take at most, on a
+machine that other programs use: they took 10 and 2."""
 
 
 def started(variables: dict[str, str]) -> tuple["subprocess.Popen[str]", list[str]]:
@@ -31,7 +33,7 @@ def started(variables: dict[str, str]) -> tuple["subprocess.Popen[str]", list[st
     stream, lines = process.stdout, list[str]()
     assert stream is not None
     threading.Thread(target=lambda: lines.extend(stream), daemon=True).start()
-    end = time.monotonic() + 240
+    end = time.monotonic() + START_SECONDS
     while not any("inference is ready" in line for line in lines):
         assert process.poll() is None and time.monotonic() < end, "".join(lines)
         time.sleep(0.1)
@@ -43,10 +45,10 @@ def listens(port: str) -> bool:
         return connection.connect_ex(("127.0.0.1", int(port))) == 0
 
 
-def test_nothing_is_left_of_a_killed_demo_and_it_starts_again() -> None:
+def test_nothing_is_left_of_a_killed_demo_and_it_starts_again(model_folder: Path) -> None:
     with data_folder() as data:
         models = data / "models"
-        models.symlink_to(ROOT / ".data" / "models", target_is_directory=True)
+        models.symlink_to(model_folder.parent, target_is_directory=True)
         variables = environment(data)
         ports = [variables[f"{prefix}_PORT"] for prefix in ("MEMICOS", "INFERENCE", "AUTOINTERP")]
         process, _ = started(variables)
@@ -56,9 +58,7 @@ def test_nothing_is_left_of_a_killed_demo_and_it_starts_again() -> None:
         assert names == {"memicos_webapp", "memicos_inference", "memicos_autointerp"}
         assert all(listens(port) for port in ports)
         process.kill()
-        begin = time.monotonic()
-        assert running_processes(family, seconds=60) == []
-        assert time.monotonic() - begin < END_SECONDS
+        assert running_processes(family, seconds=END_SECONDS) == []
         assert not any(listens(port) for port in ports)
         log = data / "postgres" / "log"
         assert "database system is shut down" in log.read_text()
@@ -67,19 +67,19 @@ def test_nothing_is_left_of_a_killed_demo_and_it_starts_again() -> None:
         assert "was not properly shut down" not in log.read_text()
         assert any("pages are served" in line for line in lines)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(END_SECONDS) == 0
 
 
 def test_the_embedded_postgresql_of_a_killed_webapp_stops() -> None:
     with data_folder() as data:
         variables = environment(data)
         process = subprocess.Popen([sys.executable, "-m", "memicos_webapp"], cwd=data, env=variables)
-        end = time.monotonic() + 120
+        end = time.monotonic() + START_SECONDS
         while not listens(variables["MEMICOS_PORT"]):
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.1)
         server = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
-        assert running_processes([server]) == []
+        assert running_processes([server], seconds=END_SECONDS) == []
         assert "database system is shut down" in (data / "postgres" / "log").read_text()

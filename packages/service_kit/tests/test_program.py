@@ -1,15 +1,21 @@
 """Start-up: settings from environment and env file, binding, log format."""
 
+import asyncio
 import io
 import logging
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 from memicos_service import logs, server
 from memicos_service import settings as service_settings
+from memicos_service.application import ServiceApp
+from memicos_testing.servers import running
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
 
 
 class Settings(BaseSettings):
@@ -101,3 +107,37 @@ def test_long_messages_are_cut() -> None:
     line = stream.getvalue()
     assert line.startswith("ERROR some.library: xxx")
     assert len(line) < 21_000 and line.endswith("(100,000 characters)\n")
+
+
+async def test_requests_that_a_shutdown_cancels_are_answered_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them had a traceback of 5 kB, and status 500 without the headers of all responses."""
+    number, output, begun = 0, io.StringIO(), asyncio.Event()
+
+    async def wait(request: Request) -> Response:
+        nonlocal number
+        number += 1
+        if number == 5:
+            begun.set()
+        await asyncio.sleep(600)
+        return Response()
+
+    app = ServiceApp()
+    app.router.add_route("/", wait)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr("sys.stderr", output)
+    level = root.level
+    logs.configure("text", logging.WARNING)
+    try:
+        async with httpx.AsyncClient() as http:
+            async with running(app, graceful_seconds=1) as url:
+                requests = [asyncio.create_task(http.get(url)) for _ in range(5)]
+                await begun.wait()
+            responses = await asyncio.gather(*requests)
+    finally:
+        root.setLevel(level)
+    for response in responses:
+        assert (response.status_code, response.text) == (503, "The server is stopping.")
+        assert response.headers["retry-after"] and response.headers["content-security-policy"]
+    assert "Cancel 5 running task(s)" in output.getvalue()
+    assert len(output.getvalue().splitlines()) == 1, output.getvalue()

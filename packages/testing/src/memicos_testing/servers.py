@@ -29,11 +29,15 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(
-    app: ASGIApp, lifespan: Literal["auto", "off"] = "auto", limits: ConnectionSettings | None = None
+    app: ASGIApp,
+    lifespan: Literal["auto", "off"] = "auto",
+    limits: ConnectionSettings | None = None,
+    graceful_seconds: int = 5,
 ) -> AsyncIterator[str]:
     """Serve `app` in this event loop; yield its URL when it has started, and stop it afterwards.
 
-    `lifespan` is off for an application that is already started; `limits` are those of connections.
+    `lifespan` is off for an application that is already started; `limits` are those of connections,
+    and `graceful_seconds` how long it waits for requests when it stops.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
@@ -44,7 +48,7 @@ async def running(
             lifespan=lifespan,
             log_config=None,
             proxy_headers=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=graceful_seconds,
         )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))

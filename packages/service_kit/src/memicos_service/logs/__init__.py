@@ -1,5 +1,6 @@
 """Format of log lines, of our own loggers and of libraries: text for people, or one JSON object per line."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ def configure(log_format: LogFormat, level: int, library_levels: Mapping[str, in
     """
     root = logging.getLogger()
     handler = make_handler(log_format, sys.stderr)
+    handler.addFilter(_is_no_cancelled_request)
     handler.addFilter(RepeatedFaults())
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -57,6 +59,11 @@ def make_handler(log_format: LogFormat, stream: TextIO) -> logging.Handler:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     return handler
+
+
+def _is_no_cancelled_request(record: logging.LogRecord) -> bool:
+    """False for uvicorn's traceback of each request that a shutdown cancels: another line has their number."""
+    return record.name != "uvicorn.error" or not (record.exc_info and record.exc_info[0] is asyncio.CancelledError)
 
 
 def _add_request_id(_: WrappedLogger, __: str, line: EventDict) -> EventDict:

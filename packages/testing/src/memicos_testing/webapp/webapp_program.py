@@ -42,7 +42,7 @@ def webapp(dataset: Path, inference_url: str, env: dict[str, str] | None = None)
             yield url
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 async def _fill(database: str, dataset: Path) -> None:
