@@ -51,6 +51,12 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (ONE, {"source": GONE, "index": GONE, "vector": [], "hook": "blocks.1.hook_resid_post"}, 400, "has 0 numbers"),
     (ONE, {"source": GONE, "index": GONE, "vector": [1.0] * 128, "hook": "blocks.9.hook_resid_post"}, 400, "0 to 3"),
     (ONE, {"source": GONE, "index": GONE, "vector": [1.0] * 128, "hook": "blocks.x"}, 400, "Unknown hook 'blocks.x'"),
+    (
+        ONE,
+        {"source": GONE, "index": GONE, "vector": [1.0] * 128, "hook": "blocks.\uff11.hook_resid_post"},
+        400,
+        "Unknown hook 'blocks.\uff11",
+    ),
     (ONE, {"source": GONE, "index": GONE, "vector": [1e300] * 128, "hook": "blocks.1.hook_resid_post"}, 400, "finite"),
     (ONE, {"source": GONE, "index": GONE, "vector": ["a"], "hook": "blocks.1.hook_resid_post"}, 422, "vector.0: "),
     (ONE, {"prompt": LONG}, 400, "tokens, max is 100"),

@@ -11,7 +11,7 @@ OLDEST_COMPOSE = (1, 29)
 
 def refusal(version: str) -> str | None:
     """Why docker-compose of this version (`docker-compose version --short`) cannot be used; None where it can."""
-    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    numbers = re.match(r"v?([0-9]+)\.([0-9]+)", version)
     if numbers and (int(numbers[1]), int(numbers[2])) >= OLDEST_COMPOSE:
         return None
     if not numbers:

@@ -117,7 +117,7 @@ def check_memory(machine: Machine) -> Result:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
         return Result(NOTE, "memory", f"cannot be read on this system; the demo needs {needed:g} GB")
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    match = re.search(r"^MemAvailable:\s+([0-9]+) kB", text, re.MULTILINE)
     free = int(match.group(1)) / 1e6 if match else 0.0
     if free < needed:
         fix = "end other programs, or use a smaller model (make inference-list-configs)"

@@ -180,7 +180,7 @@ class Execution(_Entry):
 
 class Manifest(_Entry):
     format: Literal["memicos-dataset"] = FORMAT
-    version: str = Field(default=VERSION, pattern=r"^\d{1,6}\.\d{1,6}$")
+    version: str = Field(default=VERSION, pattern=r"^[0-9]{1,6}\.[0-9]{1,6}$")
     release: Release
     model: Model
     source_set: SourceSet
@@ -198,7 +198,7 @@ class Manifest(_Entry):
     def _refuse_newer_major(cls, content: Any) -> Any:
         """Before other rules: what else a newer major version has is not known."""
         version = str(content.get("version", "")) if isinstance(content, dict) else ""
-        match = re.match(r"(\d{1,6})(?:\.\d|$)", version)
+        match = re.match(r"([0-9]{1,6})(?:\.[0-9]|$)", version)
         if match and int(match[1]) > MAJOR:
             raise ValueError(
                 f"version {version} of the format is newer than {VERSION}, which this version of memicos reads; "

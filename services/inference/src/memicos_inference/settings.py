@@ -82,7 +82,7 @@ class Settings(ConnectionSettings):
     device: str = Field(
         default="auto",
         validation_alias="DEVICE",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$",
         description="auto, cpu, mps, cuda or cuda:N; auto takes cuda, then mps, then cpu.",
     )
     memory_check: bool = Field(

@@ -12,8 +12,8 @@ KINDS = ("features", "activations", "explanations")
 METADATA = ("release", "model", "sourceset", "source")
 """Files of one row beside the folders of batches, without `.jsonl`."""
 
-_BATCH = re.compile(r"batch-(\d{1,12})\.jsonl(\.gz)?")
-_DASHBOARD_BATCH = re.compile(r"batch-(\d{1,12})\.json")
+_BATCH = re.compile(r"batch-([0-9]{1,12})\.jsonl(\.gz)?")
+_DASHBOARD_BATCH = re.compile(r"batch-([0-9]{1,12})\.json")
 
 
 @dataclass(frozen=True)

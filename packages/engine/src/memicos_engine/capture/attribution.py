@@ -16,7 +16,7 @@ import torch
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SourceInfo
 
-_HEADS = re.compile(r"(blocks\.\d+\.attn\.)hook_z")
+_HEADS = re.compile(r"(blocks\.[0-9]+\.attn\.)hook_z")
 
 
 @dataclass(frozen=True)

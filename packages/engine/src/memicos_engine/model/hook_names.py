@@ -7,7 +7,7 @@ the input of a module. The output of a block is TransformerLens' `blocks.3.hook_
 
 import re
 
-_IN_BLOCK = re.compile(r"(?:[A-Za-z_]\w*\.)*?(?:layers|layer|h|blocks|block)\.(\d{1,4})((?:\.\w+)*)")
+_IN_BLOCK = re.compile(r"(?:[A-Za-z_]\w*\.)*?(?:layers|layer|h|blocks|block)\.([0-9]{1,4})((?:\.\w+)*)")
 _EMBEDDING = re.compile(r"(?:[A-Za-z_]\w*\.)*(?:embed_tokens|wte|embed_in|word_embeddings)(?:\.output)?")
 _SIDES = ("input", "output")
 

@@ -6,8 +6,8 @@ from memicos_engine.errors import InvalidRequestError
 from memicos_engine.model.hook_modules import RESIDUAL_HOOKS, STEERABLE_HOOKS, HookModule, residual_stream
 from memicos_engine.model.language_model import LanguageModel
 
-_RESIDUAL = re.compile(r"blocks\.(\d{1,4})\.hook_resid_(pre|post)")
-_LAYER = re.compile(r"blocks\.(\d{1,4})\.")
+_RESIDUAL = re.compile(r"blocks\.([0-9]{1,4})\.hook_resid_(pre|post)")
+_LAYER = re.compile(r"blocks\.([0-9]{1,4})\.")
 _NOT_BY_POSITION = re.compile(r"pattern|attn_scores|hook_rot_|hook_cos|hook_sin")
 """Hook points whose activations are not one vector per position."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # SAELens imports torch
     from sae_lens.loading.pretrained_saes_directory import PretrainedSAELookup
 
 
-_LAYER = re.compile(r"(?:layer_?|blocks\.)(\d+)")
+_LAYER = re.compile(r"(?:layer_?|blocks\.)([0-9]+)")
 _INVALID_IN_ID = re.compile(r"[^\w.-]+")
 
 

@@ -22,7 +22,7 @@ DEFAULT_LOADER = "sae_lens"
 """SAELens' loader of releases that name none."""
 MISSING_NORM_FACTOR = "it was trained on activations scaled to a norm, and SAELens' directory does not have the factor"
 _SCALED = "expected_average_only_in"
-_MLP_IN = re.compile(r"blocks\.(\d+)\.hook_mlp_in")
+_MLP_IN = re.compile(r"blocks\.([0-9]+)\.hook_mlp_in")
 _DICTIONARY_CLASSES = (
     "AutoEncoder",
     "AutoEncoderTopK",

@@ -28,7 +28,7 @@ from memicos_engine.user_paths import check_readable, printable, real_path
 
 MAX_LISTED_NAMES = 30
 MAX_ERROR_CHARACTERS = 1000
-_SOURCE_ID = re.compile(r"(?:\d+|e)-(.+)")
+_SOURCE_ID = re.compile(r"(?:[0-9]+|e)-(.+)")
 _INVALID_IN_SET_NAME = re.compile(r"[^\w.-]")
 
 T = TypeVar("T")

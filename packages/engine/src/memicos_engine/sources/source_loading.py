@@ -36,7 +36,7 @@ from memicos_engine.sources.recipe import (
 from memicos_engine.sources.saelens_support import read_published_config
 from memicos_engine.sources.source import SaeSource, SourceInfo
 
-_LAYER = re.compile(r"blocks\.(\d+)\.")
+_LAYER = re.compile(r"blocks\.([0-9]+)\.")
 UNIT_LENGTH_TOLERANCE = 2e-3
 """A decoder row whose length differs from 1 by at most this is normalised: storing it in 16 bits changes its length."""
 

@@ -26,7 +26,7 @@ def final_norm_gain(model: LanguageModel) -> np.ndarray:
 
 
 _WRITES_TO_RESIDUAL = re.compile(
-    r"hook_embed|blocks\.\d+\.hook_(resid_(pre|mid|post)|attn_out|mlp_out)|blocks\.\d+\.mlp\.hook_out"
+    r"hook_embed|blocks\.[0-9]+\.hook_(resid_(pre|mid|post)|attn_out|mlp_out)|blocks\.[0-9]+\.mlp\.hook_out"
 )
 """Hook points whose activations are added to the residual stream, or are it."""
 

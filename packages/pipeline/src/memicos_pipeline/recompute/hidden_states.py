@@ -58,7 +58,7 @@ HOOK_MODULES: dict[str, dict[str, tuple[str, str]]] = {
 RESIDUAL_STREAM = {"hook_resid_pre": ("input", ""), "hook_resid_post": ("output", "")}
 """The residual stream before and after a block, in every architecture."""
 
-_HOOK = re.compile(r"blocks\.(\d{1,4})\.(.+)")
+_HOOK = re.compile(r"blocks\.([0-9]{1,4})\.(.+)")
 
 
 class _HookReached(Exception):

@@ -71,7 +71,7 @@ def address(text: str) -> FeatureAddress:
         RecomputeError: it is none of these.
     """
     base, path = LOCAL_WEBAPP, text
-    if "://" in text or re.match(r"[\w.-]+:\d+/", text):
+    if "://" in text or re.match(r"[\w.-]+:[0-9]+/", text):
         parts = urlsplit(text if "://" in text else f"http://{text}")
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise RecomputeError(f"{text} is no address of a feature: it has to begin with http:// or https://")

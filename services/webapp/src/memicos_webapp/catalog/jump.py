@@ -24,7 +24,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*(?P<path>[^?#]*)(?:[?#].*)?",
 _LAYER = re.compile(r"(?:layer|l)[\s-]*(?P<layer>\d+)", re.IGNORECASE | re.ASCII)
 _INDEX = re.compile(r"(?:(?:feature|latent|index)\s*)?#?(?P<index>\d+)", re.IGNORECASE | re.ASCII)
 _SPACED = re.compile(
-    r"(?P<source>layer\s*\d+|(?!(?:layer|feature|latent|index)\b)\S+)\s+(?P<index>(?:feature\s*)?#?\d+)", re.I
+    r"(?P<source>layer\s*[0-9]+|(?!(?:layer|feature|latent|index)\b)\S+)\s+(?P<index>(?:feature\s*)?#?[0-9]+)", re.I
 )
 _SEPARATORS = re.compile(r"[/:@#]+")
 

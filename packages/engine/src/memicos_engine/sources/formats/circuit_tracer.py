@@ -24,7 +24,7 @@ from memicos_engine.sources.formats.files import read_yaml
 from memicos_engine.sources.recipe import FILE_NAME, RecipeOverrides
 
 CONFIG = "config.yaml"
-_FILE = re.compile(r"layer_(\d+)\.safetensors")
+_FILE = re.compile(r"layer_([0-9]+)\.safetensors")
 _THRESHOLDS = ("activation_function.threshold", "threshold")
 _NAMES = {"W_enc", "W_dec", "b_enc", "b_dec", "W_skip", *_THRESHOLDS}
 

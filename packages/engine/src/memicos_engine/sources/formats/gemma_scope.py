@@ -20,8 +20,8 @@ from memicos_engine.errors import SourceError
 from memicos_engine.sources.formats.base import Format, SaeConfig, StoredTensors, first_stored, has_file, saelens_config
 from memicos_engine.sources.recipe import RecipeOverrides
 
-_L0 = re.compile(r"average_l0_(\d+)$")
-_PUBLISHED = re.compile(r"(gemma-scope-[\w.-]+)(?:/snapshots/\w+)?/(.*layer_\d+.*)")
+_L0 = re.compile(r"average_l0_([0-9]+)$")
+_PUBLISHED = re.compile(r"(gemma-scope-[\w.-]+)(?:/snapshots/\w+)?/(.*layer_[0-9]+.*)")
 
 
 def _config(folder: Path, overrides: RecipeOverrides, _stored: StoredTensors) -> SaeConfig:

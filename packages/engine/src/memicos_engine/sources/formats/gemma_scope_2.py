@@ -25,7 +25,7 @@ from memicos_engine.sources.recipe import RecipeOverrides
 
 WEIGHTS = "params.safetensors"
 SKIP = "affine_skip_connection"
-_FOLDER = re.compile(r"layer_(\d+)_(.+)")
+_FOLDER = re.compile(r"layer_([0-9]+)_(.+)")
 _MODULES = {
     "resid_post": ("output", "output"),
     "attn_out": ("self_attn.o_proj.input", "self_attn.o_proj.input"),
@@ -68,7 +68,7 @@ def _config_of_path(folder: Path) -> dict[str, Any]:
 
 
 def _hook(module: str | None) -> str | None:
-    match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", module or "")
+    match = re.fullmatch(r"model\.layers\.([0-9]+)\.(.+)", module or "")
     return f"blocks.{match.group(1)}.{_HOOKS[match.group(2)]}" if match and match.group(2) in _HOOKS else module
 
 

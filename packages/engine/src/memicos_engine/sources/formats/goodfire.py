@@ -21,7 +21,7 @@ from memicos_engine.sources.formats.base import (
 )
 from memicos_engine.sources.recipe import RecipeOverrides
 
-_NAME = re.compile(r"(.+)-SAE-l(\d+)\.pth?")
+_NAME = re.compile(r"(.+)-SAE-l([0-9]+)\.pth?")
 
 
 def _weights(folder: Path, _overrides: RecipeOverrides) -> Path | None:

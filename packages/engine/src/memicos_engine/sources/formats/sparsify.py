@@ -28,7 +28,7 @@ from memicos_engine.sources.formats.base import (
 from memicos_engine.sources.formats.files import read_json
 from memicos_engine.sources.recipe import RecipeOverrides
 
-_MODULE = re.compile(r"(?:\w+\.)*?(?:layers|h|blocks)[._](\d+)(?:\.(\w+))?")
+_MODULE = re.compile(r"(?:\w+\.)*?(?:layers|h|blocks)[._]([0-9]+)(?:\.(\w+))?")
 _HOOKS = {
     None: "hook_resid_post",
     "mlp": "mlp.hook_out",
