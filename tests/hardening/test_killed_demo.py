@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from memicos_testing.demo_program import ROOT, data_folder, environment, running
 
 pytestmark = pytest.mark.slow
 
+PROGRAMS = {"memicos_webapp", "memicos_webapp.worker", "memicos_inference", "memicos_autointerp"}
 START_SECONDS, END_SECONDS = 600, 120
 """How long a start, and the end of all programs and PostgreSQL after that of their supervisor, may take at most, on a
 machine that other programs use: they took 10 and 2."""
@@ -40,6 +42,22 @@ def started(variables: dict[str, str]) -> tuple["subprocess.Popen[str]", list[st
     return process, lines
 
 
+def until_all_run(process: "subprocess.Popen[str]", server: psutil.Process) -> list[psutil.Process]:
+    """Wait for every program of the demo, and return their processes and those of PostgreSQL."""
+    end = time.monotonic() + START_SECONDS
+    while True:
+        family = [*psutil.Process(process.pid).children(recursive=True), *server.children(), server]
+        names = set[str]()
+        for member in family:
+            # one that ends meanwhile
+            with suppress(psutil.NoSuchProcess):
+                names |= {word for word in member.cmdline() if word.startswith("memicos_")}
+        if names == PROGRAMS:
+            return family
+        assert time.monotonic() < end, names
+        time.sleep(0.1)
+
+
 def listens(port: str) -> bool:
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", int(port))) == 0
@@ -53,9 +71,7 @@ def test_nothing_is_left_of_a_killed_demo_and_it_starts_again(model_folder: Path
         ports = [variables[f"{prefix}_PORT"] for prefix in ("MEMICOS", "INFERENCE", "AUTOINTERP")]
         process, _ = started(variables)
         server = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
-        family = [*psutil.Process(process.pid).children(recursive=True), *server.children(), server]
-        names = {word for p in family for word in p.cmdline() if word.startswith("memicos_")}
-        assert names == {"memicos_webapp", "memicos_inference", "memicos_autointerp"}
+        family = until_all_run(process, server)
         assert all(listens(port) for port in ports)
         process.kill()
         assert running_processes(family, seconds=END_SECONDS) == []

@@ -77,7 +77,9 @@ def running_programs(
                     )
             programs = {}
             for name, process in processes.items():
-                client = httpx.Client(base_url=f"http://127.0.0.1:{ports[name]}", timeout=30)
+                # a connection that was idle may be closed by the server at the moment of the next request
+                limits = httpx.Limits(max_keepalive_connections=0)
+                client = httpx.Client(base_url=f"http://127.0.0.1:{ports[name]}", timeout=120, limits=limits)
                 log_file = folder / f"{name}.log"
                 wait_until_served(client, process, log_file)
                 programs[name] = Program(name, psutil.Process(process.pid), ports[name], client, log_file)
