@@ -161,6 +161,9 @@ async def test_bad_bodies(client: httpx.AsyncClient, content: bytes, status: int
         ("", "0.0.0.0", "evil.example", True),
         ("sae.example, other.example", "127.0.0.1", "SAE.example:80", True),
         ("sae.example", "0.0.0.0", "10.0.0.1", False),
+        ("sae.example", "0.0.0.0", "127.0.0.1:3000", True),
+        ("sae.example", "127.0.0.1", "localhost", True),
+        ("sae.example", "127.0.0.1", "localhost.evil.example", False),
     ],
 )
 def test_allowed_host_names(setting: str, address: str, host: str, allowed: bool) -> None:

@@ -75,7 +75,9 @@ async def test_changes_asked_for_by_other_sites_are_refused(headers: dict[str, s
         ({}, "", 403),
         ({}, "localhost.evil.example", 403),
         ({"allowed_hosts": "memicos.example, other.example"}, "Memicos.Example:8080", 200),
-        ({"allowed_hosts": "memicos.example"}, "localhost", 403),
+        ({"allowed_hosts": "memicos.example"}, "localhost.memicos.example", 403),
+        # the health check of a container
+        ({"host": "0.0.0.0", "allowed_hosts": "memicos.example"}, "127.0.0.1:3000", 200),
         ({"host": "0.0.0.0"}, "memicos.example", 200),
         ({"host": "0.0.0.0", "allowed_hosts": "memicos.example"}, "10.0.0.1", 403),
     ],

@@ -15,8 +15,8 @@ LOOPBACK = "127.0.0.1"
 LOOPBACK_NAMES = frozenset({"localhost", LOOPBACK, "[::1]"})
 ANY = "*"
 ALLOWED_HOSTS = (
-    "Host names that requests may name, separated by commas. Empty: localhost, 127.0.0.1 and [::1] when bound to "
-    "loopback (which stops DNS rebinding), any when bound beyond it."
+    "Host names that requests may name, separated by commas, besides localhost, 127.0.0.1 and [::1]. Empty: no other "
+    "when bound to loopback (which stops DNS rebinding), any when bound beyond it."
 )
 """Description of the setting."""
 
@@ -30,15 +30,17 @@ BindAddress = Annotated[str, BeforeValidator(_loopback_if_empty)]
 
 
 def allowed_names(setting: str, bind_address: str) -> list[str]:
-    """Allowed host names without ports; `ANY` is any.
+    """Allowed host names without ports; `ANY` is any. Those of loopback are always among them: health checks and
+    programs on the same machine use them, and a page of another site cannot.
 
     Args:
-        setting: names separated by commas; empty: those of loopback, or any where the server is bound beyond it.
+        setting: names separated by commas; empty: none, or any where the server is bound beyond loopback.
         bind_address: address that the server is bound to.
     """
-    if names := [name.strip().lower() for name in setting.split(",") if name.strip()]:
-        return names
-    return sorted(LOOPBACK_NAMES) if is_loopback(bind_address) else [ANY]
+    names = {name.strip().lower() for name in setting.split(",") if name.strip()}
+    if not names and not is_loopback(bind_address):
+        return [ANY]
+    return sorted(LOOPBACK_NAMES | names)
 
 
 def is_allowed(host: str, names: Collection[str]) -> bool:
