@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from memicos_webapp.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy/docker"
@@ -81,6 +82,53 @@ def test_every_service_is_confined(file: Path) -> None:
             source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
             if source.startswith("."):
                 assert volume.endswith(":ro") if isinstance(volume, str) else volume["read_only"], (name, source)
+
+
+def mounts(service: dict[str, Any]) -> dict[str, str]:
+    """What a service mounts, by the path in the container."""
+    mounted: dict[str, str] = {}
+    for volume in service.get("volumes", ()):
+        if isinstance(volume, dict):
+            mounted[volume["target"]] = volume["source"]
+        else:
+            source, target = re.fullmatch(r"(\$\{.+?\}|[^:]+):([^:]+)(?::ro)?", volume).groups()  # pyright: ignore[reportOptionalMemberAccess]
+            mounted[target] = source
+    return mounted
+
+
+def base_mounts(file: Path, name: str) -> dict[str, str]:
+    """What a service mounts; compose merges the volumes of a definition that is extended."""
+    service = yaml.safe_load(file.read_text())["services"][name]
+    base = service.get("extends")
+    return (base_mounts(file.with_name(base["file"]), base["service"]) if base else {}) | mounts(service)
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.name not in OVERLAYS], ids=lambda file: file.name)
+def test_volumes_are_declared_and_may_be_folders_of_the_host(file: Path) -> None:
+    document = yaml.safe_load(file.read_text())
+    sources = {source for name in document["services"] for source in base_mounts(file, name).values()}
+    named = {
+        re.sub(r"^\$\{[A-Z_]+:-(.+)\}$", r"\1", source) for source in sources if not source.startswith(("..", "./"))
+    }
+    if file.name != "services.yaml":
+        assert named == set(document.get("volumes") or {})
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (file, name)
+        for file in ("compose.yaml", "compose.demo.yaml", "compose.own-database.yaml")
+        for name in ("webapp", "worker", "import")
+        if name != "import" or file == "compose.demo.yaml"
+    ],
+)
+def test_whatever_imports_has_the_same_folder_for_conversions(file: str, name: str) -> None:
+    assert base_mounts(DOCKER / file, name)["/app/.data"] == "${WEBAPP_DATA:-webapp-data}"
+    # where the settings put conversions in the image's working folder, which its user may write
+    assert Settings.model_fields["data"].default / "imports" == Path(".data/imports")
+    dockerfile = (DOCKER / "webapp.Dockerfile").read_text()
+    assert "WORKDIR /app\n" in dockerfile and "mkdir -p /app/.data && chown -R memicos:memicos /app" in dockerfile
 
 
 @pytest.mark.parametrize("file", ["compose.yaml", "compose.demo.yaml"])

@@ -50,6 +50,18 @@ async def test_rows_that_no_page_could_show_are_left_out_up_to_a_limit(
     assert any(f"memicos jobs rejects {done['id']}" in note for note in report.notes)
 
 
+async def test_an_import_whose_conversion_cannot_be_written_is_refused(
+    fresh_url: str, small_dataset: Path, tmp_path: Path
+) -> None:
+    manifest = to_public(small_dataset, tmp_path / "public", Options(), lambda line: None)
+    (tmp_path / "file").write_text("not a folder")
+    options = ImportOptions(conversions=str(tmp_path / "file/conversions"))
+    with pytest.raises(DatasetError, match=r"file/conversions: a conversion cannot be written .*MEMICOS_IMPORT_FOLDER"):
+        await load(tmp_path / "public" / "v1" / manifest.model.id, fresh_url, options)
+    (job,) = await fetch(fresh_url, JOBS)
+    assert job["state"] == "failed"
+
+
 async def test_the_public_layout_is_imported_without_its_bad_lines(
     fresh_url: str, loaded_url: str, small_dataset: Path, tmp_path: Path
 ) -> None:

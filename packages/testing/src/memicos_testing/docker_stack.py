@@ -101,11 +101,13 @@ class Stack:
         command = [sys.executable, str(DOCKER / "stack.py"), *arguments]
         return run(*command, seconds=seconds, **self.variables)
 
-    def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
+    def compose_command(self, *arguments: str) -> list[str]:
         files = [part for file in self.files for part in ("-f", str(DOCKER / file))]
         env_file = self.environment.get("TEST_ENV_FILE", str(DOCKER / ".env"))
-        command = ["docker-compose", "-p", self.project, "--env-file", env_file, *files, *arguments]
-        return output(*command, seconds=seconds, **self.variables)
+        return ["docker-compose", "-p", self.project, "--env-file", env_file, *files, *arguments]
+
+    def compose(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
+        return output(*self.compose_command(*arguments), seconds=seconds, **self.variables)
 
     def container(self, service: str) -> dict[str, Any]:
         """docker's description of a service's container."""

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 
@@ -38,7 +39,7 @@ async def convert(
     """Convert the sources at `folder` to a native dataset at `out`.
 
     Raises:
-        DatasetError: it cannot be converted, or there is not enough space.
+        DatasetError: it cannot be converted, or `out` cannot be written, or there is not enough space.
     """
     stop = threading.Event()
 
@@ -48,7 +49,7 @@ async def convert(
         log.info("job %d: %s", rejects.job_id, line)
 
     def run() -> None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        _make(out.parent)
         _check_space(folder, out.parent, sources)
         options = Options(sources, metadata, skip_rows=rejects.limit, replace=True)
         to_native(folder, out, options, report, rejects.add)
@@ -61,6 +62,20 @@ async def convert(
         await asyncio.wait({converting})
         raise
     return Folder.of(out)
+
+
+def _make(folder: Path) -> None:
+    """Make the folder where conversions are, and write a file there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DatasetError(
+            folder,
+            f"a conversion cannot be written there ({error.strerror}); make it writable, or name another folder "
+            "(MEMICOS_IMPORT_FOLDER)",
+        ) from error
 
 
 def _check_space(folder: Folder, place: Path, sources: tuple[str, ...]) -> None:
