@@ -22,6 +22,8 @@ from memicos_testing.models.tiny_generate import tiny_config
 GLASS_SECRET = "a-secret-of-the-second-server"
 SMOL = {"modelId": "smollm2-135m-it", "layer": "15-res-4k", "index": "87"}
 GLASS = {"modelId": "glass", "layer": "1-res", "index": "5"}
+ANSWER_SECONDS = 60
+"""Longest call while a server is killed and starts: a few seconds where no other program uses the processors."""
 ENV_FILE = """MODEL_ID=glass
 CUSTOM_HF_MODEL_ID=/glass/model
 SAE_FOLDER=/glass/saes
@@ -95,12 +97,15 @@ def test_one_server_is_killed_during_requests(servers: Servers, client: httpx.Cl
     before = servers.stack.container("inference-glass")
     expected = {feature["modelId"]: servers.activation(client, feature).json()["values"] for feature in (SMOL, GLASS)}
     answers: dict[str, list[httpx.Response]] = {"smollm2-135m-it": [], "glass": []}
+    calls: dict[str, list[tuple[float, float]]] = {"smollm2-135m-it": [], "glass": []}
     stop = threading.Event()
 
     def use(feature: dict[str, str]) -> None:
         with httpx.Client(base_url=servers.stack.url, timeout=240) as own:
             while not stop.is_set():
+                sent = time.monotonic()
                 answers[feature["modelId"]].append(servers.activation(own, feature))
+                calls[feature["modelId"]].append((sent, time.monotonic()))
                 time.sleep(0.1)
 
     users = [threading.Thread(target=use, args=(feature,)) for feature in (SMOL, GLASS)]
@@ -119,6 +124,14 @@ def test_one_server_is_killed_during_requests(servers: Servers, client: httpx.Cl
         stop.set()
         for user in users:
             user.join()
+    for model, text in (("glass", "the killed server's model"), ("smollm2-135m-it", "the other model")):
+        before_kill, after_kill = (
+            [end - sent for sent, end in calls[model] if (end > began) == later] for later in (False, True)
+        )
+        seconds = f"{max(after_kill):.1f} s (before the kill {max(before_kill):.1f} s)"
+        measure(f"slowest call after the kill, {text}", seconds)
+        # no call waits for the read time-out (120 s)
+        assert max(after_kill) < ANSWER_SECONDS, (model, seconds)
     assert servers.stack.container("inference-glass")["RestartCount"] == before["RestartCount"] + 1
     assert {answer.status_code for answer in answers["smollm2-135m-it"]} == {200}
     messages = {answer.json()["error"] for answer in answers["glass"] if answer.status_code != 200}
