@@ -9,7 +9,7 @@ import pytest
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.manifest import Manifest
-from memicos_testing.docker_stack import Stack, output, run
+from memicos_testing.docker_stack import COMMAND_SECONDS, Stack, output, run
 from memicos_testing.webapp.small_dataset import write_dataset
 
 
@@ -66,7 +66,11 @@ def test_a_folder_of_the_host_that_is_not_writable(stack: Stack, public: tuple[P
     environment = {**stack.environment, "WEBAPP_DATA": str(tmp_path)}
     limited = Stack(stack.name, stack.files, stack.project, stack.port, environment)
     command = ("run", "--rm", "-T", "--no-deps", "-v", f"{folder}:/import:ro", "webapp", "memicos", "import")
-    refused = run(*limited.compose_command(*command, *options(manifest), "/import"), **limited.variables)
+    refused = run(
+        *limited.compose_command(*command, *options(manifest), "/import"),
+        seconds=COMMAND_SECONDS,
+        **limited.variables,
+    )
     assert refused.returncode == 1, refused
     line = refused.stderr.strip().splitlines()[-1]
     assert line.startswith("import: /app/.data/imports: a conversion cannot be written there"), refused.stderr
