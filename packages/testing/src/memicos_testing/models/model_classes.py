@@ -106,11 +106,10 @@ class ModelCase:
     """`model_type` of transformers; `changes` to the common sizes, `without` those that do not go together with it.
 
     `boundary`: the largest length with the positions of short texts; None where nothing depends on the length.
-    `float64`: False where parts of the class compute in float32, or do not run in float64 at all. `float32`: False
-    where rounding in float32 exceeds 1e-5 in transformers itself (DBRX: 5e-5 between two runs of one text). `causal`:
-    False where transformers' values at a position depend on the number of tokens after it. `parts`: changes to the
-    configurations of the parts of a class that reads text and images, say. `defaults`: values without which the class
-    has no valid configuration.
+    `float64`: False where parts of the class compute in float32, or do not run in float64 at all. `causal`: False where
+    transformers' values at a position depend on the number of tokens after it. `parts`: changes to the configurations
+    of the parts of a class that reads text and images, say. `defaults`: values without which the class has no valid
+    configuration.
     """
 
     model_type: str
@@ -118,7 +117,6 @@ class ModelCase:
     without: tuple[str, ...] = ()
     boundary: int | None = None
     float64: bool = True
-    float32: bool = True
     causal: bool = True
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -169,9 +167,8 @@ CASES: dict[str, ModelCase] = {
             "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10_000.0},
             "ffn_config": {"ffn_hidden_size": 24, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 32},
         },
-        float32=False,
     ),
-    "roberta-prelayernorm": ModelCase("roberta-prelayernorm", float32=False),
+    "roberta-prelayernorm": ModelCase("roberta-prelayernorm"),
     "falcon_h1": ModelCase("falcon_h1", {"mamba_d_ssm": 64}, float64=False),
     "falcon alibi": ModelCase("falcon", {"alibi": True}),
     "gemma4_text": ModelCase("gemma4_text", float64=False),
