@@ -342,8 +342,10 @@ def write_model(folder: Path, case: ModelCase, tokenizer: Path) -> Path:
     model: Any = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # norms other than 1, so that values before and after a norm differ
-            parameter.normal_(float("norm" in name and name.endswith("weight")), 0.15)
+            # norms other than 1, so that values before and after a norm differ; modules with norms may have "norm" in
+            # their names too
+            is_norm = parameter.ndim == 1 and "norm" in name and name.endswith("weight")
+            parameter.normal_(float(is_norm), 0.15)
     model.save_pretrained(folder)
     # a published checkpoint has the configuration of all parts, whatever class reads its text
     config.save_pretrained(folder)
