@@ -248,7 +248,8 @@ def test_what_cannot_be_compared_is_one_line(stack: Stack, tmp_path: Path) -> No
     no_conversation = "is no conversation: it has to be a list"
     for value in ("[]", '{"role": "user"}', '[{"role": "user"}]', '[{"role": "user", "content": 1}]'):
         assert no_conversation in failed(feature, "--messages", value)
-    assert "--messages is not JSON" in failed(feature, "--messages", "[1")
+    for value in ("[1", "[" * 100_000):
+        assert "--messages is not JSON" in failed(feature, "--messages", value)
     assert "neither JSON nor a readable file" in failed(feature, "--messages", str(tmp_path / "nowhere"))
     robot = '[{"role": "robot", "content": "a"}]'
     assert "the role 'robot' is not known; it is one of assistant" in failed(feature, "--messages", robot)

@@ -1,6 +1,7 @@
 """Values in a source's files that no source can have: each is an error of that source, and ends no program."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -82,6 +83,19 @@ def test_numbers_of_configurations_are_checked(value: object, weights: Weights, 
     (saelens / "cfg.json").write_text(json.dumps(config | {"metadata": metadata}))
     facts = read_local_info(saelens, "5-some")
     assert facts.l0 == facts.explained_variance == (0 if value == 0 and value is not True else None)
+
+
+@pytest.mark.parametrize(
+    ("write", "file"),
+    [(write_saelens, "cfg.json"), (write_sparsify, "cfg.json"), (write_llama_scope, "config.json")],
+)
+def test_json_of_many_levels_is_an_error_of_its_source(
+    write: Callable[[Path, Weights], Path], file: str, weights: Weights, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "layers.5", weights)
+    (folder / file).write_text('{"d_model": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(SourceError, match=f"{file} is not JSON"):
+        read_local_info(folder, "5-some")
 
 
 @pytest.mark.parametrize("header", [b"(", b"{'descr': '<f4', 'fortran_order': False, 'shape': (1", b"\xff\x00"])

@@ -1,10 +1,11 @@
 """Reading a corpus file: what is accepted, and that an error names line and field."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
-from memicos_pipeline.corpus import CorpusError, Document, read_documents
+from memicos_pipeline.corpus import CorpusError, Document, read_documents, read_texts
 
 ROW = {"title": "t", "collection": "c", "text": "some text"}
 
@@ -46,6 +47,20 @@ def test_an_error_names_the_line_and_the_field(tmp_path: Path, line: str, messag
     row = json.dumps(ROW).encode()
     with pytest.raises(CorpusError, match=message):
         list(read_documents(write(tmp_path / "corpus.jsonl", row, line.encode(), row)))
+
+
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"text": ', "}")])
+def test_json_of_any_depth_is_named_with_its_line(tmp_path: Path, begin: str, end: str) -> None:
+    """Also of depths that the parser reads and that a message would have to write again."""
+    limit = sys.getrecursionlimit()
+    for depth in (2, *range(limit - 80, limit + 2, 3), 100_000):
+        nested = begin * depth + "0" + end * depth
+        line = json.dumps(ROW | {"text": 0}).replace("0", nested).encode()
+        file = write(tmp_path / "corpus.jsonl", json.dumps(ROW).encode(), line)
+        for documents in (read_documents(file), read_texts(file, "c")):
+            with pytest.raises(CorpusError, match=r"corpus\.jsonl:2: (text is |expected )") as error:
+                list(documents)
+            assert len(str(error.value)) < len(str(file)) + 250
 
 
 def test_a_file_that_is_not_utf_8_or_empty_is_an_error(tmp_path: Path) -> None:

@@ -202,6 +202,7 @@ def test_configs_are_listed_and_can_be_read(monkeypatch: pytest.MonkeyPatch) -> 
         ("SAE_DTYPE", "auto"),
         ("SAE_SETS", '["a", 1]'),
         ("SAE_SETS", '{"a": 1}'),
+        ("SAE_SETS", "[" * 100_000),
         ("DEVICE", "cuda:x"),
         ("INFERENCE_PORT", "0"),
         ("INFERENCE_MAX_ROWS", "-1"),

@@ -326,7 +326,7 @@ def json_list(value: str) -> tuple[str, ...]:
     """Parse a JSON list of strings. Raises ValueError for anything else."""
     try:
         items = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise ValueError('should be a JSON list of strings, for example ["res-jb"]')

@@ -48,7 +48,7 @@ def read_messages(value: str) -> tuple[dict[str, str], ...]:
             ) from error
     try:
         messages = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecomputeError(f"{source} is not JSON: {in_a_line(error)}") from error
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
         raise RecomputeError(

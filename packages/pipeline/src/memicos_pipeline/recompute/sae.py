@@ -100,7 +100,7 @@ def read(folder: Path, recipe: SaeRecipe) -> Sae:
             raise RecomputeError(
                 f"{folder} has neither cfg.json with sae_weights.safetensors nor params.npz: no other layout is read"
             )
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as error:
         raise RecomputeError(f"the SAE in {folder} cannot be read: {in_a_line(error)}") from error
     weights = _named_as_in_saelens(weights, config)
     needed = ("W_enc", "W_dec", *_NEEDED[recipe.architecture])

@@ -189,7 +189,7 @@ class AutointerpClient:
         try:
             body = json.loads(content)
             message, cause = str(body["error"]), str(body["cause"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return self._unreadable()
         if cause == "forbidden":
             return UpstreamFault(f"The autointerp server at {self.url} refuses the request: {message}")

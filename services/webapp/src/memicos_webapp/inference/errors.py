@@ -209,7 +209,7 @@ def _body(content: bytes) -> dict[str, Any]:
     """A JSON object; {} where `content` is none."""
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -53,7 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SourceError(f"{path} is missing") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise SourceError(f"{path} is not a JSON object")
@@ -66,7 +66,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SourceError(f"{path} is missing") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise SourceError(f"{path} is not a mapping")
