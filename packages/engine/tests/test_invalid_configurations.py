@@ -94,7 +94,7 @@ def test_json_of_many_levels_is_an_error_of_its_source(
 ) -> None:
     folder = write(tmp_path / "layers.5", weights)
     (folder / file).write_text('{"d_model": ' + "[" * 100_000 + "]" * 100_000 + "}")
-    with pytest.raises(SourceError, match=f"{file} is not JSON"):
+    with pytest.raises(SourceError, match=r"layers\.5.* recursion depth exceeded"):
         read_local_info(folder, "5-some")
 
 
