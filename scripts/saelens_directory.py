@@ -11,12 +11,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import httpx
 import sae_lens
+import yaml
 from huggingface_hub import constants
 from memicos_engine.errors import RecipeError, SourceError
 from memicos_engine.model.hub import explain_error
@@ -39,6 +41,10 @@ CENTRED = (
     "The model is run as it is published. SAEs of these releases were trained on a model whose writing weights "
     "TransformerLens centres, which is not done here: {}."
 )
+COPIES = (
+    "Searches of SAELens' pretrained_saes.yaml for `repo_id:` and `path:` find {repo_ids:,} and {paths:,}: an entry of "
+    "`{release}` has in it a copy of its own release, with {saes} paths that are in the list already."
+)
 INTRODUCTION = """# SAELens' directory
 
 SAEs that SAELens publishes in its directory, by whether memicos serves them. Written by `make saelens-directory` from
@@ -53,7 +59,7 @@ Each is named in `SAE_SETS` and `memicos sae add` as `saelens:<release>/<sae_id>
 
 {centred}
 
-{counts}
+{counts}{copies}
 
 ## By loader
 
@@ -97,6 +103,27 @@ def _sums(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {"releases": len(rows)} | {name: sum(row[name] for row in rows) for name in ("saes", *STATUSES)}
 
 
+def copies_in_entries() -> list[tuple[str, str, list[str]]]:
+    """Releases inside an entry of SAELens' file, which SAELens does not read: that of the entry, repository, paths."""
+    content = yaml.safe_load((files("sae_lens") / "pretrained_saes.yaml").read_text(encoding="utf-8"))
+    return [
+        (release, inner["repo_id"], [sae["path"] for sae in inner["saes"]])
+        for release, entry in content.items()
+        for inner in entry["saes"]
+        if "saes" in inner
+    ]
+
+
+def _copies_text(total: dict[str, int]) -> str:
+    """Why the lines of SAELens' file are more than its releases and SAEs; empty where they are not."""
+    sentences: list[str] = []
+    repo_ids, paths = total["releases"], total["saes"]
+    for release, _, copied in copies_in_entries():
+        repo_ids, paths = repo_ids + 1, paths + len(copied)
+        sentences.append(COPIES.format(repo_ids=repo_ids, paths=paths, release=release, saes=len(copied)))
+    return "".join("\n\n" + fill(sentence, 120, break_on_hyphens=False) for sentence in sentences)
+
+
 def document_text(data: dict[str, Any]) -> str:
     """The content of saelens-directory.md."""
     releases = data["releases"]
@@ -111,6 +138,7 @@ def document_text(data: dict[str, Any]) -> str:
         centred=fill(CENTRED.format(", ".join(centred)), 120, break_on_hyphens=False),
         version=data["sae_lens"],
         counts=counts,
+        copies=_copies_text(total),
         loaders=_table(
             ("loader", "releases", "SAEs", *STATUSES, "reason", "on the hub"),
             [_loader_cells(rows, data["on_hub"]) for rows in by_loader],

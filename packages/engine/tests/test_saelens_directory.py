@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,22 @@ def test_the_counts_add_up() -> None:
     assert data["total"]["saes"] == sum(len(entry.saes_map) for entry in directory.values())
     for row in (*data["releases"], data["total"]):
         assert sum(row[status] for status in saelens_directory.STATUSES) == row["saes"]
+
+
+def test_what_searches_of_saelens_file_count_twice_is_in_the_table() -> None:
+    """Its lines name more repositories and paths than it has: the document says so, and nothing is left out."""
+    lines = (files("sae_lens") / "pretrained_saes.yaml").read_text().splitlines()
+    repo_ids, paths = (sum(line.lstrip(" -").startswith(name) for line in lines) for name in ("repo_id:", "path:"))
+    total = json.loads(saelens_directory.DATA.read_text())["total"]
+    copies = saelens_directory.copies_in_entries()
+    assert (repo_ids, paths) == (total["releases"] + len(copies), total["saes"] + sum(len(c[2]) for c in copies))
+    directory = get_pretrained_saes_directory()
+    for release, repository, copied in copies:
+        assert repository == directory[release].repo_id
+        assert set(copied) <= set(directory[release].saes_map.values())
+    if copies:
+        document = " ".join(saelens_directory.DOCUMENT.read_text().split())
+        assert f"find {repo_ids:,} and {paths:,}" in document
 
 
 def test_a_new_release_is_drift(monkeypatch: pytest.MonkeyPatch) -> None:
