@@ -207,7 +207,7 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-models: setup ## compare every supported class of language model with transformers
-	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
 		services/inference/tests/test_model_check_classes.py
 
 # Tests of the services that are part of the suites above too; after `make test`, HARDENING_ARGS='-m slow' runs the others.
