@@ -51,7 +51,7 @@ async def test_rows_that_no_page_could_show_are_left_out_up_to_a_limit(
 
 
 async def test_an_import_whose_conversion_cannot_be_written_is_refused(
-    fresh_url: str, small_dataset: Path, tmp_path: Path
+    fresh_url: str, small_dataset: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = to_public(small_dataset, tmp_path / "public", Options(), lambda line: None)
     (tmp_path / "file").write_text("not a folder")
@@ -59,7 +59,7 @@ async def test_an_import_whose_conversion_cannot_be_written_is_refused(
     with pytest.raises(DatasetError, match=r"file/conversions: a conversion cannot be written .*MEMICOS_IMPORT_FOLDER"):
         await load(tmp_path / "public" / "v1" / manifest.model.id, fresh_url, options)
     (job,) = await fetch(fresh_url, JOBS)
-    assert job["state"] == "failed"
+    assert job["state"] == "failed" and "could not be recorded" not in caplog.text
 
 
 async def test_the_public_layout_is_imported_without_its_bad_lines(

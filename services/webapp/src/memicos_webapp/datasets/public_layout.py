@@ -7,6 +7,7 @@ that is interrupted goes on after its last complete file (`memicos_dataset.conve
 import asyncio
 import hashlib
 import logging
+import os
 import shutil
 import tempfile
 import threading
@@ -88,7 +89,10 @@ def _check_space(folder: Folder, place: Path, sources: tuple[str, ...]) -> None:
 def delete(out: Path) -> None:
     """Delete the folder of a conversion, complete or not."""
     for path in (out, out.with_name(f".{out.name}.convert"), out.with_name(f".{out.name}.convert.lock")):
+        # false below a folder that this process may not read, where it has written nothing
+        if not os.path.lexists(path):
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
