@@ -53,7 +53,7 @@ CLIENTS := packages/clients
 NEEDS_webapp := services/webapp[embedded] packages/cli packages/service_kit packages/dataset packages/embeddings \
 	$(CLIENTS)/memicos-inference-client $(CLIENTS)/memicos-autointerp-client
 NEEDS_inference := services/inference packages/cli packages/service_kit packages/engine
-NEEDS_autointerp := services/autointerp packages/service_kit packages/autointerp
+NEEDS_autointerp := services/autointerp packages/service_kit packages/autointerp packages/embeddings
 INSTALL_TARGETS := .venv/.webapp .venv/.inference .venv/.autointerp
 
 $(INSTALL_TARGETS): .venv/.%: requirements.lock $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)

@@ -33,7 +33,7 @@ class Model:
         self.calls = 0
         self._error_rate, self._seed = error_rate, seed
 
-    async def __call__(self, system: str, user: str) -> str:
+    async def __call__(self, system: str, user: str, _schema: object) -> str:
         self.calls += 1
         description, texts = user.split("\n\nTexts:\n")
         words = description.removeprefix("Description: ").split()
@@ -82,7 +82,7 @@ async def test_fuzzing_marks_the_strong_tokens_and_random_ones() -> None:
 
 @pytest.mark.parametrize("cause", ["unauthorized", "payment_required", "rate_limited", "timeout", "filtered"])
 async def test_failed_provider_gives_a_reason_and_never_a_score(cause: ProviderCause) -> None:
-    async def fail(_: str, __: str) -> str:
+    async def fail(*_: object) -> str:
         raise ProviderError(cause, "no answer")
 
     score = await classification.score(FUZZ, "whales", TEXTS, fail, "planted")
@@ -94,8 +94,8 @@ async def test_failed_provider_gives_a_reason_and_never_a_score(cause: ProviderC
 async def test_failed_batch_is_excluded_and_reported() -> None:
     right = Model(0)
 
-    async def third_fails(system: str, user: str) -> str:
-        answer = await right(system, user)
+    async def third_fails(system: str, user: str, schema: object) -> str:
+        answer = await right(system, user, schema)
         if right.calls == 3:
             raise ProviderError("timeout", "no answer")
         return answer

@@ -50,6 +50,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/score/embedding": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Score an explanation by embeddings
+         * @description Is the explanation nearer to texts on which the feature is active than to others?
+         *
+         *     The score is the area under the ROC curve of the cosine similarities. The embedder is all-MiniLM-L6-v2 on this
+         *     server, or OpenAI's where AUTOINTERP_EMBEDDER is openai. Fewer than 5 texts of a class are status 400.
+         */
+        post: operations["score_embedding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/score/fuzz-detection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Score an explanation by a language model that classifies texts
+         * @description Which texts fit the explanation, according to a language model?
+         *
+         *     The score is balanced accuracy. Texts are asked about five at a time; those whose answer failed are excluded and
+         *     reported. Where fewer than 5 texts of a class are left there is no score but status 502, and `cause` has the kind of
+         *     failure.
+         */
+        post: operations["score_fuzz_detection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -81,6 +128,93 @@ export interface components {
             dfa_target_index?: number | null;
         };
         /**
+         * ClassifiedText
+         * @description A text with the language model's answer.
+         */
+        ClassifiedText: {
+            /**
+             * Index
+             * @description number of the text in the request, from 0
+             */
+            index: number;
+            /**
+             * Str Tokens
+             * @description the text as tokens
+             */
+            str_tokens: string[];
+            /**
+             * Activations
+             * @description the feature's activation on each token
+             */
+            activations: number[];
+            /**
+             * Distance
+             * @description 1: the feature is active; -1: it is not
+             */
+            distance: number;
+            /**
+             * Ground Truth
+             * @description what the right answer is
+             */
+            ground_truth: boolean;
+            /**
+             * Prediction
+             * @description the answer; null where there is none
+             */
+            prediction: boolean | null;
+            /**
+             * Highlighted
+             * @description whether tokens were marked
+             */
+            highlighted: boolean;
+            /**
+             * Marked
+             * @description positions of the marked tokens
+             */
+            marked: number[];
+            /**
+             * Probability
+             * @description of the answer yes: 0 or 1; null where there is no answer
+             */
+            probability: number | null;
+            /**
+             * Correct
+             * @description whether prediction is ground_truth; null where there is no answer
+             */
+            correct: boolean | null;
+            /**
+             * Failure
+             * @description why there is no answer: a cause of errors
+             */
+            failure: string | null;
+        };
+        /**
+         * EmbeddedText
+         * @description A text with its similarity to the explanation.
+         */
+        EmbeddedText: {
+            /**
+             * Index
+             * @description number of the text in the request, from 0
+             */
+            index: number;
+            /**
+             * Text
+             * @description the text
+             */
+            text: string;
+            /**
+             * Distance
+             * @description 1: the feature is active; -1: it is not
+             */
+            distance: number;
+            /**
+             * Similarity
+             * @description cosine similarity of the embeddings of text and explanation, -1 to 1
+             */
+            similarity: number;
+        };
+        /**
          * ErrorBody
          * @description Body of every error of this server.
          */
@@ -95,7 +229,7 @@ export interface components {
              * @description error code, for programs
              * @enum {string}
              */
-            cause: "invalid_request" | "wrong_secret" | "forbidden" | "not_found" | "too_large" | "no_key" | "internal" | "unreachable" | "timeout" | "unauthorized" | "payment_required" | "unknown_model" | "rate_limited" | "rejected" | "provider_failed" | "malformed" | "filtered" | "truncated" | "empty" | "unreadable";
+            cause: "invalid_request" | "wrong_secret" | "forbidden" | "not_found" | "too_large" | "no_key" | "internal" | "embedder_failed" | "unreachable" | "timeout" | "unauthorized" | "payment_required" | "unknown_model" | "rate_limited" | "rejected" | "provider_failed" | "malformed" | "filtered" | "truncated" | "empty" | "unreadable";
         };
         /**
          * ExplainRequest
@@ -257,6 +391,207 @@ export interface components {
              */
             has_key: boolean;
         };
+        /** ScoreEmbeddingRequest */
+        ScoreEmbeddingRequest: {
+            /**
+             * Activations
+             * @description texts on which the feature is active (a value is above 0), and texts on which it is not; at least 5 of each, and at most AUTOINTERP_MAX_ACTIVATIONS in all
+             */
+            activations: components["schemas"]["Activation"][];
+            /**
+             * Explanation
+             * @description the explanation to score
+             */
+            explanation: string;
+            /**
+             * Seed
+             * @description of the order of the texts, of random marks and of the bootstrap
+             * @default 0
+             */
+            seed: number;
+        };
+        /** ScoreEmbeddingResponse */
+        ScoreEmbeddingResponse: {
+            /**
+             * Score
+             * @description 0 to 1; 0.5 is chance
+             */
+            score: number;
+            /**
+             * Low
+             * @description lower end of the 95% bootstrap interval
+             */
+            low: number;
+            /**
+             * High
+             * @description upper end of the 95% bootstrap interval
+             */
+            high: number;
+            /**
+             * Statistic
+             * @description what the number is, such as balanced accuracy
+             */
+            statistic: string;
+            /**
+             * Method
+             * @description name of the scorer
+             */
+            method: string;
+            /**
+             * Model
+             * @description language model or embedder that answered
+             */
+            model: string;
+            /**
+             * Seed
+             * @description seed of the request
+             */
+            seed: number;
+            /**
+             * Positives
+             * @description texts with an answer on which the feature is active
+             */
+            positives: number;
+            /**
+             * Negatives
+             * @description texts with an answer on which it is not
+             */
+            negatives: number;
+            /**
+             * Failures
+             * @description texts without an answer, which do not count, by cause
+             */
+            failures: {
+                [key: string]: number;
+            };
+            /**
+             * Breakdown
+             * @description every text, in the order of the request
+             */
+            breakdown: components["schemas"]["EmbeddedText"][];
+        };
+        /** ScoreFuzzDetectionRequest */
+        ScoreFuzzDetectionRequest: {
+            /**
+             * Model
+             * @description model, as its endpoint names it; null: the profile's default. Without a key of the request one of the profile's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS for the default profile)
+             */
+            model?: string | null;
+            /**
+             * Profile
+             * @description provider by its name on this server; null: the default profile
+             */
+            profile?: string | null;
+            /**
+             * Openrouter Key
+             * @description the client's key for OpenRouter, sent only there; empty is the same as null
+             */
+            openrouter_key?: string | null;
+            /**
+             * Api Key
+             * @description the client's key for profile or base_url, or for the default profile where both are null
+             */
+            api_key?: string | null;
+            /**
+             * Base Url
+             * @description another endpoint that this server allows; needs api_key and model
+             */
+            base_url?: string | null;
+            /**
+             * Activations
+             * @description texts on which the feature is active (a value is above 0), and texts on which it is not; at least 5 of each, and at most AUTOINTERP_MAX_ACTIVATIONS in all
+             */
+            activations: components["schemas"]["Activation"][];
+            /**
+             * Explanation
+             * @description the explanation to score
+             */
+            explanation: string;
+            /**
+             * Type
+             * @description FUZZ: do the marked tokens fit the explanation? DETECTION: does the text?
+             * @enum {string}
+             */
+            type: "FUZZ" | "DETECTION";
+            /**
+             * Seed
+             * @description of the order of the texts, of random marks and of the bootstrap
+             * @default 0
+             */
+            seed: number;
+        };
+        /** ScoreFuzzDetectionResponse */
+        ScoreFuzzDetectionResponse: {
+            /**
+             * Score
+             * @description 0 to 1; 0.5 is chance
+             */
+            score: number;
+            /**
+             * Low
+             * @description lower end of the 95% bootstrap interval
+             */
+            low: number;
+            /**
+             * High
+             * @description upper end of the 95% bootstrap interval
+             */
+            high: number;
+            /**
+             * Statistic
+             * @description what the number is, such as balanced accuracy
+             */
+            statistic: string;
+            /**
+             * Method
+             * @description name of the scorer
+             */
+            method: string;
+            /**
+             * Model
+             * @description language model or embedder that answered
+             */
+            model: string;
+            /**
+             * Seed
+             * @description seed of the request
+             */
+            seed: number;
+            /**
+             * Positives
+             * @description texts with an answer on which the feature is active
+             */
+            positives: number;
+            /**
+             * Negatives
+             * @description texts with an answer on which it is not
+             */
+            negatives: number;
+            /**
+             * Failures
+             * @description texts without an answer, which do not count, by cause
+             */
+            failures: {
+                [key: string]: number;
+            };
+            /**
+             * Breakdown
+             * @description every text, in the order of the request
+             */
+            breakdown: components["schemas"]["ClassifiedText"][];
+            /**
+             * Profile
+             * @description provider by its name on this server; `request` for another base_url
+             */
+            profile: string;
+            /** @description tokens of all calls; null where the provider does not count them */
+            usage: components["schemas"]["Usage"] | null;
+            /**
+             * Cost
+             * @description US dollars paid, by the profile's prices; null where they are unknown
+             */
+            cost: number | null;
+        };
         /**
          * Usage
          * @description Tokens as the provider counted them.
@@ -369,7 +704,181 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The language model's provider failed; `cause` has the kind of failure */
+            /** @description The language model's provider or the embedder failed; `cause` has the kind of failure */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Neither the request nor the server has a key for a provider */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    score_embedding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoreEmbeddingRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreEmbeddingResponse"];
+                };
+            };
+            /** @description The body is not JSON or not Unicode, the request exceeds a limit, or its keys, base_url and model contradict one another */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Wrong or missing X-SECRET-KEY */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS) */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing or out of range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The language model's provider or the embedder failed; `cause` has the kind of failure */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Neither the request nor the server has a key for a provider */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    score_fuzz_detection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoreFuzzDetectionRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreFuzzDetectionResponse"];
+                };
+            };
+            /** @description The body is not JSON or not Unicode, the request exceeds a limit, or its keys, base_url and model contradict one another */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Wrong or missing X-SECRET-KEY */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS) */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing or out of range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The language model's provider or the embedder failed; `cause` has the kind of failure */
             502: {
                 headers: {
                     [name: string]: unknown;

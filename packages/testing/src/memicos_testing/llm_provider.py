@@ -16,6 +16,7 @@ import re
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -36,6 +37,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drop: bool = False
+    cut: bool = False
+    """Close the connection after half of the body."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class LlmProvider:
     def __init__(self, host: str = "127.0.0.1") -> None:
         self._host = host
         self.default = Reply()
+        self.answer: Callable[[Received], Reply] | None = None
+        """Makes the reply to a request that none is scripted for, in place of `default`."""
         self.requests: list[Received] = []
         self._script: deque[Reply] = deque()
         self._closed = threading.Event()
@@ -75,11 +80,11 @@ class LlmProvider:
         return f"http://{self._host}:{self._server.server_address[1]}/v1"
 
     def script(self, *replies: Reply) -> None:
-        """Set the responses to the next requests, one each; later requests get `default`."""
+        """Set the responses to the next requests, one each; later requests get that of `answer`, or `default`."""
         self._script.extend(replies)
 
     def reset(self) -> None:
-        self.default = Reply()
+        self.default, self.answer = Reply(), None
         self.requests.clear()
         self._script.clear()
 
@@ -111,8 +116,9 @@ class LlmProvider:
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = json.loads(handler.rfile.read(int(handler.headers.get("content-length", "0"))))
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        self.requests.append(Received(handler.path, headers, body))
-        reply = self._script.popleft() if self._script else self.default
+        received = Received(handler.path, headers, body)
+        self.requests.append(received)
+        reply = self._script.popleft() if self._script else self.answer(received) if self.answer else self.default
         if reply.delay:
             self._closed.wait(reply.delay)
         if reply.drop or self._closed.is_set():
@@ -126,7 +132,8 @@ class LlmProvider:
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(sent)))
             handler.end_headers()
-            handler.wfile.write(sent)
+            handler.wfile.write(sent[: len(sent) // 2] if reply.cut else sent)
+            handler.close_connection = handler.close_connection or reply.cut
         except (BrokenPipeError, ConnectionResetError):
             # the client disconnected, as in tests of time-outs
             handler.close_connection = True

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from memicos_autointerp_core.explainers.registry import EXPLAINERS
 from memicos_autointerp_core.providers.client import open_http
+from memicos_embeddings.registry import open_registry
 from memicos_service import docs_page
 from memicos_service.application import ServiceApp
 from memicos_service.guards import ServiceGuard
@@ -20,6 +21,7 @@ from memicos_autointerp import errors
 from memicos_autointerp.explain import api as explain_api
 from memicos_autointerp.explain.schemas import HealthResponse, ProfileState
 from memicos_autointerp.providers.service import Providers
+from memicos_autointerp.score import api as score_api
 from memicos_autointerp.settings import Settings, read
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -34,7 +36,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     422: {"model": errors.ErrorBody, "description": "A field is missing or out of range"},
     502: {
         "model": errors.ErrorBody,
-        "description": "The language model's provider failed; `cause` has the kind of failure",
+        "description": "The language model's provider or the embedder failed; `cause` has the kind of failure",
     },
     503: {"model": errors.ErrorBody, "description": "Neither the request nor the server has a key for a provider"},
 }
@@ -44,7 +46,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with open_http(app.state.settings.provider_options) as http:
         providers = app.state.providers = Providers(app.state.settings, http)
+        embedders = app.state.embedders = open_registry(app.state.settings.embedder_config)
         yield
+        await embedders.close()
         providers.close()
 
 
@@ -80,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = ServiceApp(
         title="memicos autointerp",
         version="0.1.0",
-        summary="Explains features with a language model.",
+        summary="Explains features with a language model, and scores explanations.",
         lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
@@ -103,4 +107,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     docs_page.install(app)
     app.add_api_route("/health", health, tags=["health"], summary="State of the server")
     app.include_router(explain_api.router, responses=ERRORS)
+    app.include_router(score_api.router, responses=ERRORS)
     return app

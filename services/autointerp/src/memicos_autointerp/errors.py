@@ -20,6 +20,7 @@ Cause = Literal[
     "too_large",
     "no_key",
     "internal",
+    "embedder_failed",
     ProviderCause,
 ]
 """Kind of failure; `unreachable` and the following are failures of the language model's provider (status 502)."""
@@ -57,6 +58,20 @@ class ExplanationFailed(ServiceError):
     def __init__(self, error: ProviderError) -> None:
         hint = f" (setting {variable(Settings, error.option)})" if error.option else ""
         super().__init__(502, f"{error.message}{hint}", error.cause)
+
+
+class ScoreFailed(ServiceError):
+    """The language model answered too few texts for a score: 502. `cause`: what most of the others failed with."""
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(502, message, cause)
+
+
+class EmbeddingFailed(ServiceError):
+    """The embedder gave no vectors: 502."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(502, message, "embedder_failed")
 
 
 def make_response(report: ErrorReport) -> JSONResponse:

@@ -1,7 +1,7 @@
 """Every setting of autointerp, read from the environment (and an env file), with its default."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 from memicos_autointerp_core.explainers.interface import ExplainerOptions
 from memicos_autointerp_core.providers.client import ProviderOptions
@@ -13,11 +13,12 @@ from memicos_autointerp_core.providers.profile import (
     normalize_base_url,
     read_profiles,
 )
+from memicos_embeddings.registry import EmbedderConfig
 from memicos_service import settings as service_settings
 from memicos_service.connections.settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 DEFAULT_PROFILE = "default"
@@ -109,6 +110,17 @@ class Settings(ConnectionSettings):
         0.6, gt=0, lt=1, description="Tokens above this share of their text's largest activation are marked."
     )
 
+    embedder: Literal["minilm", "openai"] = Field(
+        "minilm", description="Embedder of scores by embeddings: all-MiniLM-L6-v2 on this machine, or OpenAI's."
+    )
+    embedder_threads: int = Field(2, ge=1, description="Threads of the local embedder.")
+    openai_api_key: Key = Field(
+        None,
+        validation_alias="OPENAI_API_KEY",
+        description="Key for the embedder openai, sent to AUTOINTERP_OPENAI_BASE_URL only.",
+    )
+    openai_base_url: BaseUrl = Field("https://api.openai.com/v1", description="Endpoint of the embedder openai.")
+
     max_activations: int = Field(64, ge=1, description="Most texts in a request.")
     max_characters: int = Field(200_000, ge=1, description="Most characters of all texts in a request.")
     body_bytes: int = Field(4_000_000, gt=0, description="Largest request body.")
@@ -116,7 +128,14 @@ class Settings(ConnectionSettings):
     log_requests: bool = Field(True, description="0: log only requests that failed with an internal error.")
 
     @field_validator(
-        "openrouter_url", "api_key", "secret", "temperature", "profiles_file", "answers_file", mode="before"
+        "openrouter_url",
+        "api_key",
+        "openai_api_key",
+        "secret",
+        "temperature",
+        "profiles_file",
+        "answers_file",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
@@ -126,6 +145,22 @@ class Settings(ConnectionSettings):
     @classmethod
     def _are_urls(cls, value: str) -> str:
         return ",".join(normalize_base_url(url) for url in value.split(",") if url.strip())
+
+    @model_validator(mode="after")
+    def _embedder_has_its_key(self) -> Self:
+        if self.embedder == "openai" and self.openai_api_key is None:
+            raise ValueError("AUTOINTERP_EMBEDDER is openai, which needs OPENAI_API_KEY")
+        return self
+
+    @property
+    def embedder_config(self) -> EmbedderConfig:
+        return EmbedderConfig(
+            preferred=self.embedder,
+            minilm_threads=self.embedder_threads,
+            openai_api_key=self.openai_api_key if self.embedder == "openai" else None,
+            openai_base_url=self.openai_base_url,
+            openai_timeout_seconds=self.timeout_seconds,
+        )
 
     @property
     def allowed_models(self) -> list[str]:

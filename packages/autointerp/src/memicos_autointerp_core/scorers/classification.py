@@ -13,9 +13,9 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,8 +31,16 @@ MARK_SHARE = 0.3
 PROMPT_VERSION = 1
 """Raised with every change of a prompt: stored answers belong to one version."""
 
-Ask = Callable[[str, str], Awaitable[str]]
-"""The text of a language model's answer to a system and a user message; raises ProviderError where there is none."""
+Ask = Callable[[str, str, Mapping[str, Any]], Awaitable[str]]
+"""The text of a language model's answer to a system and a user message, as JSON of a schema where the provider offers
+structured output; raises ProviderError where there is none (`language_model.ScoringModel`)."""
+
+ANSWER_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"answers": {"type": "array", "items": {"type": "integer", "enum": [0, 1]}}},
+    "required": ["answers"],
+    "additionalProperties": False,
+}
 
 _MARKS = ("<<", ">>")
 _LIST = re.compile(r"\[[^\[\]]*\]")
@@ -110,7 +118,7 @@ def marked_text(row: BreakdownRow) -> str:
 async def _answer(method: Method, explanation: str, batch: list[BreakdownRow], ask: Ask) -> list[BreakdownRow]:
     lines = "\n".join(f"{number}. {marked_text(row)}" for number, row in enumerate(batch, 1))
     try:
-        answer = await ask(SYSTEM_PROMPTS[method], f"Description: {explanation}\n\nTexts:\n{lines}")
+        answer = await ask(SYSTEM_PROMPTS[method], f"Description: {explanation}\n\nTexts:\n{lines}", ANSWER_SCHEMA)
         predictions = parse_answer(answer, len(batch))
     except ProviderError as error:
         return [replace(row, failure=error.cause) for row in batch]

@@ -3,6 +3,7 @@
 from . import errors, models
 from .api.explain import explain_default
 from .api.health import health
+from .api.score import score_embedding, score_fuzz_detection
 from .client import AuthenticatedClient, Client
 from .errors import (
     ApiError,
@@ -16,6 +17,8 @@ from .errors import (
 )
 from .models import (
     Activation,
+    ClassifiedText,
+    EmbeddedText,
     ErrorBody,
     ErrorBodyCause,
     ExplainRequest,
@@ -23,6 +26,13 @@ from .models import (
     ExplainResponseParameters,
     HealthResponse,
     ProfileState,
+    ScoreEmbeddingRequest,
+    ScoreEmbeddingResponse,
+    ScoreEmbeddingResponseFailures,
+    ScoreFuzzDetectionRequest,
+    ScoreFuzzDetectionRequestType,
+    ScoreFuzzDetectionResponse,
+    ScoreFuzzDetectionResponseFailures,
     Usage,
 )
 
@@ -31,7 +41,9 @@ __all__ = (
     "ApiError",
     "AuthenticatedClient",
     "BadRequest",
+    "ClassifiedText",
     "Client",
+    "EmbeddedText",
     "ErrorBody",
     "ErrorBodyCause",
     "ExplainRequest",
@@ -41,6 +53,13 @@ __all__ = (
     "HealthResponse",
     "NotFound",
     "ProfileState",
+    "ScoreEmbeddingRequest",
+    "ScoreEmbeddingResponse",
+    "ScoreEmbeddingResponseFailures",
+    "ScoreFuzzDetectionRequest",
+    "ScoreFuzzDetectionRequestType",
+    "ScoreFuzzDetectionResponse",
+    "ScoreFuzzDetectionResponseFailures",
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",
@@ -50,4 +69,6 @@ __all__ = (
     "explain_default",
     "health",
     "models",
+    "score_embedding",
+    "score_fuzz_detection",
 )

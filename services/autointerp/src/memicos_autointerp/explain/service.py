@@ -9,24 +9,9 @@ from memicos_autointerp_core.explainers.registry import EXPLAINERS, find_explain
 
 from memicos_autointerp.errors import BadInput, ExplanationFailed
 from memicos_autointerp.explain.schemas import Activation, ExplainRequest, ExplainResponse, Usage
+from memicos_autointerp.limits import check_size
 from memicos_autointerp.providers.service import Providers
 from memicos_autointerp.settings import Settings
-
-
-def _check_size(body: ExplainRequest, settings: Settings) -> None:
-    activations = [*body.activations, *body.negatives]
-    if len(activations) > settings.max_activations:
-        raise BadInput(
-            f"{len(activations)} activations were sent; at most {settings.max_activations} are taken "
-            "(AUTOINTERP_MAX_ACTIVATIONS)."
-        )
-    characters = sum(len(token) for activation in activations for token in activation.tokens)
-    characters += sum(len(token) for token in body.top_logits)
-    if characters > settings.max_characters:
-        raise BadInput(
-            f"The activations have {characters} characters; at most {settings.max_characters} are taken "
-            "(AUTOINTERP_MAX_CHARACTERS)."
-        )
 
 
 def _texts(activations: Sequence[Activation]) -> list[ActivatingText]:
@@ -42,7 +27,7 @@ async def explain(body: ExplainRequest, settings: Settings, providers: Providers
         NoKey: there is no key for the endpoint.
         ExplanationFailed: the language model gave no explanation.
     """
-    _check_size(body, settings)
+    check_size([*body.activations, *body.negatives], body.top_logits, settings)
     explainer = find_explainer(body.explainer)
     if explainer is None:
         raise BadInput(f"There is no explainer {body.explainer!r} here, only {', '.join(EXPLAINERS)}.")

@@ -1,6 +1,7 @@
 from typing import Literal
 
 ErrorBodyCause = Literal[
+    "embedder_failed",
     "empty",
     "filtered",
     "forbidden",
@@ -24,6 +25,7 @@ ErrorBodyCause = Literal[
 ]
 
 ERROR_BODY_CAUSE_VALUES: set[ErrorBodyCause] = {
+    "embedder_failed",
     "empty",
     "filtered",
     "forbidden",

@@ -1,0 +1,58 @@
+"""The language model that a scorer asks, with what its answers cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from memicos_autointerp_core.providers.chat import ChatRequest, Message, TokenUsage
+from memicos_autointerp_core.providers.client import Provider
+
+
+class ScoringModel:
+    """Asks one model of a provider. Calling it is the `Ask` of scorers.
+
+    Args:
+        provider: the endpoint with its key.
+        model: the model as the endpoint names it.
+        max_tokens, temperature: see `ChatRequest`.
+        attempt: another number asks again for what is stored (`ChatRequest.attempt`).
+
+    Attributes:
+        usage: tokens of all answers so far; answers that were stored before count too.
+        paid: US dollars spent so far; None where an answer's price is unknown.
+        answered_by: the model as the provider names it; `model` before the first answer.
+    """
+
+    def __init__(
+        self, provider: Provider, model: str, max_tokens: int = 2048, temperature: float | None = None, attempt: int = 0
+    ) -> None:
+        self._provider = provider
+        self._model = model
+        self._max_tokens = max_tokens
+        self._temperature = temperature
+        self._attempt = attempt
+        self.usage = TokenUsage(0, 0)
+        self.paid: float | None = 0.0
+        self.answered_by = model
+
+    async def __call__(self, system: str, user: str, schema: Mapping[str, Any] | None = None) -> str:
+        """The text of the model's answer, as JSON of `schema` where the provider offers structured output.
+
+        Raises:
+            ProviderError: there is no complete answer.
+        """
+        messages = (Message("system", system), Message("user", user))
+        request = ChatRequest(
+            messages, self._model, self._max_tokens, self._temperature, json_schema=schema, attempt=self._attempt
+        )
+        answer = await self._provider.chat(request)
+        self.answered_by = answer.model
+        if answer.usage:
+            self.usage = TokenUsage(
+                self.usage.prompt_tokens + answer.usage.prompt_tokens,
+                self.usage.completion_tokens + answer.usage.completion_tokens,
+            )
+        if answer.cost is None and not answer.cached:
+            self.paid = None
+        elif self.paid is not None:
+            self.paid += answer.paid
+        return answer.text
