@@ -5,7 +5,6 @@ Rows have lengths on both sides of windows, chunks and boundaries. In float64 bo
 
 import functools
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,14 +96,11 @@ def saved_model(
 def expected_residuals(hf: Any, ids: Sequence[int]) -> torch.Tensor:
     """Output of every block (L, T, D) in a run of one whole text."""
     n_layers = hf.config.get_text_config(decoder=True).num_hidden_layers
-    # the part for images comes before the one for text
     lists = [m for m in hf.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == n_layers]
-    blocks = next(m for m in lists if not re.search("Vision|Siglip", type(m[0]).__name__))
-    outputs: list[torch.Tensor] = []
+    outputs: list[list[Any]] = [[] for _ in lists]
     handles = [
-        block.register_forward_hook(
-            lambda _block, _args, output: outputs.append(output if isinstance(output, torch.Tensor) else output[0])
-        )
+        block.register_forward_hook(lambda _block, _args, output, of_list=of_list: of_list.append(output))
+        for blocks, of_list in zip(lists, outputs, strict=True)
         for block in blocks
     ]
     try:
@@ -113,7 +109,11 @@ def expected_residuals(hf: Any, ids: Sequence[int]) -> torch.Tensor:
     finally:
         for handle in handles:
             handle.remove()
-    return torch.stack([output.reshape(len(ids), -1) for output in outputs])
+    # blocks for images and sound do not run on a text
+    own = next(of_list for of_list in outputs if of_list)
+    assert len(own) == n_layers
+    hidden = [output if isinstance(output, torch.Tensor) else output[0] for output in own]
+    return torch.stack([output.reshape(len(ids), -1) for output in hidden])
 
 
 def expect_residuals(hf: Any, ids: Sequence[int]) -> Expected:
