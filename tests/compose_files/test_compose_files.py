@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy/docker"
 FILES = sorted(DOCKER.glob("*.yaml"))
 DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
-SECRETS = ("POSTGRES_PASSWORD", "PGPASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "GF_SECURITY_ADMIN_PASSWORD")
+SECRETS = (
+    "POSTGRES_PASSWORD", "PGPASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "MEMICOS_SECRET_KEY",
+    "GF_SECURITY_ADMIN_PASSWORD",
+)  # fmt: skip
 PASSED_ON = {("compose.own-database.yaml", "PGPASSWORD")}
 """Secrets of the user's own, set in the container only where the user sets them."""
 REQUIRED = re.compile(r"\$\{[A-Z_]+:\?run make init-env\}")

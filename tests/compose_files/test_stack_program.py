@@ -51,7 +51,7 @@ def install(folder: Path, name: str, text: str) -> None:
 @pytest.fixture
 def env_file(tmp_path: Path) -> Path:
     file = tmp_path / "stack.env"
-    names = ("POSTGRES_PASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "GRAFANA_PASSWORD")
+    names = ("POSTGRES_PASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "MEMICOS_SECRET_KEY", "GRAFANA_PASSWORD")
     file.write_text("".join(f"{name}={index}123456789abcdef0123456789\n" for index, name in enumerate(names)))
     return file
 

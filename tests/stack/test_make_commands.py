@@ -57,8 +57,8 @@ def test_the_webapp_runs_with_an_empty_writable_database(stacks: dict[str, Stack
     assert f"http://127.0.0.1:{stack.port}" in done.stdout
     assert httpx.get(f"{stack.url}/").status_code == 200
     webapp = stack.container("webapp")["Id"]
-    key = output("docker", "exec", webapp, "memicos", "api-key", "create", "test", "--scope", "write")
-    assert key.strip() and "test" in output("docker", "exec", webapp, "memicos", "api-key", "list")
+    key = output("docker", "exec", webapp, "memicos", "key", "new", "test", "--scope", "write")
+    assert key.strip() and "test" in output("docker", "exec", webapp, "memicos", "key", "list")
     services = {name for name in ("database", "webapp", "autointerp") if stack.container(name)["State"]["Running"]}
     assert services == {"database", "webapp", "autointerp"}
 

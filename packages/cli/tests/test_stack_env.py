@@ -38,9 +38,11 @@ def test_every_secret_is_random_long_and_only_readable_by_its_owner(tmp_path: Pa
     first, second = tmp_path / "a", tmp_path / "b"
     assert init_env(first).stdout == f"wrote {first} with new random secrets (readable by you only)\n"
     init_env(second)
-    assert set(values(first)) == {"POSTGRES_PASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "GRAFANA_PASSWORD"}
+    assert set(values(first)) == {
+        "POSTGRES_PASSWORD", "INFERENCE_SECRET", "AUTOINTERP_SECRET", "MEMICOS_SECRET_KEY", "GRAFANA_PASSWORD",
+    }  # fmt: skip
     secrets_of_both = [*values(first).values(), *values(second).values()]
-    assert len(set(secrets_of_both)) == 8 and all(re.fullmatch(r"[\w-]{43}", value) for value in secrets_of_both)
+    assert len(set(secrets_of_both)) == 10 and all(re.fullmatch(r"[\w-]{43}", value) for value in secrets_of_both)
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
     assert init_env(first, "check").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
@@ -96,17 +98,17 @@ GOOD = "".join(f"{name}={'r4nd0m-' * 4}\n" for name in stack_env.SECRETS)
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (GOOD + "MEMICOS_PO", "line 5 is not NAME=value"),
-        (GOOD + "MEMICOS_PORT='30", "line 5 has a quotation mark that is not closed"),
-        (GOOD + "MEMICOS_PORT='30' 1", "line 5 has text after its quotation mark"),
-        (GOOD[:-21], "line 4: GRAFANA_PASSWORD has fewer than 16 characters"),
+        (GOOD + "MEMICOS_PO", "line 6 is not NAME=value"),
+        (GOOD + "MEMICOS_PORT='30", "line 6 has a quotation mark that is not closed"),
+        (GOOD + "MEMICOS_PORT='30' 1", "line 6 has text after its quotation mark"),
+        (GOOD[:-21], "line 5: GRAFANA_PASSWORD has fewer than 16 characters"),
         (GOOD.replace("r4nd0m-" * 4, "postgres"), "line 1: POSTGRES_PASSWORD has fewer than 16 characters"),
         (GOOD.rpartition("GRAFANA")[0], "GRAFANA_PASSWORD is missing: add the line GRAFANA_PASSWORD="),
         (
             GOOD + "\nMEMICOS_PROT=3001\n",
-            "line 6: unknown variable MEMICOS_PROT; the most similar name is MEMICOS_PORT",
+            "line 7: unknown variable MEMICOS_PROT; the most similar name is MEMICOS_PORT",
         ),
-        (GOOD + "INFERENCE_SECRET=another-one-of-enough-length", "line 5: INFERENCE_SECRET is set a second time"),
+        (GOOD + "INFERENCE_SECRET=another-one-of-enough-length", "line 6: INFERENCE_SECRET is set a second time"),
         ("", "POSTGRES_PASSWORD is missing"),
     ],
 )

@@ -29,13 +29,13 @@ from memicos_dataset import manifest as m
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start, running
+from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.explanations import autointerp_settings
 from memicos_testing.webapp.small_dataset import write_dataset as write_small_dataset
 from memicos_webapp.app import create_app
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import load
-from memicos_webapp.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -122,11 +122,6 @@ async def fresh_url(server_url: str, migrated: str) -> AsyncIterator[str]:
 async def own_url(server_url: str, filled: str) -> AsyncIterator[str]:
     async with _copied(server_url, filled) as url:
         yield url
-
-
-def make_settings(url: str, **changes: object) -> Settings:
-    """Settings for a test, independent of the environment and of any `.env` file."""
-    return Settings(_env_file=None, database_url=url, **changes)  # pyright: ignore[reportCallIssue]
 
 
 CHECK_AT_EACH_REQUEST = {

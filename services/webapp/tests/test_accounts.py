@@ -1,24 +1,31 @@
 """The owner beyond loopback: one-time link, session, API keys and their scopes; what is stored and logged."""
 
 import asyncio
+import hashlib
+import hmac
 import logging
 import os
 import re
+import stat
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 from memicos_client import ChooseLabelRequest, Client, Unauthorized, choose_explanation_as_label
 from memicos_testing.servers import Start
+from memicos_testing.webapp.app_settings import SECRET_KEY, make_settings
 from memicos_testing.webapp.html_page import Page
 from memicos_webapp.accounts import service
 from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.accounts.rows import Scope
+from memicos_webapp.accounts.server_secret import server_secret
 from memicos_webapp.accounts.view import browser_name
 from memicos_webapp.database.engine import Database
+from memicos_webapp.errors import NotConfigured
 from memicos_webapp.settings import Settings
 
 LABEL = "/api/explanation/1/label"
@@ -40,7 +47,7 @@ async def memicos(url: str, *arguments: str, **environment: str) -> tuple[int | 
     """Exit status, standard output and standard error of `memicos …` on a database."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "from memicos_cli.main import app; app()", *arguments,
-        env={**os.environ, "DATABASE_URL": url, **environment},
+        env={**os.environ, "DATABASE_URL": url, "MEMICOS_SECRET_KEY": SECRET_KEY, **environment},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await process.communicate()
@@ -49,7 +56,7 @@ async def memicos(url: str, *arguments: str, **environment: str) -> tuple[int | 
 
 @asynccontextmanager
 async def database_at(url: str) -> AsyncIterator[tuple[Database, Settings]]:
-    settings = Settings(_env_file=None, database_url=url)  # pyright: ignore[reportCallIssue]
+    settings = make_settings(url)
     database = Database(url, settings)
     try:
         yield database, settings
@@ -66,8 +73,8 @@ async def new_link(url: str) -> str:
 
 
 async def new_key(url: str, *scopes: Scope, days: float | None = None) -> str:
-    async with database_at(url) as (database, _):
-        return (await service.create_api_key(database, OWNER_ID, "a script", scopes or ["read"], days))[1]
+    async with database_at(url) as (database, settings):
+        return (await service.create_api_key(database, settings, OWNER_ID, "a script", scopes or ["read"], days))[1]
 
 
 @pytest.fixture
@@ -221,7 +228,14 @@ async def test_a_key_changes_no_sessions(beyond: httpx.AsyncClient, own_url: str
 
 @pytest.mark.parametrize(
     ("scopes", "status"),
-    [((), 403), (("read",), 403), (("write",), 200), (("read", "write"), 200), (("admin",), 200)],
+    [
+        ((), 403),
+        (("read",), 403),
+        (("datasets:write",), 403),
+        (("write",), 200),
+        (("read", "write"), 200),
+        (("admin",), 200),
+    ],
 )
 async def test_scopes_of_keys(beyond: httpx.AsyncClient, own_url: str, scopes: tuple[Scope, ...], status: int) -> None:
     key = await new_key(own_url, *scopes)
@@ -284,7 +298,7 @@ async def test_keys_of_other_systems_only_read(beyond: httpx.AsyncClient, client
     key = {"X-Api-Key": "sk-of-another-system"}
     assert (await beyond.get("/api/feature/small/1-res/5", headers=key)).status_code == 200
     response = await beyond.post(LABEL, json=CHOICE, headers=key)
-    assert response.status_code == 401 and "memicos api-key create" in response.json()["error"]
+    assert response.status_code == 401 and "memicos key new" in response.json()["error"]
     # on loopback keys are ignored, even those with our prefix
     for name in ("sk-of-another-system", "memicos_unknown"):
         assert (await client.get("/api/feature/small/1-res/5", headers={"X-Api-Key": name})).status_code == 200
@@ -311,19 +325,46 @@ async def test_the_python_client_writes_with_a_key(beyond: httpx.AsyncClient, ow
             await choose_explanation_as_label.asyncio(1, client=client, body=ChooseLabelRequest(chosen=True))
 
 
+async def test_hashes_of_keys_are_keyed_and_plain_ones_are_converted(started: Start, own_url: str) -> None:
+    key = await new_key(own_url, "write")
+    plain = hashlib.sha256(key.encode()).digest()
+    keyed = hmac.new(SECRET_KEY.encode(), plain, "sha256").digest()
+    async with connected(own_url) as connection:
+        assert await connection.fetchval("SELECT token_hash FROM api_key") == keyed
+        # as an earlier version stored it
+        await connection.execute("UPDATE api_key SET token_hash = $1, keyed = false", plain)
+        async with started(own_url, host="0.0.0.0") as client:
+            assert (await client.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})).status_code == 200
+        row = await connection.fetchrow("SELECT token_hash, keyed FROM api_key")
+        assert row and tuple(row) == (keyed, True)
+    async with started(own_url, host="0.0.0.0", secret_key="of another server, so long") as client:
+        assert (await client.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})).status_code == 401
+
+
+def test_the_secret_is_made_once_and_is_the_owners(tmp_path: Path) -> None:
+    settings = make_settings("postgresql://unused", secret_key=None, data=tmp_path / "data")
+    secret = server_secret(settings)
+    file = tmp_path / "data" / "secret-key"
+    assert len(secret) >= 43 and file.read_bytes() == secret and stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert server_secret(settings) == secret and [path.name for path in file.parent.iterdir()] == ["secret-key"]
+    (tmp_path / "file").touch()
+    with pytest.raises(NotConfigured, match="MEMICOS_SECRET_KEY"):
+        server_secret(make_settings("postgresql://unused", secret_key=None, data=tmp_path / "file" / "data"))
+
+
 @pytest.mark.slow
 async def test_commands_list_and_revoke_keys(own_url: str) -> None:
-    status, key, errors = await memicos(own_url, "api-key", "create", "a script", "--scope", "write")
+    status, key, errors = await memicos(own_url, "key", "new", "a script", "--scope", "write")
     assert status == 0 and re.fullmatch(r"memicos_\S{43}\n", key) and "cannot be shown again" in errors
-    status, listed, _ = await memicos(own_url, "api-key", "list")
+    status, listed, _ = await memicos(own_url, "key", "list")
     assert status == 0 and re.search(r"^1 +a script +write +valid +\d{4}-\d\d-\d\d +- +-$", listed, re.M)
-    assert (await memicos(own_url, "api-key", "revoke", "1"))[:2] == (0, "API key 1 is revoked\n")
-    assert "revoked" in (await memicos(own_url, "api-key", "list"))[1]
-    status, _, errors = await memicos(own_url, "api-key", "revoke", "1")
-    assert status == 1 and errors == "api-key revoke: The API key 1 does not exist or is already revoked.\n"
-    status, _, errors = await memicos(own_url, "api-key", "create", " ")
+    assert (await memicos(own_url, "key", "revoke", "1"))[:2] == (0, "API key 1 is revoked\n")
+    assert "revoked" in (await memicos(own_url, "key", "list"))[1]
+    status, _, errors = await memicos(own_url, "key", "revoke", "1")
+    assert status == 1 and errors == "key revoke: The API key 1 does not exist or is already revoked.\n"
+    status, _, errors = await memicos(own_url, "key", "new", " ")
     assert status == 1 and errors.count("\n") == 1 and "printable" in errors
-    assert (await memicos(own_url, "api-key", "create", "x", "--scope", "root"))[0] == 2
+    assert (await memicos(own_url, "key", "new", "x", "--scope", "root"))[0] == 2
     status, _, errors = await memicos(own_url, "owner-link", MEMICOS_READ_ONLY="1")
     assert status == 1 and "MEMICOS_READ_ONLY" in errors
     output = (await memicos(own_url, "owner-link", MEMICOS_PUBLIC_URL="https://sae.example/memicos/"))[1]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start, free_port, running
+from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.html_page import Page
 from memicos_webapp.accounts import service
 from memicos_webapp.database.engine import Database
@@ -99,9 +100,9 @@ async def test_everything_that_reads_works_and_every_write_is_refused(
 
 
 async def test_a_session_has_no_effect_on_a_read_only_server(started: Start, own_url: str, reader_url: str) -> None:
-    settings = Settings(_env_file=None, database_url=own_url)  # pyright: ignore[reportCallIssue]
+    settings = make_settings(own_url)
     database = Database(own_url, settings)
-    _, key = await service.create_api_key(database, 1, "a key", ["admin"], None)
+    _, key = await service.create_api_key(database, settings, 1, "a key", ["admin"], None)
     await database.close()
     async with started(reader_url, read_only=True, host="0.0.0.0") as client:
         headers = {"X-Api-Key": key, "Cookie": "memicos_session=x"}

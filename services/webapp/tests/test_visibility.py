@@ -20,6 +20,7 @@ from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_embeddings.registry import EmbedderRegistry
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start
+from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.visibility_probes import (
     LEVELS,
     NONE,
@@ -42,7 +43,6 @@ from memicos_webapp.catalog.visibility import NOBODY, Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.datasets.service import load
 from memicos_webapp.embeddings.service import embed_missing
-from memicos_webapp.settings import Settings
 
 OWNER, OTHER = Viewer(2), Viewer(3)
 CONCURRENT = 8
@@ -119,9 +119,8 @@ async def hidden_url(
 
 @pytest.fixture(scope="module")
 async def app(hidden_url: str, served_inference: Any) -> AsyncIterator[FastAPI]:
-    settings = Settings(
-        _env_file=None,  # pyright: ignore[reportCallIssue]
-        database_url=hidden_url,
+    settings = make_settings(
+        hidden_url,
         inference_url=served_inference.url,
         inference_status_seconds=0,
         embed_every_seconds=0,
@@ -281,7 +280,7 @@ class Proof:
 @pytest.fixture(scope="module")
 async def proofs(hidden_url: str) -> dict[str, Proof]:
     """A session and keys of the accounts 1 (owner of the server), 2 and 3, by name."""
-    settings = Settings(_env_file=None, database_url=hidden_url)  # pyright: ignore[reportCallIssue]
+    settings = make_settings(hidden_url)
     database = Database(hidden_url, settings)
     proofs = {"nobody": Proof(NOBODY), "key of another system": Proof(NOBODY, {"X-Api-Key": "sk-other"})}
     try:
@@ -291,7 +290,7 @@ async def proofs(hidden_url: str) -> dict[str, Proof]:
             all_rights = LOCAL_OWNER if account == 1 else Viewer(account)
             proofs[f"session of {name}"] = Proof(all_rights, {"Cookie": f"memicos_session={session.token}"})
             for scope in SCOPES:
-                _, key = await service.create_api_key(database, account, name, [scope], None)
+                _, key = await service.create_api_key(database, settings, account, name, [scope], None)
                 viewer = all_rights if scope == "admin" else Viewer(account)
                 proofs[f"{scope} key of {name}"] = Proof(viewer, {"X-Api-Key": key})
     finally:

@@ -21,7 +21,7 @@ GROUP_HELP = {
     "jobs": "List, follow, cancel and resume background jobs, such as imports.",
     "sources": "List, verify and delete sources that a webapp has.",
     "db": "Migrate, reset, back up and restore the database of a webapp.",
-    "api-key": "Make, list and revoke keys for programs that write to the webapp.",
+    "key": "Make, list and revoke keys for programs that write to the webapp.",
     "hosts": "List, add and remove the inference servers of a webapp.",
 }
 EXTRAS = {
@@ -38,7 +38,7 @@ EXTRAS = {
     "worker": "webapp",
     "db": "webapp",
     "owner-link": "webapp",
-    "api-key": "webapp",
+    "key": "webapp",
     "embed": "webapp",
     "hosts": "webapp",
 }

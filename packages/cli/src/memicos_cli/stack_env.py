@@ -25,6 +25,7 @@ SECRETS: dict[str, str] = {
     "POSTGRES_PASSWORD": "Password of PostgreSQL's user memicos.",
     "INFERENCE_SECRET": "What the webapp sends to the inference server as X-SECRET-KEY.",
     "AUTOINTERP_SECRET": "What the webapp sends to the autointerp server as X-SECRET-KEY.",
+    "MEMICOS_SECRET_KEY": "What the webapp hashes API keys with; with another one, all keys are unknown.",
     "GRAFANA_PASSWORD": "Password of Grafana's user admin (compose.monitoring.yaml).",
 }
 """Secrets that the file must have, and what each is for."""

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.staticfiles import StaticFiles
 
 from memicos_webapp import errors, request_log
-from memicos_webapp.accounts import first_start
+from memicos_webapp.accounts import first_start, key_hashes
 from memicos_webapp.accounts import pages as account_pages
 from memicos_webapp.accounts.viewer import current_identity
 from memicos_webapp.activation_search import api as text_search_api
@@ -85,6 +85,7 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     autointerp_client.lifespan,
     background_embedder.lifespan,
     background_cleanup.lifespan,
+    key_hashes.lifespan,
     first_start.lifespan,
 )
 """Context managers of the folders, entered at start-up after `app.state.database` is set, and left at shutdown."""

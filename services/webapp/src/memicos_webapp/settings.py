@@ -128,6 +128,12 @@ class Settings(ConnectionSettings):
     owner_link_seconds: float = Field(
         default=900, ge=60, le=86400, description="How long a one-time link that signs the owner in is valid."
     )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Secret with which API keys are hashed: with another one, all keys are unknown. `make init-env` "
+        "writes one for docker. Unset: the file `secret-key` in MEMICOS_DATA, which the first key makes.",
+    )
     session_days: float = Field(
         default=30, gt=0, le=365, description="How long a browser stays signed in as the owner."
     )
@@ -333,7 +339,13 @@ class Settings(ConnectionSettings):
     )
 
     @field_validator(
-        "database_url", "openai_api_key", "inference_secret", "inference_client_key", "autointerp_secret", mode="before"
+        "database_url",
+        "secret_key",
+        "openai_api_key",
+        "inference_secret",
+        "inference_client_key",
+        "autointerp_secret",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`memicos owner-link` and `memicos api-key`: make credentials of the owner."""
+"""`memicos owner-link` and `memicos key`: make credentials of the owner."""
 
 import sys
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ class ScopeOption(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    DATASETS_WRITE = "datasets:write"
     ADMIN = "admin"
 
 
@@ -43,22 +44,24 @@ def create_api_key(
         list[ScopeOption],
         typer.Option(
             help="what the key may do; repeat it for several. read: read what the owner reads; write: generate and "
-            "delete explanations, choose labels; admin: all that the owner may",
+            "delete explanations, choose labels; datasets:write: upload datasets; admin: all that the owner may",
         ),
     ] = [ScopeOption.READ],  # noqa: B006 (Typer copies it)
     expires_days: Annotated[
         float | None, typer.Option(min=0.001, max=service.KEY_DAYS, help="days until it expires; without, it does not")
     ] = None,
 ) -> None:
-    """Make an API key of the owner and print it. It is stored as a hash: it cannot be shown again.
+    """Make an API key of the owner and print it. It is stored as a keyed hash: it cannot be shown again.
 
-    Programs send it as X-Api-Key.
+    Run it where the webapp runs, with its settings: MEMICOS_SECRET_KEY or MEMICOS_DATA too. Programs send the key as
+    X-Api-Key.
     """
 
-    async def create(database: Database, _: Settings) -> tuple[int, str]:
-        return await service.create_api_key(database, OWNER_ID, name, [option.value for option in scope], expires_days)
+    async def create(database: Database, settings: Settings) -> tuple[int, str]:
+        scopes = [option.value for option in scope]
+        return await service.create_api_key(database, settings, OWNER_ID, name, scopes, expires_days)
 
-    key_id, key = run_with_database("api-key create", create)
+    key_id, key = run_with_database("key new", create)
     sys.stderr.write(f"API key {key_id}; it cannot be shown again:\n")
     sys.stdout.write(key + "\n")
 
@@ -69,7 +72,7 @@ def list_api_keys() -> None:
     async def rows(database: Database, _: Settings) -> Sequence[ApiKeyRow]:
         return await service.list_api_keys(database, OWNER_ID)
 
-    keys = run_with_database("api-key list", rows)
+    keys = run_with_database("key list", rows)
     table = [("id", "name", "scopes", "state", "created", "expires", "last used")]
     table += [
         (
@@ -95,7 +98,7 @@ def revoke_api_key(key_id: Annotated[int, typer.Argument(min=1, max=2**31 - 1, h
     async def revoke(database: Database, _: Settings) -> None:
         await service.revoke_api_key(database, OWNER_ID, key_id)
 
-    run_with_database("api-key revoke", revoke)
+    run_with_database("key revoke", revoke)
     sys.stdout.write(f"API key {key_id} is revoked\n")
 
 

@@ -6,10 +6,12 @@ from memicos_webapp.accounts import repository
 from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.accounts.models import AccountSession, ApiKey
 from memicos_webapp.accounts.rows import Credential
-from memicos_webapp.accounts.tokens import KEY_PREFIX, token_hash
+from memicos_webapp.accounts.server_secret import server_secret
+from memicos_webapp.accounts.tokens import KEY_PREFIX, keyed_hash, token_hash
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import Unauthenticated
+from memicos_webapp.settings import Settings
 
 LAST_USED_SECONDS = 60
 """The time of last use is written at most this often."""
@@ -35,18 +37,18 @@ async def find_session(database: Database, token: str) -> Credential | None:
     return credential
 
 
-async def find_api_key(database: Database, key: str) -> Credential:
+async def find_api_key(database: Database, settings: Settings, key: str) -> Credential:
     """The API key.
 
     Raises:
         Unauthenticated: it has expired, is revoked or unknown.
     """
     async with database.snapshot() as session:
-        credential = await repository.find_api_key(session, token_hash(key))
+        credential = await repository.find_api_key(session, keyed_hash(server_secret(settings), token_hash(key)))
     if credential is None:
         raise Unauthenticated(
-            "The API key in X-Api-Key is unknown, expired or revoked. `memicos api-key list` lists the keys, "
-            "`memicos api-key create` makes one."
+            "The API key in X-Api-Key is unknown, expired or revoked. `memicos key list` lists the keys, "
+            "`memicos key new` makes one."
         )
     await _note_use(database, ApiKey, credential)
     return credential

@@ -22,13 +22,17 @@ KEY_HEADER = "X-Api-Key"
 READ_ONLY = "This server is read-only (MEMICOS_READ_ONLY): it changes no stored data."
 SIGN_IN = (
     "Writes are refused without the owner's session or an API key. Run `memicos owner-link` where the server runs and "
-    f"open the link that it prints, or send a key of `memicos api-key create NAME --scope write` as {KEY_HEADER}."
+    f"open the link that it prints, or send a key of `memicos key new NAME --scope write` as {KEY_HEADER}."
 )
 OWNER_ONLY = (
     "Only the owner may do this. Run `memicos owner-link` where the server runs and open the link that it "
-    f"prints, or send a key of `memicos api-key create NAME --scope admin` as {KEY_HEADER}."
+    f"prints, or send a key of `memicos key new NAME --scope admin` as {KEY_HEADER}."
 )
-READ_SCOPE_ONLY = "This API key may only read. Make one that may write: `memicos api-key create NAME --scope write`."
+DATASETS_SCOPE = (
+    "Uploading datasets takes the owner's session or an API key with the scope datasets:write. Make one where the "
+    f"server runs and send it as {KEY_HEADER}: `memicos key new NAME --scope datasets:write`."
+)
+READ_SCOPE_ONLY = "This API key may only read. Make one that may write: `memicos key new NAME --scope write`."
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Identity:
     @property
     def has_write_scope(self) -> bool:
         return bool(self.scopes & {"write", "admin"})
+
+    @property
+    def may_upload_datasets(self) -> bool:
+        return bool(self.scopes & {"datasets:write", "admin"})
 
 
 ANONYMOUS = Identity(NOBODY, "none")
@@ -80,3 +88,10 @@ def write_problem(settings: Settings, identity: Identity) -> str | None:
     if identity.has_write_scope:
         return None
     return READ_SCOPE_ONLY if identity.method == "api_key" else SIGN_IN
+
+
+def dataset_problem(settings: Settings, identity: Identity, changes: bool) -> str | None:
+    """Why a request of this identity may not read, or with `changes` change, uploads of datasets; None if it may."""
+    if changes and settings.read_only:
+        return READ_ONLY
+    return None if identity.may_upload_datasets else DATASETS_SCOPE

@@ -1,6 +1,7 @@
 """Tables of accounts and of their credentials: one-time links, browser sessions, API keys.
 
-A token is random, and only its SHA-256 is stored: a reader of the database cannot use it.
+A token is random, and only a hash is stored: a reader of the database cannot use it. Hashes of API keys are keyed with
+the server's secret (`accounts.tokens.keyed_hash`).
 """
 
 from datetime import datetime
@@ -57,7 +58,9 @@ class ApiKey(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(Text)
-    token_sha256: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    keyed: Mapped[bool]
+    """False for a plain SHA-256 of an earlier version: `accounts.key_hashes` converts it."""
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]

@@ -36,7 +36,7 @@ def _session_account(identity: Identity) -> int:
     """
     account_id = identity.viewer.account_id
     if account_id is None or identity.method not in ("session", "local"):
-        raise Refused("Sessions and API keys are changed on this page by the signed-in owner, or by `memicos api-key`.")
+        raise Refused("Sessions and API keys are changed on this page by the signed-in owner, or by `memicos key`.")
     return account_id
 
 
@@ -81,9 +81,10 @@ async def create_api_key(
     expires_days: Annotated[str, Form(max_length=20)] = "",
 ) -> Response:
     """Make an API key and show it on the account's page, once. An empty `expires_days`: it does not expire."""
+    settings: Settings = request.app.state.settings
     account_id = _session_account(identity)
     days = service.parse_key_days(expires_days)
-    new_key = (await service.create_api_key(database, account_id, name, scope, days))[1]
+    new_key = (await service.create_api_key(database, settings, account_id, name, scope, days))[1]
     return await _render_account(request, database, identity, new_key)
 
 

@@ -28,9 +28,9 @@ async def find_session(session: AsyncSession, digest: bytes) -> Credential | Non
 
 
 async def find_api_key(session: AsyncSession, digest: bytes) -> Credential | None:
-    """The API key with this hash, unless it has expired or is revoked."""
+    """The API key with this keyed hash, unless it has expired or is revoked."""
     statement = select(ApiKey.id, ApiKey.account_id, ApiKey.last_used_at, ApiKey.scopes).where(
-        ApiKey.token_sha256 == digest, *_valid(ApiKey)
+        ApiKey.token_hash == digest, ApiKey.keyed, *_valid(ApiKey)
     )
     row = (await session.execute(statement)).mappings().one_or_none()
     return None if row is None else from_row(Credential, {**row, "scopes": frozenset(row["scopes"])})
@@ -103,7 +103,8 @@ async def add_api_key(
     statement = insert(ApiKey).values(
         account_id=account_id,
         name=name,
-        token_sha256=digest,
+        token_hash=digest,
+        keyed=True,
         scopes=list(scopes),
         expires_at=None if valid is None else func.now() + valid,
     )
@@ -138,3 +139,13 @@ async def revoke(session: AsyncSession, table: Token, account_id: int, token_id:
         .returning(table.id)
     )
     return await session.scalar(statement) is not None
+
+
+async def plain_hashes(session: AsyncSession) -> Sequence[tuple[int, bytes]]:
+    """Id and SHA-256 of API keys that an earlier version stored; other transactions wait for this one to convert."""
+    statement = select(ApiKey.id, ApiKey.token_hash).where(~ApiKey.keyed).with_for_update()
+    return [(key_id, digest) for key_id, digest in await session.execute(statement)]
+
+
+async def set_keyed_hash(session: AsyncSession, key_id: int, digest: bytes) -> None:
+    await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(token_hash=digest, keyed=True))

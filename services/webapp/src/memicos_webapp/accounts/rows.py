@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Scope = Literal["read", "write", "admin"]
-"""read: read what the account may; write: also explanations and labels; admin: all that the account may."""
+Scope = Literal["read", "write", "datasets:write", "admin"]
+"""read: read what the account may; write: also explanations and labels; datasets:write: also upload datasets; admin:
+all that the account may."""
 
 
 @dataclass(frozen=True)

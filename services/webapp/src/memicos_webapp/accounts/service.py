@@ -7,7 +7,8 @@ from datetime import timedelta
 from memicos_webapp.accounts import repository
 from memicos_webapp.accounts.models import AccountSession, ApiKey
 from memicos_webapp.accounts.rows import ApiKeyRow, Scope, SessionRow
-from memicos_webapp.accounts.tokens import KEY_PREFIX, new_token, token_hash
+from memicos_webapp.accounts.server_secret import server_secret
+from memicos_webapp.accounts.tokens import KEY_PREFIX, keyed_hash, new_token, token_hash
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound, Refused
 from memicos_webapp.settings import Settings
@@ -115,20 +116,22 @@ def parse_key_days(text: str) -> float | None:
 
 
 async def create_api_key(
-    database: Database, account_id: int, name: str, scopes: Sequence[Scope], days: float | None
+    database: Database, settings: Settings, account_id: int, name: str, scopes: Sequence[Scope], days: float | None
 ) -> tuple[int, str]:
     """Make an API key; returns its id and the key, which is stored nowhere.
 
     Raises:
         BadInput: the name is empty or too long.
+        NotConfigured: the server's secret cannot be read.
     """
     name = name.strip()
     if not name or len(name) > KEY_NAME_CHARACTERS or not name.isprintable():
         raise BadInput(f"The name of an API key has 1 to {KEY_NAME_CHARACTERS} printable characters.")
     key = new_token(KEY_PREFIX)
+    digest = keyed_hash(server_secret(settings), token_hash(key))
     valid = None if days is None else timedelta(days=days)
     async with database.transaction() as session:
-        key_id = await repository.add_api_key(session, account_id, name, token_hash(key), sorted(set(scopes)), valid)
+        key_id = await repository.add_api_key(session, account_id, name, digest, sorted(set(scopes)), valid)
     return key_id, key
 
 

@@ -5,6 +5,7 @@ from memicos_webapp.accounts.rows import Scope
 SCOPES: tuple[tuple[Scope, str], ...] = (
     ("read", "read what the owner reads"),
     ("write", "also generate and delete explanations, choose labels"),
+    ("datasets:write", "also upload datasets"),
     ("admin", "everything that the owner may do"),
 )
 """Scopes of an API key, with what each allows."""

@@ -27,7 +27,7 @@ async def current_identity(request: Request) -> Identity:
         key = request.headers.get(KEY_HEADER)
         token = request.cookies.get(SESSION_COOKIE)
         if key and credentials.is_api_key(key):
-            credential = await credentials.find_api_key(request.app.state.database, key)
+            credential = await credentials.find_api_key(request.app.state.database, settings, key)
             identity = Identity(credentials.viewer(credential), "api_key", credential.scopes)
         elif token and (session := await credentials.find_session(request.app.state.database, token)):
             identity = Identity(credentials.viewer(session), "session", session.scopes, session.id)

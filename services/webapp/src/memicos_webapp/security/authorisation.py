@@ -26,7 +26,7 @@ def _refuse(request: Request, settings: Settings, identity: Identity, problem: s
     if problem is not None:
         if identity.method == "none" and request.headers.get(KEY_HEADER) and not settings.read_only:
             raise Unauthenticated(
-                f"{KEY_HEADER} holds no key of this server. Make one with `memicos api-key create NAME --scope write`."
+                f"{KEY_HEADER} holds no key of this server. Make one with `memicos key new NAME --scope write`."
             )
         raise Refused(problem)
     # every browser names the page's site on a POST; the middleware refuses those of other sites
@@ -34,7 +34,7 @@ def _refuse(request: Request, settings: Settings, identity: Identity, problem: s
     if identity.method == "session" and request.method not in SAFE_METHODS and not from_browser:
         raise Refused(
             "A request with a session's cookie has to send Origin, as browsers do. Programs use an API key instead: "
-            "`memicos api-key create NAME --scope write`."
+            "`memicos key new NAME --scope write`."
         )
 
 
