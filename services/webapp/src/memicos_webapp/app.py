@@ -21,6 +21,8 @@ from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.migrate import prepare
+from memicos_webapp.dataset_uploads import api as dataset_uploads_api
+from memicos_webapp.dataset_uploads import background as background_uploads
 from memicos_webapp.datasets import background as background_cleanup
 from memicos_webapp.embeddings import background as background_embedder
 from memicos_webapp.explanation_search import api as search_api
@@ -59,6 +61,7 @@ API: tuple[APIRouter, ...] = (
     explanations_api.router,
     steering_api.router,
     vectors_api.router,
+    dataset_uploads_api.router,
     inference_hosts_api.router,
 )
 """JSON routes, each router with one tag."""
@@ -85,6 +88,7 @@ PARTS: tuple[Callable[[FastAPI], AbstractAsyncContextManager[None]], ...] = (
     autointerp_client.lifespan,
     background_embedder.lifespan,
     background_cleanup.lifespan,
+    background_uploads.lifespan,
     key_hashes.lifespan,
     first_start.lifespan,
 )

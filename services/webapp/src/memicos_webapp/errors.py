@@ -65,6 +65,18 @@ class Conflict(Fault):
     status = 409
 
 
+class TooLarge(Fault):
+    """More files or bytes than a limit allows."""
+
+    status = 413
+
+
+class InsufficientStorage(Fault):
+    """The server's disk has not enough space."""
+
+    status = 507
+
+
 class TooManyRequests(Fault):
     """A limit per visitor or in all is reached; `retry_after` seconds later the request may be repeated."""
 
@@ -108,6 +120,7 @@ TITLES = {
     429: "Too many requests",
     502: "Another service failed",
     503: "Service unavailable",
+    507: "Disk full",
 }
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from memicos_service import settings as service_settings
-from memicos_service.connections.settings import ConnectionSettings
 from memicos_service.host_names import ALLOWED_HOSTS, LOOPBACK_NAMES, BindAddress, allowed_names
 from memicos_service.logs import LogFormat
 from memicos_service.server import is_loopback
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from memicos_webapp.dataset_uploads.settings import UploadSettings
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.inference.host_config import parse_hosts
 from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_networks
@@ -19,7 +19,7 @@ from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_netwo
 SYSTEM_DATA = Path("/var/lib/memicos")
 
 
-class Settings(ConnectionSettings):
+class Settings(UploadSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
 
     model_config = SettingsConfigDict(
@@ -351,7 +351,7 @@ class Settings(ConnectionSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
 
-    @field_validator("published_port", "import_folder", mode="before")
+    @field_validator("published_port", "import_folder", "upload_folder", mode="before")
     @classmethod
     def _no_port(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
@@ -384,6 +384,11 @@ class Settings(ConnectionSettings):
     def conversions(self) -> Path:
         """Where imports of the public layout are converted."""
         return self.import_folder or self.data / "imports"
+
+    @property
+    def uploads(self) -> Path:
+        """Where uploaded datasets are kept until they are imported."""
+        return self.upload_folder or self.data / "uploads"
 
     @property
     def preferred_embedder(self) -> str:

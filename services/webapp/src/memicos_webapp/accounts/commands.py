@@ -58,8 +58,9 @@ def create_api_key(
     """
 
     async def create(database: Database, settings: Settings) -> tuple[int, str]:
-        scopes = [option.value for option in scope]
-        return await service.create_api_key(database, settings, OWNER_ID, name, scopes, expires_days)
+        return await service.create_api_key(
+            database, settings, OWNER_ID, name, [option.value for option in scope], expires_days
+        )
 
     key_id, key = run_with_database("key new", create)
     sys.stderr.write(f"API key {key_id}; it cannot be shown again:\n")

@@ -90,8 +90,8 @@ def write_problem(settings: Settings, identity: Identity) -> str | None:
     return READ_SCOPE_ONLY if identity.method == "api_key" else SIGN_IN
 
 
-def dataset_problem(settings: Settings, identity: Identity, changes: bool) -> str | None:
-    """Why a request of this identity may not read, or with `changes` change, uploads of datasets; None if it may."""
-    if changes and settings.read_only:
+def dataset_problem(settings: Settings, identity: Identity) -> str | None:
+    """Why a request of this identity may not upload datasets, and what to do; None if it may."""
+    if settings.read_only:
         return READ_ONLY
     return None if identity.may_upload_datasets else DATASETS_SCOPE

@@ -5,6 +5,7 @@ from types import ModuleType
 from memicos_webapp.accounts import models as accounts
 from memicos_webapp.catalog import models as catalog
 from memicos_webapp.database.base import Base
+from memicos_webapp.dataset_uploads import models as dataset_uploads
 from memicos_webapp.embeddings import models as embeddings
 from memicos_webapp.explanations import models as explanations
 from memicos_webapp.features import models as features
@@ -16,6 +17,7 @@ from memicos_webapp.vectors import models as vectors
 ALL: tuple[ModuleType, ...] = (
     accounts,
     catalog,
+    dataset_uploads,
     features,
     explanations,
     embeddings,

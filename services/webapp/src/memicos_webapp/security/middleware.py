@@ -32,6 +32,8 @@ OWN_PAGES_POLICY = POLICY.format("'self'")
 EMBEDDED_POLICY = POLICY.format("*")
 OTHER_SITE = "Refused: a page of another site made this request."
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+UPLOAD_PARTS = "/api/dataset-upload/part/"
+"""Beginning of the paths that take a part of an uploaded dataset."""
 CACHEABLE_STATUSES = {200, 206, 304}
 """Responses of `/static` that browsers may keep for a year; an error would hide a file that appears later."""
 
@@ -77,6 +79,7 @@ class Guard:
         self.app = app
         self.hosts = settings.hosts
         self.body_bytes = settings.body_bytes
+        self.part_bytes = settings.upload_part_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -110,7 +113,7 @@ class Guard:
             return await error_response(request, *refusal)(scope, receive, send_guarded)
         set_visitor(request.client.host if request.client else "")
         try:
-            await self.app(scope, limit_body(receive, self.body_bytes), send_guarded)
+            await self.app(scope, limit_body(receive, self._body_limit(request)), send_guarded)
         finally:
             # for the request log
             outer["route"] = scope.get("route")
@@ -127,9 +130,14 @@ class Guard:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdecimal()):
             return 400, f"Content-Length is not a number: {length!r}."
-        if int(length) > self.body_bytes:
-            return 413, f"The body has {length} bytes; at most {self.body_bytes} are taken."
+        limit = self._body_limit(request)
+        if int(length) > limit:
+            return 413, f"The body has {length} bytes; at most {limit} are taken."
         return None
+
+    def _body_limit(self, request: Request) -> int:
+        """Bytes of the body: parts of an upload have a limit of their own."""
+        return self.part_bytes if request.url.path.startswith(UPLOAD_PARTS) else self.body_bytes
 
 
 def install(app: FastAPI, settings: Settings) -> None:

@@ -1,0 +1,82 @@
+"""The uploads of a running server, and their periodic clean-up."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
+
+from memicos_webapp.database.engine import Database
+from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.dataset_uploads import repository
+from memicos_webapp.dataset_uploads.service import Uploads
+from memicos_webapp.dataset_uploads.storage import delete_folder
+from memicos_webapp.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SECONDS_PER_DAY = 86_400
+
+
+async def clean(database: Database, settings: Settings) -> list[str]:
+    """Delete uploads whose import is done, and those that nobody continued for `upload_days`, with their files; then
+    folders of no upload. Returns the ids of the deleted uploads.
+
+    It takes the lock of each account, as requests do that begin, complete or delete an upload.
+    """
+    seconds = settings.upload_days * SECONDS_PER_DAY
+    deleted: list[str] = []
+    async with database.snapshot() as session:
+        accounts = {account_id for _, account_id in await repository.expired(session, seconds)}
+    for account_id in sorted(accounts):
+        async with database.transaction() as session:
+            await repository.lock_account(session, account_id)
+            # looked up again: the uploads may have been continued meanwhile
+            due = [upload for upload, owner in await repository.expired(session, seconds) if owner == account_id]
+            for upload_id in due:
+                await repository.remove(session, upload_id)
+        deleted += due
+    async with database.snapshot() as session:
+        known = await repository.known(session)
+    await asyncio.to_thread(_delete_unknown, settings, known)
+    return deleted
+
+
+def _delete_unknown(settings: Settings, known: set[str]) -> None:
+    """Delete folders of deleted uploads. The row of an upload is there before its folder."""
+    if settings.uploads.is_dir():
+        for folder in settings.uploads.iterdir():
+            if folder.name not in known:
+                delete_folder(folder)
+
+
+async def _clean_periodically(database: Database, settings: Settings) -> None:
+    while True:
+        await asyncio.sleep(settings.cleanup_every_seconds)
+        try:
+            for upload_id in await clean(database, settings):
+                log.info("the upload %s was deleted", upload_id)
+        except (SQLAlchemyError, DatabaseError, OSError) as error:
+            log.warning(
+                "the clean-up of uploads failed, next attempt in %.0f s: %s", settings.cleanup_every_seconds, error
+            )
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Set `app.state.uploads`, and clean up while the application runs."""
+    settings: Settings = app.state.settings
+    app.state.uploads = Uploads(app.state.database, settings)
+    if not settings.cleanup_every_seconds or settings.read_only:
+        yield
+        return
+    cleaning = asyncio.create_task(_clean_periodically(app.state.database, settings))
+    try:
+        yield
+    finally:
+        cleaning.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await cleaning

@@ -1,0 +1,198 @@
+"""Files of uploads on disk.
+
+    <folder>/<upload>/parts/<file>-<part>    parts whose sha256 was checked
+    <folder>/<upload>/data/<name>/<path>     complete files whose sha256 was checked
+    <folder>/<upload>/incoming/…             parts that are being received
+
+Files appear under their names in one step, after they are on disk: a process that is killed leaves none that is
+incomplete.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from memicos_webapp.dataset_uploads.rows import FileRow, UploadRow
+from memicos_webapp.errors import BadInput, Conflict, InsufficientStorage, NotFound, TooLarge
+from memicos_webapp.settings import Settings, variable
+
+COPY_BYTES = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class PartsDiffer(Exception):
+    """The parts of a file are not the file that was announced."""
+
+    def __init__(self, file: FileRow) -> None:
+        super().__init__(file.path)
+        self.file = file
+
+
+@contextmanager
+def disk_errors(upload_id: str) -> Iterator[None]:
+    """
+    Raises:
+        InsufficientStorage: the disk is full.
+        NotFound: the upload was deleted meanwhile.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"The upload {upload_id} was deleted; start it again.") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise InsufficientStorage(
+                "The disk of the folder of uploads is full. Parts that were received stay: free space and go on."
+            ) from error
+        raise
+
+
+def check_space(folder: Path, needed: int, outstanding: int, keep: int) -> None:
+    """
+    Args:
+        folder: the folder of uploads.
+        needed: bytes that a new upload takes at most.
+        outstanding: bytes that other uploads will still take.
+        keep: bytes that have to stay free.
+
+    Raises:
+        InsufficientStorage: there is not enough space.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free - outstanding - keep
+    if needed > free:
+        raise InsufficientStorage(
+            f"The dataset needs {needed:,} bytes, and {max(free, 0):,} are left for uploads on the server's disk, with "
+            f"{outstanding:,} announced by other uploads and {keep:,} that stay free ({variable('upload_free_bytes')})."
+        )
+
+
+@dataclass(frozen=True)
+class UploadStorage:
+    """The files of an upload."""
+
+    root: Path
+    name: str
+
+    @classmethod
+    def of(cls, settings: Settings, upload: UploadRow) -> "UploadStorage":
+        return cls(settings.uploads / upload.id, upload.name)
+
+    @property
+    def dataset(self) -> Path:
+        """Folder of the complete files: what is imported."""
+        return (self.root / "data" / self.name).resolve()
+
+    def part(self, file: FileRow, part: int) -> Path:
+        return self.root / "parts" / f"{file.number}-{part}"
+
+    async def receive(self, body: AsyncIterator[bytes], size: int, sha256: str) -> Path:
+        """Write a part to a file of its own and check it; returns the file.
+
+        Raises:
+            BadInput: it has another size or another sha256.
+        """
+        incoming = self.root / "incoming"
+        incoming.mkdir(parents=True, exist_ok=True)
+        (self.root / "parts").mkdir(exist_ok=True)
+        place = incoming / secrets.token_hex(8)
+        digest, received = hashlib.sha256(), 0
+        try:
+            with place.open("wb") as output:
+                async for block in _blocks(body):
+                    received += len(block)
+                    if received > size:
+                        raise TooLarge(f"The part has {size} bytes, and more were sent.")
+                    await asyncio.to_thread(_write, output, digest, block)
+                if received != size:
+                    raise BadInput(f"The part has {size} bytes, and {received} were sent; send it again.")
+                if digest.hexdigest() != sha256:
+                    raise BadInput(
+                        f"The part that arrived has the sha256 {digest.hexdigest()}, and X-Part-SHA256 says {sha256}: "
+                        "it was changed on its way; send it again."
+                    )
+                await asyncio.to_thread(_flush, output)
+        except BaseException:
+            place.unlink(missing_ok=True)
+            raise
+        return place
+
+    def assemble(self, files: Sequence[FileRow], part_bytes: int) -> None:
+        """Make the complete files of their parts, and check them; files that an earlier call made are kept.
+
+        Raises:
+            PartsDiffer: a file has another sha256 than announced.
+            Conflict: another request does so.
+        """
+        try:
+            with FileLock(self.root / "complete.lock", timeout=0):
+                for file in files:
+                    self._assemble(file, part_bytes)
+                shutil.rmtree(self.root / "parts", ignore_errors=True)
+        except Timeout:
+            raise Conflict("Another request is completing this upload; ask again in a few seconds.") from None
+
+    def _assemble(self, file: FileRow, part_bytes: int) -> None:
+        place = self.dataset / file.path
+        if place.exists():
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.root / "assembling"
+        digest = hashlib.sha256()
+        with unfinished.open("wb") as output:
+            for part in range(file.parts(part_bytes)):
+                with self.part(file, part).open("rb") as content:
+                    while chunk := content.read(COPY_BYTES):
+                        digest.update(chunk)
+                        output.write(chunk)
+            _flush(output)
+        if digest.hexdigest() != file.sha256:
+            unfinished.unlink()
+            raise PartsDiffer(file)
+        unfinished.rename(place)
+        for part in range(file.parts(part_bytes)):
+            self.part(file, part).unlink(missing_ok=True)
+
+    def discard_parts(self, file: FileRow, part_bytes: int) -> None:
+        for part in range(file.parts(part_bytes)):
+            self.part(file, part).unlink(missing_ok=True)
+
+    def delete(self) -> None:
+        delete_folder(self.root)
+
+
+async def _blocks(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body in blocks of about COPY_BYTES."""
+    block = bytearray()
+    async for chunk in body:
+        block += chunk
+        if len(block) >= COPY_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+def _write(output: BinaryIO, digest: Any, block: bytes) -> None:
+    digest.update(block)
+    output.write(block)
+
+
+def _flush(output: BinaryIO) -> None:
+    output.flush()
+    os.fsync(output.fileno())
+
+
+def delete_folder(root: Path) -> None:
+    """Delete what an upload stored; a part that arrives meanwhile finds no folder."""
+    shutil.rmtree(root, ignore_errors=True)
