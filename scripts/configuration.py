@@ -28,6 +28,8 @@ SERVICES: dict[str, type[BaseSettings]] = {
     "inference": memicos_inference.settings.Settings,
     "autointerp": memicos_autointerp.settings.Settings,
 }
+COMMAND_NAMES = {"MEMICOS_API_KEY"}
+"""Variables that only commands read: `memicos upload`."""
 UNITS = {
     "SECONDS": "seconds",
     "BYTES": "bytes",
@@ -133,7 +135,7 @@ def names_text() -> str:
         for field in settings.model_fields
         for name in field_variables(settings, field)
     }
-    return "".join(f"{name}\n" for name in sorted(names))
+    return "".join(f"{name}\n" for name in sorted(names | COMMAND_NAMES))
 
 
 def main() -> int:

@@ -32,6 +32,7 @@ EXTRAS = {
     "model": "inference",
     "selftest": "inference",
     "dataset": "dataset",
+    "upload": "dataset",
     "import": "webapp",
     "sources": "webapp",
     "jobs": "webapp",

@@ -248,5 +248,13 @@ WITHOUT_DATA = {
 }
 """Routes that read nothing that a person stored."""
 
-OWN_DATA = {("GET", "/vectors"), ("POST", "/api/vector/list-owned")}
-"""Routes that read only what the account itself stored; `test_vectors.py` has them."""
+OWN_DATA = {
+    ("GET", "/vectors"),
+    ("POST", "/api/vector/list-owned"),
+    ("POST", "/api/dataset-upload/new"),
+    ("POST", "/api/dataset-upload/get"),
+    ("PUT", "/api/dataset-upload/part/{uploadId}/{file}/{part}"),
+    ("POST", "/api/dataset-upload/complete"),
+    ("POST", "/api/dataset-upload/delete"),
+}
+"""Routes that read only what the account itself stored; `test_vectors.py` and `test_dataset_uploads.py` have them."""

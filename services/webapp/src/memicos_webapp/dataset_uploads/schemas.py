@@ -59,7 +59,7 @@ class NewUploadRequest(_Body):
         description="what happens to sources of the set that are shown and that the dataset lacks",
     )
     moveSources: bool = Field(False, description="move sources into this set that are shown in another set")
-    metadata: UploadMetadata = Field(UploadMetadata(), description="what the public layout may not say")
+    metadata: UploadMetadata | None = Field(None, description="what the public layout may not say")
 
 
 class UploadRequest(_Body):

@@ -9,10 +9,11 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memicos_dataset.public_layout.metadata import MetadataOptions
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.visibility import Viewer
@@ -108,6 +109,11 @@ class Uploads:
 
     def _import_options(self, body: NewUploadRequest) -> ImportOptions:
         given = body.metadata
+        metadata = MetadataOptions()
+        if given is not None:
+            metadata = MetadataOptions(
+                given.layers, given.dModel, given.vocabularySize, given.countedTokens, given.license, given.corpusUrl
+            )
         return ImportOptions(
             body.missing,
             body.moveSources,
@@ -115,14 +121,7 @@ class Uploads:
             self.settings.import_reject_limit,
             str(self.settings.conversions.resolve()),
             (),
-            {
-                "layers": given.layers,
-                "d_model": given.dModel,
-                "vocabulary_size": given.vocabularySize,
-                "counted_tokens": given.countedTokens,
-                "license": given.license,
-                "corpus_url": given.corpusUrl,
-            },
+            asdict(metadata),
         )
 
     async def get(self, viewer: Viewer, upload_id: str) -> UploadDetail:

@@ -1,0 +1,1 @@
+"""Sends datasets to a memicos server over its API `/api/dataset-upload`."""

@@ -1,0 +1,105 @@
+"""Requests to a memicos server, repeated while it does not answer."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from memicos_dataset.upload.errors import RefusedError, UploadError
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 15.0
+CONNECT_SECONDS = 20
+ANSWER_SECONDS = 3600
+"""Longest wait for an answer: the server reads all files before it completes an upload."""
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+"""Statuses of a server or proxy that may answer later."""
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass
+class Server:
+    """A server, its API key, and how long one request is repeated while the server does not answer."""
+
+    url: str
+    session: aiohttp.ClientSession
+    patience_seconds: float
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a JSON request.
+
+        Raises:
+            RefusedError: the server refused it.
+            UploadError: it did not answer within the patience, or is no server of memicos.
+        """
+        return await self._request("POST", path, json=body)
+
+    async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+        """The answer to a request with bytes. Raises as `post`."""
+        return await self._request(
+            "PUT", path, data=content, headers={**headers, "Content-Type": "application/octet-stream"}
+        )
+
+    async def _request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        end, wait = time.monotonic() + self.patience_seconds, FIRST_WAIT_SECONDS
+        while True:
+            try:
+                return await self._once(method, path, **arguments)
+            except RefusedError as error:
+                if error.status not in _TRY_AGAIN or time.monotonic() + wait > end:
+                    raise
+            except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL, ssl.SSLError) as error:
+                raise UploadError(f"{self.url}: {error}") from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if time.monotonic() + wait > end:
+                    reason = str(error) or type(error).__name__
+                    raise UploadError(
+                        f"{self.url} did not answer for {self.patience_seconds:g} s ({reason}). Run the same command "
+                        "again: it goes on where it was."
+                    ) from error
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    async def _once(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        # a redirect would send the key to another address
+        async with self.session.request(method, self.url + path, allow_redirects=False, **arguments) as response:
+            if 300 <= response.status < 400:
+                target = response.headers.get("Location", "another address")
+                raise UploadError(f"{self.url} redirects to {target}: give that address to --to.")
+            try:
+                body = await response.json(content_type=None)
+            except ValueError:
+                body = None
+            if response.status != 200:
+                message = body.get("error") if isinstance(body, dict) else None
+                raise RefusedError(response.status, f"{self.url} answered {response.status}: {message or 'no reason'}")
+            if not isinstance(body, dict):
+                raise UploadError(f"{self.url} is no server of memicos: its answer to {path} is no JSON object.")
+            return body
+
+
+def check_address(url: str, has_key: bool, allow_http: bool) -> str:
+    """The server's address without a slash at its end.
+
+    Raises:
+        UploadError: it is none, or the key would be sent without encryption.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise UploadError(f"{url!r} is no address of a server, such as https://sae.example.")
+    if parts.scheme == "http" and has_key and not allow_http and parts.hostname not in _LOOPBACK:
+        raise UploadError(
+            f"{url} would get the API key without encryption: use https, or --allow-http in a network that you trust."
+        )
+    return url.rstrip("/")
+
+
+def new_session(key: str | None) -> aiohttp.ClientSession:
+    """A session that sends the API key; proxies are those of the environment."""
+    headers = {"X-Api-Key": key} if key else {}
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
+    return aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=True)
