@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -216,11 +217,11 @@ async def test_a_server_that_ends_while_it_completes_goes_on(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage.Path, "rename", fail)
+        patch.setattr(Path, "rename", fail)
         assert (await complete(client, upload_id)).status_code == 500
     assert renames == 1
     with monkeypatch.context() as patch:
-        patch.setattr(storage.shutil, "rmtree", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("killed")))
+        patch.setattr(shutil, "rmtree", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("killed")))
         assert (await complete(client, upload_id)).status_code == 500
     assert await fetch(fresh_url, "SELECT id FROM job") == []
     assert (await complete(client, upload_id)).status_code == 200
@@ -444,7 +445,7 @@ async def test_the_client_says_why_it_cannot_go_on(app: FastAPI, small_dataset: 
                 Folder.of(small_dataset), Server("http://127.0.0.1:9", session, 0), UploadOptions(), lambda p: None
             )
     async with served(app) as server:
-        with pytest.raises(RefusedError, match="less than or equal|should be|layers"):
+        with pytest.raises(RefusedError, match="layers"):
             await upload(
                 Folder.of(small_dataset), server, UploadOptions(request={"metadata": {"layers": 0}}), lambda p: None
             )

@@ -442,6 +442,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dataset-upload/new": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin or continue an upload
+         * @description Announce the files of a dataset. The same files again: the same upload, with the parts that were received.
+         *
+         *     Then send the parts that are missing, and complete the upload. `memicos upload` does all of it.
+         */
+        post: operations["begin_dataset_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset-upload/get": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get an upload
+         * @description An upload: which parts were received, and the progress of its import.
+         */
+        post: operations["get_dataset_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset-upload/part/{uploadId}/{file}/{part}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Send a part
+         * @description Send `partBytes` of a file, or of its last part what is left. Parts may be sent in any order and side by side.
+         */
+        put: operations["put_dataset_upload_part"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset-upload/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Complete an upload
+         * @description Check the sha256 of every file and queue the import of the dataset. Again: the same job.
+         */
+        post: operations["complete_dataset_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset-upload/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete an upload
+         * @description Delete an upload and what was received. What was imported stays.
+         */
+        post: operations["delete_dataset_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/inference-hosts": {
         parameters: {
             query?: never;
@@ -866,6 +968,17 @@ export interface components {
             chosen: boolean;
         };
         /**
+         * CompletedUpload
+         * @description The import that an upload became.
+         */
+        CompletedUpload: {
+            /**
+             * Jobid
+             * @description number of the job
+             */
+            jobId: number;
+        };
+        /**
          * CreatedVector
          * @description A vector as the response to its upload names its fields.
          */
@@ -935,6 +1048,17 @@ export interface components {
             /**
              * Message
              * @description the result of the request
+             */
+            message: string;
+        };
+        /**
+         * DeletedUpload
+         * @description The result of a deletion.
+         */
+        DeletedUpload: {
+            /**
+             * Message
+             * @description Success
              */
             message: string;
         };
@@ -1698,6 +1822,12 @@ export interface components {
             hosts: components["schemas"]["InferenceHostBody"][];
         };
         /**
+         * MissingSources
+         * @description What to do with sources of the set that are shown and that the dataset lacks.
+         * @enum {string}
+         */
+        MissingSources: "refuse" | "keep" | "retire";
+        /**
          * ModelBody
          * @description A language model.
          */
@@ -1854,6 +1984,35 @@ export interface components {
             ignoreBos: boolean;
         };
         /**
+         * NewUploadRequest
+         * @description The files of a dataset in any format that `memicos import` reads.
+         */
+        NewUploadRequest: {
+            /**
+             * Name
+             * @description name of the dataset's folder, or its parent's and its own: those of a model and a source in the public layout
+             */
+            name: string;
+            /**
+             * Files
+             * @description its files, at most 5000 (setting MEMICOS_UPLOAD_FILES)
+             */
+            files: components["schemas"]["UploadFile"][];
+            /**
+             * @description what happens to sources of the set that are shown and that the dataset lacks
+             * @default refuse
+             */
+            missing: components["schemas"]["MissingSources"];
+            /**
+             * Movesources
+             * @description move sources into this set that are shown in another set
+             * @default false
+             */
+            moveSources: boolean;
+            /** @description what the public layout may not say */
+            metadata?: components["schemas"]["UploadMetadata"] | null;
+        };
+        /**
          * NewVectorRequest
          * @example {
          *       "hookType": "hook_resid_post",
@@ -1996,6 +2155,22 @@ export interface components {
              * @description always null: direct feature attribution is not computed
              */
             dfaMaxValue?: number | null;
+        };
+        /**
+         * ReceivedPart
+         * @description A part that is stored.
+         */
+        ReceivedPart: {
+            /**
+             * File
+             * @description place of the file in the upload's list, from 0
+             */
+            file: number;
+            /**
+             * Part
+             * @description number of the part, from 0
+             */
+            part: number;
         };
         /**
          * Recipe
@@ -3210,6 +3385,186 @@ export interface components {
              * @description texts that the vector's page shows; of one vector at most 200 (setting MEMICOS_VECTOR_EXAMPLES)
              */
             activations: components["schemas"]["UploadedActivation"][];
+        };
+        /**
+         * UploadBody
+         * @description An upload and its state.
+         */
+        UploadBody: {
+            /**
+             * Uploadid
+             * @description id of the upload
+             */
+            uploadId: string;
+            /**
+             * Name
+             * @description name of the dataset's folder
+             */
+            name: string;
+            /**
+             * State
+             * @description open: parts can be sent; complete: `job` imports it
+             * @enum {string}
+             */
+            state: "open" | "complete";
+            /**
+             * Bytes
+             * @description size of all files
+             */
+            bytes: number;
+            /**
+             * Partbytes
+             * @description size of a part
+             */
+            partBytes: number;
+            /**
+             * Files
+             * @description its files; parts are named by the file's place in this list
+             */
+            files: components["schemas"]["UploadFileState"][];
+            /** @description the import of a complete upload */
+            job: components["schemas"]["UploadJob"] | null;
+        };
+        /**
+         * UploadFile
+         * @description A file of a dataset.
+         */
+        UploadFile: {
+            /**
+             * Path
+             * @description path in the dataset's folder: names of letters, digits and `._@+=,-` that begin with a letter, a digit or `_`, with `/` between them
+             */
+            path: string;
+            /**
+             * Bytes
+             * @description its size
+             */
+            bytes: number;
+            /**
+             * Sha256
+             * @description its SHA-256, in hexadecimal digits
+             */
+            sha256: string;
+        };
+        /**
+         * UploadFileState
+         * @description A file of an upload, and what of it was received.
+         */
+        UploadFileState: {
+            /**
+             * Path
+             * @description path in the dataset's folder
+             */
+            path: string;
+            /**
+             * Bytes
+             * @description its size
+             */
+            bytes: number;
+            /**
+             * Parts
+             * @description number of its parts: each has `partBytes`, the last one what is left
+             */
+            parts: number;
+            /**
+             * Received
+             * @description numbers of the parts that were received, from 0; empty for a complete upload
+             */
+            received: number[];
+        };
+        /**
+         * UploadJob
+         * @description The import that a complete upload became.
+         */
+        UploadJob: {
+            /**
+             * Id
+             * @description number of the job, as `memicos jobs list` shows it
+             */
+            id: number;
+            /**
+             * State
+             * @description its state
+             * @enum {string}
+             */
+            state: "queued" | "running" | "done" | "failed" | "cancelled";
+            /**
+             * Error
+             * @description why it failed
+             */
+            error: string | null;
+            /**
+             * Files
+             * @description files that it stores
+             */
+            files: number;
+            /**
+             * Filesdone
+             * @description files that are stored
+             */
+            filesDone: number;
+            /**
+             * Rows
+             * @description rows of these files
+             */
+            rows: number;
+            /**
+             * Rowsdone
+             * @description rows that are stored
+             */
+            rowsDone: number;
+            /**
+             * Rejects
+             * @description rows that were left out, as no page could show them
+             */
+            rejects: number;
+        };
+        /**
+         * UploadMetadata
+         * @description What the public layout may not say; null: the files say it.
+         */
+        UploadMetadata: {
+            /**
+             * Layers
+             * @description layers of the model
+             */
+            layers?: number | null;
+            /**
+             * Dmodel
+             * @description width of the model
+             */
+            dModel?: number | null;
+            /**
+             * Vocabularysize
+             * @description entries of the model's vocabulary
+             */
+            vocabularySize?: number | null;
+            /**
+             * Countedtokens
+             * @description tokens that densities are shares of
+             */
+            countedTokens?: number | null;
+            /**
+             * License
+             * @description licence of the texts
+             */
+            license?: string | null;
+            /**
+             * Corpusurl
+             * @description page where the texts are published
+             */
+            corpusUrl?: string | null;
+        };
+        /**
+         * UploadRequest
+         * @description Names an upload.
+         */
+        UploadRequest: {
+            /**
+             * Uploadid
+             * @description id of the upload
+             */
+            uploadId: string;
         };
         /**
          * UploadedActivation
@@ -4926,6 +5281,505 @@ export interface operations {
                 };
             };
             /** @description The vector would have more texts than it may have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_dataset_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUploadRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadBody"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not upload datasets: beyond loopback it needs the owner's session, or an API key with the scope datasets:write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The account has as many open uploads as it may have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large, or the dataset has too many files or bytes */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server's disk is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_dataset_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadBody"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not upload datasets: beyond loopback it needs the owner's session, or an API key with the scope datasets:write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The account has no such upload */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_dataset_upload_part: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description SHA-256 of the part, in hexadecimal digits */
+                "X-Part-SHA256": string;
+            };
+            path: {
+                /** @description id of the upload */
+                uploadId: string;
+                /** @description place of the file in the upload's list, from 0 */
+                file: number;
+                /** @description number of the part, from 0 */
+                part: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceivedPart"];
+                };
+            };
+            /** @description The part has another size, or another sha256 than the header says */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not upload datasets: beyond loopback it needs the owner's session, or an API key with the scope datasets:write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The account has no such upload */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The upload is complete */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description More bytes than the part has */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server's disk is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    complete_dataset_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompletedUpload"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not upload datasets: beyond loopback it needs the owner's session, or an API key with the scope datasets:write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The account has no such upload */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Parts are missing, a file has another sha256 than announced, or a request completes it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The server's disk is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_dataset_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UploadRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedUpload"];
+                };
+            };
+            /** @description The body is not JSON, or a field has a value that is not allowed */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not upload datasets: beyond loopback it needs the owner's session, or an API key with the scope datasets:write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The account has no such upload */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Its import is queued or runs */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -18,7 +18,7 @@ from memicos_webapp.dataset_uploads.service import Uploads
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.security.authorisation import DATASETS_REFUSED, DatasetsAccess
 
-router = APIRouter(prefix="/dataset-upload", tags=["dataset upload"])
+router = APIRouter(prefix="/dataset-upload", tags=["upload"])
 
 REFUSED: dict[int | str, dict[str, Any]] = {403: {"model": ErrorBody, "description": DATASETS_REFUSED}}
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "The account has no such upload"}}

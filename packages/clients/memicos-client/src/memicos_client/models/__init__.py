@@ -10,9 +10,11 @@ from .chat_result import ChatResult
 from .chat_settings import ChatSettings
 from .chat_settings_steer_method import ChatSettingsSteerMethod
 from .choose_label_request import ChooseLabelRequest
+from .completed_upload import CompletedUpload
 from .created_vector import CreatedVector
 from .created_vector_response import CreatedVectorResponse
 from .delete_response import DeleteResponse
+from .deleted_upload import DeletedUpload
 from .deleted_vector import DeletedVector
 from .embedder_health import EmbedderHealth
 from .embedder_health_state import EmbedderHealthState
@@ -41,14 +43,17 @@ from .inference_host_body_state import InferenceHostBodyState
 from .inference_host_health import InferenceHostHealth
 from .inference_host_health_state import InferenceHostHealthState
 from .inference_host_list import InferenceHostList
+from .missing_sources import MissingSources
 from .model_body import ModelBody
 from .name_body import NameBody
 from .neuron_body import NeuronBody
 from .new_activation import NewActivation
+from .new_upload_request import NewUploadRequest
 from .new_vector_request import NewVectorRequest
 from .new_vector_request_hooktype import NewVectorRequestHooktype
 from .output_delta import OutputDelta
 from .ranked_feature_body import RankedFeatureBody
+from .received_part import ReceivedPart
 from .recipe import Recipe
 from .sae_recipe import SaeRecipe
 from .score_body import ScoreBody
@@ -86,6 +91,14 @@ from .topk_results import TopkResults
 from .topk_token import TopkToken
 from .turn import Turn
 from .upload_activations_request import UploadActivationsRequest
+from .upload_body import UploadBody
+from .upload_body_state import UploadBodyState
+from .upload_file import UploadFile
+from .upload_file_state import UploadFileState
+from .upload_job import UploadJob
+from .upload_job_state import UploadJobState
+from .upload_metadata import UploadMetadata
+from .upload_request import UploadRequest
 from .uploaded_activation import UploadedActivation
 from .uploaded_activations import UploadedActivations
 from .vector_body import VectorBody
@@ -105,8 +118,10 @@ __all__ = (
     "ChatSettings",
     "ChatSettingsSteerMethod",
     "ChooseLabelRequest",
+    "CompletedUpload",
     "CreatedVector",
     "CreatedVectorResponse",
+    "DeletedUpload",
     "DeletedVector",
     "DeleteResponse",
     "EmbedderHealth",
@@ -134,14 +149,17 @@ __all__ = (
     "InferenceHostHealth",
     "InferenceHostHealthState",
     "InferenceHostList",
+    "MissingSources",
     "ModelBody",
     "NameBody",
     "NeuronBody",
     "NewActivation",
+    "NewUploadRequest",
     "NewVectorRequest",
     "NewVectorRequestHooktype",
     "OutputDelta",
     "RankedFeatureBody",
+    "ReceivedPart",
     "Recipe",
     "SaeRecipe",
     "ScoreBody",
@@ -179,8 +197,16 @@ __all__ = (
     "TopLogprob",
     "Turn",
     "UploadActivationsRequest",
+    "UploadBody",
+    "UploadBodyState",
     "UploadedActivation",
     "UploadedActivations",
+    "UploadFile",
+    "UploadFileState",
+    "UploadJob",
+    "UploadJobState",
+    "UploadMetadata",
+    "UploadRequest",
     "VectorBody",
     "VectorList",
     "VectorRequest",

@@ -1,0 +1,235 @@
+from http import HTTPStatus
+from typing import Any, cast
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.error_body import ErrorBody
+from ...models.new_upload_request import NewUploadRequest
+from ...models.upload_body import UploadBody
+from ...types import Response
+
+
+def _get_kwargs(
+    *,
+    body: NewUploadRequest,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/dataset-upload/new",
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(*, client: AuthenticatedClient | Client, response: httpx.Response) -> ErrorBody | UploadBody | None:
+    if response.status_code == 200:
+        response_200 = UploadBody.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = ErrorBody.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = ErrorBody.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 409:
+        response_409 = ErrorBody.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 413:
+        response_413 = ErrorBody.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 422:
+        response_422 = ErrorBody.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 503:
+        response_503 = ErrorBody.from_dict(response.json())
+
+        return response_503
+
+    if response.status_code == 507:
+        response_507 = ErrorBody.from_dict(response.json())
+
+        return response_507
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorBody | UploadBody]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: NewUploadRequest,
+) -> Response[ErrorBody | UploadBody]:
+    """Begin or continue an upload
+
+     Announce the files of a dataset. The same files again: the same upload, with the parts that were
+    received.
+
+    Then send the parts that are missing, and complete the upload. `memicos upload` does all of it.
+
+    Args:
+        body (NewUploadRequest): The files of a dataset in any format that `memicos import` reads.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | UploadBody]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient | Client,
+    body: NewUploadRequest,
+) -> Response[ErrorBody | UploadBody]:
+    """Begin or continue an upload
+
+     Announce the files of a dataset. The same files again: the same upload, with the parts that were
+    received.
+
+    Then send the parts that are missing, and complete the upload. `memicos upload` does all of it.
+
+    Args:
+        body (NewUploadRequest): The files of a dataset in any format that `memicos import` reads.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | UploadBody]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+def _result(client: AuthenticatedClient | Client, response: httpx.Response) -> UploadBody:
+    errors.raise_for_error(response)
+    parsed = _parse_response(client=client, response=response)
+    if parsed is None:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    return cast(UploadBody, parsed)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient | Client,
+    body: NewUploadRequest,
+) -> UploadBody:
+    """Begin or continue an upload
+
+     Announce the files of a dataset. The same files again: the same upload, with the parts that were
+    received.
+
+    Then send the parts that are missing, and complete the upload. `memicos upload` does all of it.
+
+    Args:
+        body (NewUploadRequest): The files of a dataset in any format that `memicos import` reads.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        UploadBody
+    """
+
+    return _result(
+        client,
+        client.get_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient | Client,
+    body: NewUploadRequest,
+) -> UploadBody:
+    """Begin or continue an upload
+
+     Announce the files of a dataset. The same files again: the same upload, with the parts that were
+    received.
+
+    Then send the parts that are missing, and complete the upload. `memicos upload` does all of it.
+
+    Args:
+        body (NewUploadRequest): The files of a dataset in any format that `memicos import` reads.
+
+    Raises:
+        errors.ApiError: For an error response; the subclass tells the status, such as errors.NotFound.
+        errors.UnexpectedStatus: For a success that the API does not document.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        UploadBody
+    """
+
+    return _result(
+        client,
+        await client.get_async_httpx_client().request(
+            **_get_kwargs(
+                body=body,
+            )
+        ),
+    )
