@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_dataset_upload_job_id", ondelete="CASCADE"),
     )
     op.create_index(
-        "ix_dataset_upload_account_id",
+        "ix_dataset_upload_account_id_fingerprint",
         "dataset_upload",
         ["account_id", "fingerprint"],
         unique=True,
