@@ -1986,6 +1986,16 @@ export interface components {
         /**
          * NewUploadRequest
          * @description The files of a dataset in any format that `memicos import` reads.
+         * @example {
+         *       "files": [
+         *         {
+         *           "bytes": 4,
+         *           "path": "manifest.json",
+         *           "sha256": "0000000000000000000000000000000000000000000000000000000000000000"
+         *         }
+         *       ],
+         *       "name": "out/dataset"
+         *     }
          */
         NewUploadRequest: {
             /**
@@ -3558,6 +3568,9 @@ export interface components {
         /**
          * UploadRequest
          * @description Names an upload.
+         * @example {
+         *       "uploadId": "00000000000000000000000000000000"
+         *     }
          */
         UploadRequest: {
             /**

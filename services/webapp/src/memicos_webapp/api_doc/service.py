@@ -214,9 +214,14 @@ class DocumentReader:
         return shapes
 
     def _curl(self, method: str, path: str, parameters: list[Schema], body: Schema) -> str:
+        headers = ""
         for parameter in parameters:
             value = self.names.get(parameter["name"], parameter["schema"]["examples"][0])
             path = path.replace(f"{{{parameter['name']}}}", str(value))
+            if parameter["in"] == "header":
+                headers += f" \\\n  -H '{parameter['name']}: {value}'"
+        if body.get("format") == "binary":
+            return f"curl '{self.base}{path}' -X {method.upper()}{headers} \\\n  --data-binary @part"
         if not body:
             return f"curl '{self.base}{path}'" + (f" -X {method.upper()}" if method != "get" else "")
         data = json.dumps(_with_names(body["examples"][0], self.names), ensure_ascii=False).replace("'", "'\\''")

@@ -29,7 +29,7 @@ INVALID: dict[int | str, dict[str, Any]] = {
 FULL: dict[int | str, dict[str, Any]] = {507: {"model": ErrorBody, "description": "The server's disk is full"}}
 
 UploadIdPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description=UPLOAD_ID, examples=["0" * 32])]
-Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
+Number = Annotated[int, Path(ge=0, le=2**31 - 1, examples=[0])]
 
 
 async def _uploads(request: Request) -> Uploads:

@@ -47,6 +47,15 @@ class UploadMetadata(_Body):
 class NewUploadRequest(_Body):
     """The files of a dataset in any format that `memicos import` reads."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"name": "out/dataset", "files": [{"path": "manifest.json", "bytes": 4, "sha256": "0" * 64}]},
+            ]
+        },
+    )
+
     name: str = Field(
         max_length=PATH_CHARACTERS,
         pattern=rf"^{_SEGMENT}(/{_SEGMENT})?$",
@@ -64,6 +73,8 @@ class NewUploadRequest(_Body):
 
 class UploadRequest(_Body):
     """Names an upload."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"uploadId": "0" * 32}]})
 
     uploadId: UploadId
 
