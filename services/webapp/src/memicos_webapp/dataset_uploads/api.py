@@ -97,7 +97,10 @@ async def put_dataset_upload_part(
     sha256: Annotated[
         str,
         Header(
-            alias="X-Part-SHA256", pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the part, in hexadecimal digits"
+            alias="X-Part-SHA256",
+            examples=["0" * 64],
+            pattern=r"^[0-9a-f]{64}$",
+            description="SHA-256 of the part, in hexadecimal digits",
         ),
     ],
 ) -> ReceivedPart:
