@@ -7,8 +7,8 @@ The server has the secret, not the database: it converts the hashes that are the
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
