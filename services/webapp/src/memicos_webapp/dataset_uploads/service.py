@@ -115,13 +115,12 @@ class Uploads:
                 given.layers, given.dModel, given.vocabularySize, given.countedTokens, given.license, given.corpusUrl
             )
         return ImportOptions(
-            body.missing,
-            body.moveSources,
-            self.settings.retired_load_seconds,
-            self.settings.import_reject_limit,
-            str(self.settings.conversions.resolve()),
-            (),
-            asdict(metadata),
+            missing=body.missing,
+            move_sources=body.moveSources,
+            retired_seconds=self.settings.retired_load_seconds,
+            reject_limit=self.settings.import_reject_limit,
+            conversions=str(self.settings.conversions.resolve()),
+            metadata=asdict(metadata),
         )
 
     async def get(self, viewer: Viewer, upload_id: str) -> UploadDetail:
