@@ -12,32 +12,32 @@ ENV_FILE = ROOT / ".env.inference.smollm2-135m-it.res-4k"
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def demo_options(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(ROOT / "demo"))
-    monkeypatch.delitem(sys.modules, "run", raising=False)
-    import run  # pyright: ignore[reportMissingImports]
+    monkeypatch.delitem(sys.modules, "demo_options", raising=False)
+    import demo_options  # pyright: ignore[reportMissingImports]
 
-    yield run
-    sys.modules.pop("run")
+    yield demo_options
+    sys.modules.pop("demo_options")
 
 
-def test_the_model_is_in_the_data_folder(run: Any, tmp_path: Path) -> None:
+def test_the_model_is_in_the_data_folder(demo_options: Any, tmp_path: Path) -> None:
     expected = {"CUSTOM_HF_MODEL_ID": str(tmp_path / "models/smollm2-135m-it")}
-    assert run.model_setting(ENV_FILE, tmp_path, {}) == expected
+    assert demo_options.model_setting(ENV_FILE, tmp_path, {}) == expected
 
 
-def test_other_settings_stay(run: Any, tmp_path: Path) -> None:
-    assert run.model_setting(ENV_FILE, ROOT / ".data", {}) == {}
-    assert run.model_setting(ENV_FILE, tmp_path, {"CUSTOM_HF_MODEL_ID": "/models/own"}) == {}
+def test_other_settings_stay(demo_options: Any, tmp_path: Path) -> None:
+    assert demo_options.model_setting(ENV_FILE, ROOT / ".data", {}) == {}
+    assert demo_options.model_setting(ENV_FILE, tmp_path, {"CUSTOM_HF_MODEL_ID": "/models/own"}) == {}
     own = tmp_path / "own.env"
     own.write_text("CUSTOM_HF_MODEL_ID=/models/own\n")
-    assert run.model_setting(own, tmp_path, {}) == {}
+    assert demo_options.model_setting(own, tmp_path, {}) == {}
 
 
-def test_results_of_the_self_test_are_in_the_data_folder(run: Any, tmp_path: Path) -> None:
+def test_results_of_the_self_test_are_in_the_data_folder(demo_options: Any, tmp_path: Path) -> None:
     name = "INFERENCE_SELFTEST_RESULTS"
-    assert run.selftest_setting(ENV_FILE, tmp_path, {}) == {name: str(tmp_path / "selftest")}
-    assert run.selftest_setting(ENV_FILE, tmp_path, {name: "/results"}) == {}
+    assert demo_options.selftest_setting(ENV_FILE, tmp_path, {}) == {name: str(tmp_path / "selftest")}
+    assert demo_options.selftest_setting(ENV_FILE, tmp_path, {name: "/results"}) == {}
     own = tmp_path / "own.env"
     own.write_text(f"{name}=/results\n")
-    assert run.selftest_setting(own, tmp_path, {}) == {}
+    assert demo_options.selftest_setting(own, tmp_path, {}) == {}

@@ -1,7 +1,7 @@
 """Explainers: marked tokens, pairs, and templates of the prompts."""
 
 import pytest
-from memicos_autointerp_core.explainers import marks
+from memicos_autointerp_core.explainers import prompt_parts
 from memicos_autointerp_core.explainers.interface import ActivatingText, Evidence, ExplainerOptions
 from memicos_autointerp_core.explainers.registry import EXPLAINERS
 from memicos_autointerp_core.explainers.token_activation_pairs import scaled
@@ -10,7 +10,7 @@ SHARE = 0.6
 
 
 def line(tokens: list[str], values: list[float]) -> str:
-    return marks.mark_tokens(ActivatingText(tokens=tokens, values=values), SHARE, ("<<", ">>"))
+    return prompt_parts.mark_tokens(ActivatingText(tokens=tokens, values=values), SHARE, ("<<", ">>"))
 
 
 def test_tokens_above_the_share_are_marked_and_adjacent_ones_together() -> None:
@@ -34,7 +34,7 @@ def test_the_marker_pair_occurs_in_no_text() -> None:
     system, user = EXPLAINERS["eleuther_acts_top20"].messages(Evidence(texts), ExplainerOptions())
     assert user == "1. [[cout]] << x"
     assert "[[March]]" in system and "<<" not in system
-    assert marks.choose_marks([ActivatingText(tokens=["<<", "[[", "}}"], values=[1, 0, 0])]) == ("⟪", "⟫")
+    assert prompt_parts.choose_marks([ActivatingText(tokens=["<<", "[[", "}}"], values=[1, 0, 0])]) == ("⟪", "⟫")
 
 
 def test_a_character_of_several_tokens_is_marked_once_if_any_of_them_is_strong() -> None:

@@ -12,7 +12,7 @@ from memicos_engine.model.language_model import LanguageModel
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.contexts import PADDING, chunks
 from memicos_pipeline.dataset_writer import corpus_files
-from memicos_pipeline.finished_parts import FinishedSources, inputs_digest, is_complete, note_complete, run_key
+from memicos_pipeline.earlier_runs import FinishedSources, inputs_digest, is_complete, note_complete, run_key
 from memicos_pipeline.harvest import ShardShape, harvest
 from memicos_pipeline.preparation import GenerateInputs, check_folders, prepare
 from memicos_pipeline.progress import Progress

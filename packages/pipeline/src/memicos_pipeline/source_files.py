@@ -22,7 +22,7 @@ from memicos_pipeline.dashboards.logit_effects import logit_effects
 from memicos_pipeline.dashboards.neighbours import decoder_neighbours
 from memicos_pipeline.dashboards.unembedding import final_norm_gain, residual_directions, unembedding_matrix
 from memicos_pipeline.dataset_writer import explanation_file, feature_files
-from memicos_pipeline.finished_parts import FinishedSource
+from memicos_pipeline.earlier_runs import FinishedSource
 from memicos_pipeline.harvest import BYTES_OF_ACTIVATION, ShardShape, StoredActivations
 from memicos_pipeline.progress import Progress
 from memicos_pipeline.residual_norm import residual_norm

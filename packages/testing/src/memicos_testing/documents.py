@@ -24,6 +24,7 @@ NOT_RUN = (
     "needs Windows",
     "needs a network",
     "runs without end",
+    "takes an hour",
     "runs this test",
     "is an outline",
 )

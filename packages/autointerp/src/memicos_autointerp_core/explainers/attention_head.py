@@ -11,7 +11,7 @@ from memicos_autointerp_core.explainers.interface import (
     ExplainerOptions,
     MissingEvidence,
 )
-from memicos_autointerp_core.explainers.marks import negative_part, one_line
+from memicos_autointerp_core.explainers.prompt_parts import negative_part, one_line
 
 TO, FROM = ("[[", "]]"), ("<<", ">>")
 """Marks around the active token, and around the tokens that contributed to it."""

@@ -7,7 +7,7 @@ Millions of Features in Large Language Models".
 """
 
 from memicos_autointerp_core.explainers.interface import Evidence, Explainer, ExplainerOptions, MissingEvidence
-from memicos_autointerp_core.explainers.marks import choose_marks, mark_tokens, negative_part, numbered, one_line
+from memicos_autointerp_core.explainers.prompt_parts import choose_marks, mark_tokens, negative_part, numbered, one_line
 
 
 class MarkedTexts(Explainer):

@@ -11,7 +11,7 @@ from memicos_autointerp_core.explainers.interface import (
     ExplainerOptions,
     MissingEvidence,
 )
-from memicos_autointerp_core.explainers.marks import negative_part, numbered, one_line
+from memicos_autointerp_core.explainers.prompt_parts import negative_part, numbered, one_line
 
 TOKENS_AROUND = 24
 """Number of tokens shown on each side of the most active token."""

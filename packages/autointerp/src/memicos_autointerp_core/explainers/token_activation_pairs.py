@@ -5,7 +5,7 @@ largest one of all texts, negative ones count as 0, and pairs that are not 0 are
 """
 
 from memicos_autointerp_core.explainers.interface import ActivatingText, Evidence, Explainer, ExplainerOptions
-from memicos_autointerp_core.explainers.marks import negative_part, one_line
+from memicos_autointerp_core.explainers.prompt_parts import negative_part, one_line
 
 LARGEST = 10
 

@@ -1,4 +1,5 @@
-"""Texts on one line, with their strongly active tokens between marks."""
+"""Parts of prompts: texts on one line, with their strongly active tokens between marks; numbered lines; texts on which
+the feature is silent."""
 
 from collections.abc import Sequence
 
