@@ -1,4 +1,4 @@
-"""`memicos upload` and the webapp are killed with SIGKILL at random moments: one complete import, equal to a local one."""
+"""`memicos upload` and the webapp are killed with SIGKILL at random moments: one import, equal to a local one."""
 
 import asyncio
 import os
