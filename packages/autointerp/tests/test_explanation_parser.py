@@ -43,6 +43,9 @@ from memicos_autointerp_core.explainers.explanation_parser import parse_explanat
         ('EXPLANATION: **"ships" and "whales"**', '"ships" and "whales"'),
         ("EXPLANATION: the word 'of'", "the word 'of'"),
         ("EXPLANATION: <br>", "<br>"),
+        # upper() makes two characters of one, which moves every position after it
+        ("ß" * 30 + "\nExplanation: names of months", "names of months"),
+        ("ﬃ" * 30 + " is a ligature.\nEXPLANATION: the sign ß", "the sign ß"),
         ("EXPLANATION: *args and **kwargs", "*args and **kwargs"),
     ],
 )
