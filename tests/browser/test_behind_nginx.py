@@ -140,7 +140,7 @@ def test_steering_streams_and_its_link_is_shared(
     assert "steered19" not in columns[1].locator(".answer").inner_text()
     assert inference.frames_sent < 2 * 20
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
-    expect(columns[1].locator(".tokens")).to_have_text("20 of 20", timeout=30_000)
+    expect(columns[1].locator(".tokens")).to_have_text("20 of 20")
     page.get_by_role("button", name="Share").click()
     expect(page.get_by_role("button", name=re.compile("^Link"))).to_be_visible()
     shared = Visit(watched(ignore_https_errors=True), visit.home)

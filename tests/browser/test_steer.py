@@ -29,7 +29,7 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     assert 0 <= abs(len(column(page, "Default").split()) - len(column(page, "Steered").split())) <= 1
     assert "steered19" not in column(page, "Steered")
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
-    expect(steered.locator(".tokens")).to_have_text("20 of 20", timeout=15_000)
+    expect(steered.locator(".tokens")).to_have_text("20 of 20")
     expect(page.get_by_role("button", name="Run")).to_be_visible()
     assert column(page, "Steered").strip() == numbered_words("steered", 20)
     assert column(page, "Default").strip() == numbered_words("default", 20)
