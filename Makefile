@@ -225,6 +225,9 @@ test-slow: setup test-models test-hardening ## run the slow tests: model classes
 		$(addprefix services/webapp/tests/test_,backup.py jobs.py) services/inference/tests/test_hub_downloads.py
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
+test-chaos: setup ## kill memicos generate, memicos upload and the webapp with SIGKILL at random moments, 20 times each
+	$(BIN)/pytest $(PYTEST_ARGS) tests/chaos
+
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
 	@status=0; $(BIN)/pytest $(PYTEST_ARGS) tests/hub_network || status=$$?; \
 		$(BIN)/python scripts/saelens_directory.py hub || status=$$?; exit $$status
