@@ -1,14 +1,19 @@
 """Rows that an import leaves out, and imports of the public layout."""
 
 import gzip
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
+from memicos_dataset.schema import EXPLANATIONS, FEATURES
+from memicos_dataset.write import write_table
 from memicos_testing.webapp.database import fetch
 from memicos_testing.webapp.dataset_imports import JOBS
 from memicos_webapp.datasets.service import load
@@ -87,3 +92,59 @@ async def test_the_public_layout_is_imported_without_its_bad_lines(
     assert rows[-1]["reason"].endswith("is not a JSON object (is not a JSON object)")
     # the folder of the conversion is deleted with it
     assert list((tmp_path / "conversions").iterdir()) == []
+
+
+async def test_every_kind_of_bad_row_is_left_out_with_its_place_and_the_others_are_shown(
+    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]
+) -> None:
+    manifest = write_dataset(tmp_path, layers=(1,))
+    (source,) = manifest.source_set.sources
+    (entry,) = source.features
+    rows = pq.read_table(tmp_path / entry.path).to_pylist()
+    contexts = manifest.corpus.contexts
+    faults: dict[int, tuple[str, str]] = {}
+
+    def damage(row: int, column: str, value: object, reason: str) -> None:
+        rows[row][column] = value
+        faults[row + 1] = (column, reason)
+
+    damage(2, "index", 1, "1 occurs twice")
+    damage(3, "index", 64, "64 is not from 0 to 63")
+    damage(4, "density", math.nan, "finite")
+    damage(5, "logit_max", math.inf, "finite")
+    damage(6, "positive_logits", [1.0], "1")
+    damage(7, "positive_token_ids", [10**6] * 10, "is not in the vocabulary")
+    damage(8, "neighbour_indices", [64] * 10, "is not an index of the source's features")
+    damage(9, "example_contexts", [contexts, *rows[9]["example_contexts"][1:]], "is not a context of the corpus")
+    damage(10, "example_groups", [9, *rows[10]["example_groups"][1:]], "nor the number of one")
+    damage(
+        11, "example_positions", [32, *rows[11]["example_positions"][1:]], "is not a position of the example's context"
+    )
+    damage(12, "values", [[1e9] * len(own) for own in rows[12]["values"]], "is above the feature's max_activation")
+    damage(13, "values", [own[:-1] for own in rows[13]["values"]], "another number of values")
+    damage(14, "density", 1.5, "is not a share from 0 to 1")
+    new = write_table(tmp_path, entry.path, pa.Table.from_pylist(rows, schema=FEATURES))
+    entry.bytes, entry.sha256 = new.bytes, new.sha256
+    assert source.explanations is not None
+    source.scores = None
+    texts = pq.read_table(tmp_path / source.explanations.path).to_pylist()[20:22]
+    texts[0]["description"] = "with a NUL: \0"
+    texts += [texts[0] | {"index": 63_000}, texts[0] | {"description": " "}]
+    new = write_table(tmp_path, source.explanations.path, pa.Table.from_pylist(texts, schema=EXPLANATIONS))
+    source.explanations = new
+    manifest.write(tmp_path)
+    await load(tmp_path, fresh_url, ImportOptions(reject_limit=20))
+    found = {
+        (Path(row["file"]).stem, row["line"]): (row["column"], row["reason"]) for row in await fetch(fresh_url, REJECTS)
+    }
+    assert found.keys() == {("features-00000", line) for line in faults} | {("explanations", 3), ("explanations", 4)}
+    for line, (column, reason) in faults.items():
+        reported, problem = found["features-00000", line]
+        assert reported == column and reason in problem, (line, reported, problem)
+    assert "is not the index of a feature" in found["explanations", 3][1] and "is empty" in found["explanations", 4][1]
+    shown = {row["index"] for row in await fetch(fresh_url, SHOWN)}
+    assert shown == {row["index"] for line, row in enumerate(rows, 1) if line not in faults}
+    (text,) = await fetch(fresh_url, "SELECT description FROM explanation WHERE index = $1", texts[0]["index"])
+    assert text["description"] == "with a NUL: ␀"
+    (verified,) = await fetch(fresh_url, "SELECT verified_at, verification_problem FROM load")
+    assert verified["verified_at"] and verified["verification_problem"] is None

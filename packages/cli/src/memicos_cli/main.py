@@ -34,6 +34,7 @@ EXTRAS = {
     "dataset": "dataset",
     "upload": "dataset",
     "import": "webapp",
+    "export": "webapp",
     "sources": "webapp",
     "jobs": "webapp",
     "worker": "webapp",

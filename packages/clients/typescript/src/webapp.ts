@@ -596,6 +596,226 @@ export interface paths {
         patch: operations["change_inference_host"];
         trace?: never;
     };
+    "/api/admin/data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List stored sources
+         * @description The sources that pages show, by model and set, with sizes and the results of verification.
+         */
+        get: operations["list_stored_data"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/data/available": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what can be imported
+         * @description Folders at a location of the import roots (`MEMICOS_IMPORT_ROOTS`).
+         */
+        get: operations["list_available_data"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/data/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what an import would do
+         * @description Sources, sizes and the space needed against what is free.
+         */
+        get: operations["plan_import"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import a dataset
+         * @description Queue an import for the worker (`memicos worker`).
+         */
+        post: operations["add_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/data/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Verify stored sources
+         * @description Queue the comparison of stored rows with what was imported.
+         */
+        post: operations["verify_data"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/data/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete stored sources
+         * @description Queue the deletion of a source or a set. Readers see all of it, or nothing.
+         */
+        post: operations["delete_data"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Export stored sources
+         * @description Queue an export. Once it is done, `/account/data/jobs/{number}/download` sends its files as a tar archive.
+         */
+        post: operations["add_export"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List jobs
+         * @description The newest 50 background jobs.
+         */
+        get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/jobs/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a job
+         * @description A job with its log and the rows that it left out.
+         */
+        get: operations["get_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/jobs/{number}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a job
+         * @description End a job that is queued or runs; what it stored is deleted, and pages do not change.
+         */
+        post: operations["cancel_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/jobs/{number}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a job
+         * @description Let the worker continue a job that was interrupted, failed or was cancelled.
+         */
+        post: operations["resume_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -848,6 +1068,58 @@ export interface components {
              * @default true
              */
             enabled: boolean;
+        };
+        /**
+         * Available
+         * @description What a location has: a dataset, or folders.
+         */
+        Available: {
+            /**
+             * Location
+             * @description the location; null: the list of roots
+             */
+            location: string | null;
+            /**
+             * Dataset
+             * @description whether it is a dataset, or a source in the public layout
+             */
+            dataset: boolean;
+            /**
+             * Model
+             * @description the model that its folders may be sources of; else null
+             */
+            model: string | null;
+            /**
+             * Entries
+             * @description the folders inside
+             */
+            entries: components["schemas"]["AvailableEntry"][];
+        };
+        /**
+         * AvailableEntry
+         * @description A folder inside a location.
+         */
+        AvailableEntry: {
+            /**
+             * Name
+             * @description last part of its address
+             */
+            name: string;
+            /**
+             * Location
+             * @description its address, for another request or an import
+             */
+            location: string;
+            /**
+             * Set
+             * @description its source set, where its name is that of a source; else null
+             */
+            set: string | null;
+            /**
+             * Stored
+             * @description whether the database shows a source of this model and name
+             */
+            stored: boolean;
         };
         /**
          * ChangeHostRequest
@@ -1365,6 +1637,25 @@ export interface components {
             explanationModelName: string | null;
         };
         /**
+         * ExportRequest
+         * @description A source or a set to export.
+         */
+        ExportRequest: {
+            /**
+             * Name
+             * @description model/source, or model/set for all sources of the set
+             * @example smollm2-135m-it/15-res-4k
+             */
+            name: string;
+            /**
+             * Format
+             * @description the native format, or the public layout
+             * @default native
+             * @enum {string}
+             */
+            format: "native" | "public";
+        };
+        /**
          * FeatureBody
          * @description Everything that a feature's page shows.
          */
@@ -1727,6 +2018,69 @@ export interface components {
             message: string;
         };
         /**
+         * ImportRequest
+         * @description A dataset to import, and what its files do not say.
+         * @example {
+         *       "location": "https://bucket.example/v1/gpt2-small/6-res-jb"
+         *     }
+         */
+        ImportRequest: {
+            /**
+             * Location
+             * @description folder or URL in one of the import roots
+             */
+            location: string;
+            /**
+             * Sources
+             * @description sources of the public layout; empty: all that are there
+             * @default []
+             */
+            sources: string[];
+            /**
+             * Missing
+             * @description what to do with sources of the set that are shown and that the dataset lacks
+             * @default refuse
+             * @enum {string}
+             */
+            missing: "refuse" | "keep" | "retire";
+            /**
+             * Movesources
+             * @description move sources into this set that are shown in another set
+             * @default false
+             */
+            moveSources: boolean;
+            /**
+             * Layers
+             * @description layers of the model, if the files lack it
+             */
+            layers?: number | null;
+            /**
+             * Dmodel
+             * @description width of the model, likewise
+             */
+            dModel?: number | null;
+            /**
+             * Vocabularysize
+             * @description entries of the vocabulary, likewise
+             */
+            vocabularySize?: number | null;
+            /**
+             * Countedtokens
+             * @description tokens that densities are shares of
+             */
+            countedTokens?: number | null;
+            /**
+             * License
+             * @description licence of the texts
+             */
+            license?: string | null;
+            /**
+             * Corpusurl
+             * @description page where they are published
+             */
+            corpusUrl?: string | null;
+        };
+        /**
          * InferenceHostBody
          * @description An inference host and its state.
          */
@@ -1822,6 +2176,134 @@ export interface components {
             hosts: components["schemas"]["InferenceHostBody"][];
         };
         /**
+         * Job
+         * @description A background job.
+         */
+        Job: {
+            /**
+             * Id
+             * @description its number
+             */
+            id: number;
+            /**
+             * Kind
+             * @description import, verify, delete or export
+             */
+            kind: string;
+            /**
+             * Subject
+             * @description what it works on; null until that is known
+             */
+            subject: string | null;
+            /**
+             * Location
+             * @description where its data is, or the name of a source or set
+             */
+            location: string;
+            /**
+             * State
+             * @description interrupted: its process ended, and the worker continues it
+             * @enum {string}
+             */
+            state: "queued" | "running" | "interrupted" | "cancelling" | "done" | "failed" | "cancelled";
+            /**
+             * Stage
+             * @description what it does now, in words; null where it does not run
+             */
+            stage: string | null;
+            /**
+             * Files
+             * @description number of its files
+             */
+            files: number;
+            /**
+             * Filesdone
+             * @description files that are stored
+             */
+            filesDone: number;
+            /**
+             * Rows
+             * @description rows of its files; 0 until they are known
+             */
+            rows: number;
+            /**
+             * Rowsdone
+             * @description rows sent to the database so far
+             */
+            rowsDone: number;
+            /**
+             * Bytes
+             * @description bytes of its files
+             */
+            bytes: number;
+            /**
+             * Rejects
+             * @description rows that it left out
+             */
+            rejects: number;
+            /**
+             * Error
+             * @description why it failed, or the last unexpected error
+             */
+            error: string | null;
+            /**
+             * Createdat
+             * Format: date-time
+             * @description when it was added
+             */
+            createdAt: string;
+            /**
+             * Finishedat
+             * @description when it ended
+             */
+            finishedAt: string | null;
+        };
+        /**
+         * JobDetail
+         * @description A job with its log and the rows that it left out.
+         */
+        JobDetail: {
+            job: components["schemas"]["Job"];
+            /**
+             * Log
+             * @description the newest 1,000 lines, the oldest first
+             */
+            log: components["schemas"]["LogLine"][];
+            /**
+             * Rejects
+             * @description at most 1,000 rows, by file and line
+             */
+            rejects: components["schemas"]["Reject"][];
+        };
+        /**
+         * JobList
+         * @description Jobs.
+         */
+        JobList: {
+            /**
+             * Jobs
+             * @description the newest first
+             */
+            jobs: components["schemas"]["Job"][];
+        };
+        /**
+         * LogLine
+         * @description A line of a job's log.
+         */
+        LogLine: {
+            /**
+             * At
+             * Format: date-time
+             * @description when it was written
+             */
+            at: string;
+            /**
+             * Line
+             * @description the line
+             */
+            line: string;
+        };
+        /**
          * MissingSources
          * @description What to do with sources of the set that are shown and that the dataset lacks.
          * @enum {string}
@@ -1871,6 +2353,18 @@ export interface components {
             /**
              * Name
              * @description name of the account or release
+             */
+            name: string;
+        };
+        /**
+         * NameRequest
+         * @description A source or a set.
+         */
+        NameRequest: {
+            /**
+             * Name
+             * @description model/source, or model/set for all sources of the set
+             * @example smollm2-135m-it/15-res-4k
              */
             name: string;
         };
@@ -2099,6 +2593,104 @@ export interface components {
             logprobs: components["schemas"]["TokenLogprob"][] | null;
         };
         /**
+         * Plan
+         * @description What an import would do.
+         */
+        Plan: {
+            /**
+             * Location
+             * @description where the dataset is
+             */
+            location: string;
+            /**
+             * Format
+             * @description native, public or saedashboard
+             */
+            format: string;
+            /**
+             * Model
+             * @description id of the model
+             */
+            model: string;
+            /**
+             * Set
+             * @description name of the set; null where only reading the files would say
+             */
+            set: string | null;
+            /**
+             * Bytes
+             * @description bytes of all files
+             */
+            bytes: number;
+            /**
+             * Sources
+             * @description the sources
+             */
+            sources: components["schemas"]["PlanSource"][];
+            /**
+             * Space
+             * @description the space that it needs
+             */
+            space: components["schemas"]["PlanSpace"][];
+            /**
+             * Problem
+             * @description why it would be refused; null where nothing is known
+             */
+            problem: string | null;
+        };
+        /**
+         * PlanSource
+         * @description A source of a dataset.
+         */
+        PlanSource: {
+            /**
+             * Source
+             * @description id of the source
+             */
+            source: string;
+            /**
+             * Features
+             * @description number of its features; null where only reading all would say
+             */
+            features: number | null;
+            /**
+             * Files
+             * @description number of its files
+             */
+            files: number;
+            /**
+             * Bytes
+             * @description bytes of its files
+             */
+            bytes: number;
+            /**
+             * Shown
+             * @description whether an import would replace a source that is shown
+             */
+            shown: boolean;
+        };
+        /**
+         * PlanSpace
+         * @description Space that an import needs in a place.
+         */
+        PlanSpace: {
+            /**
+             * Place
+             * @description the database, or a folder
+             */
+            place: string;
+            /**
+             * Neededbytes
+             * @description bytes needed, estimated from the size of the files
+             */
+            neededBytes: number;
+            /**
+             * Freebytes
+             * @description bytes free; null where this machine cannot know
+             */
+            freeBytes: number | null;
+        };
+        /**
          * RankedFeatureBody
          * @description A feature that is active on the text.
          */
@@ -2234,6 +2826,32 @@ export interface components {
             norm_cut: number | null;
             /** @description null for neurons, which have no SAE */
             sae: components["schemas"]["SaeRecipe"] | null;
+        };
+        /**
+         * Reject
+         * @description A row that a job left out.
+         */
+        Reject: {
+            /**
+             * File
+             * @description the file
+             */
+            file: string;
+            /**
+             * Line
+             * @description from 1: of a text file its lines, of a Parquet file its rows
+             */
+            line: number;
+            /**
+             * Column
+             * @description the column; empty where it is the whole row
+             */
+            column: string;
+            /**
+             * Reason
+             * @description why no page could show it
+             */
+            reason: string;
         };
         /**
          * SaeRecipe
@@ -3144,6 +3762,100 @@ export interface components {
              * @description features to steer with, at most 16 (setting MEMICOS_STEER_FEATURES)
              */
             features: components["schemas"]["SteerFeature"][];
+        };
+        /**
+         * StoredData
+         * @description What the database has.
+         */
+        StoredData: {
+            /**
+             * Databasebytes
+             * @description size of the database on disk
+             */
+            databaseBytes: number;
+            /**
+             * Freebytes
+             * @description free on its disk; null where it is on another machine
+             */
+            freeBytes: number | null;
+            /**
+             * Sets
+             * @description by model and name
+             */
+            sets: components["schemas"]["StoredSet"][];
+        };
+        /**
+         * StoredSet
+         * @description A source set with the sources that pages show.
+         */
+        StoredSet: {
+            /**
+             * Model
+             * @description id of the model
+             */
+            model: string;
+            /**
+             * Set
+             * @description name of the set
+             */
+            set: string;
+            /**
+             * Title
+             * @description title of the set on pages
+             */
+            title: string;
+            /**
+             * Features
+             * @description number of features of its sources
+             */
+            features: number;
+            /**
+             * Bytes
+             * @description bytes of its sources
+             */
+            bytes: number;
+            /**
+             * Sources
+             * @description by layer
+             */
+            sources: components["schemas"]["StoredSource"][];
+        };
+        /**
+         * StoredSource
+         * @description A source that pages show.
+         */
+        StoredSource: {
+            /**
+             * Source
+             * @description id of the source
+             */
+            source: string;
+            /**
+             * Features
+             * @description number of its features
+             */
+            features: number;
+            /**
+             * Bytes
+             * @description its share of the tables of features, indexes included
+             */
+            bytes: number;
+            /**
+             * Importedat
+             * Format: date-time
+             * @description when its import began
+             */
+            importedAt: string;
+            /**
+             * Verifiedat
+             * @description when its rows were last compared with what was imported
+             */
+            verifiedAt: string | null;
+            /**
+             * Problem
+             * @description what differed then; null: it was complete
+             */
+            problem: string | null;
         };
         /**
          * TokenCounts
@@ -6122,6 +6834,772 @@ export interface operations {
             };
             /** @description The body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_stored_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredData"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_available_data: {
+        parameters: {
+            query?: {
+                /** @description folder or URL; without it the roots are listed */
+                location?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Available"];
+                };
+            };
+            /** @description The location is in no import root, or has no dataset */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    plan_import: {
+        parameters: {
+            query: {
+                /** @description folder or URL in one of the import roots */
+                location: string;
+                /** @description sources of the public layout; none: all */
+                source?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            /** @description The location is in no import root, or has no dataset */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The location is in no import root, or has no dataset */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    verify_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NameRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NameRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobList"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description number of the job */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDetail"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cancel_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description number of the job */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The state of the job forbids it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    resume_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description number of the job */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The location is in no import root, or has no dataset */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The state of the job forbids it */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -16,6 +16,8 @@ from memicos_webapp.accounts import pages as account_pages
 from memicos_webapp.accounts.viewer import current_identity
 from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
+from memicos_webapp.admin import api as admin_api
+from memicos_webapp.admin import pages as admin_pages
 from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import database_url
@@ -63,12 +65,14 @@ API: tuple[APIRouter, ...] = (
     vectors_api.router,
     dataset_uploads_api.router,
     inference_hosts_api.router,
+    admin_api.router,
 )
 """JSON routes, each router with one tag."""
 
 PAGES: tuple[APIRouter, ...] = (
     account_pages.router,
     inference_hosts_pages.router,
+    admin_pages.router,
     api_doc_pages.router,
     text_search_pages.router,
     search_pages.router,

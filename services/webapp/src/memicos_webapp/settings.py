@@ -89,6 +89,13 @@ class Settings(UploadSettings):
         description="Folder where imports of the public layout are converted, as large as the data. "
         "Empty: `imports` in MEMICOS_DATA.",
     )
+    export_folder: Path | None = Field(
+        default=None,
+        description="Folder of exports, which webapp and worker have to share. Empty: `exports` in MEMICOS_DATA.",
+    )
+    export_days: float = Field(
+        default=7, gt=0, description="Exports that are older are deleted when another one begins."
+    )
     import_roots: str = Field(
         default="https://neuronpedia-datasets.s3.us-east-1.amazonaws.com/v1",
         description="What the server lists and imports from, separated by commas: URLs, absolute folders, and "
@@ -351,7 +358,7 @@ class Settings(UploadSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
 
-    @field_validator("published_port", "import_folder", "upload_folder", mode="before")
+    @field_validator("published_port", "import_folder", "export_folder", "upload_folder", mode="before")
     @classmethod
     def _no_port(cls, value: Any) -> Any:
         return service_settings.empty_is_unset(value)
@@ -384,6 +391,11 @@ class Settings(UploadSettings):
     def conversions(self) -> Path:
         """Where imports of the public layout are converted."""
         return self.import_folder or self.data / "imports"
+
+    @property
+    def exports(self) -> Path:
+        """Where exports are written."""
+        return self.export_folder or self.data / "exports"
 
     @property
     def uploads(self) -> Path:

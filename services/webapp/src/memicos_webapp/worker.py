@@ -16,9 +16,10 @@ from memicos_webapp.datasets.service import IMPORT
 from memicos_webapp.jobs.worker import work
 from memicos_webapp.settings import read
 from memicos_webapp.stored_sources.delete import DELETE
+from memicos_webapp.stored_sources.export_job import EXPORT
 from memicos_webapp.stored_sources.verify import VERIFY
 
-KINDS = (IMPORT, VERIFY, DELETE)
+KINDS = (IMPORT, VERIFY, DELETE, EXPORT)
 NICENESS = 10
 
 log = logging.getLogger(__name__)

@@ -37,6 +37,7 @@ JOBS = f"""SELECT job.*, {LOCKED} AS active,
               (SELECT count(*) FROM job_file WHERE job_id = job.id) AS files,
               (SELECT count(*) FROM job_file WHERE job_id = job.id AND loaded) AS files_done,
               (SELECT coalesce(sum(rows), 0)::bigint FROM job_file WHERE job_id = job.id) AS rows,
+              (SELECT coalesce(sum(bytes), 0)::bigint FROM job_file WHERE job_id = job.id) AS bytes,
               (SELECT count(*) FROM job_reject WHERE job_id = job.id) AS rejects
             FROM job"""  # noqa: S608 (constants)
 """Jobs with `active` (a process runs the job), and the numbers of its files and rows."""
@@ -294,6 +295,18 @@ async def get(connection: Connection, job_id: int) -> Record | None:
 async def newest(connection: Connection, count: int) -> list[Record]:
     """The newest jobs, as `get` returns them."""
     return await connection.fetch(f"{JOBS} ORDER BY job.id DESC LIMIT $1", count)
+
+
+async def unfinished(connection: Connection, also: list[int]) -> list[Record]:
+    """Jobs that have not ended, and those with the numbers `also`, as `get` returns them."""
+    return await connection.fetch(
+        f"{JOBS} WHERE job.state IN ('queued', 'running') OR job.id = ANY($1) ORDER BY job.id", also
+    )
+
+
+def options(job: Record) -> dict[str, Any]:
+    """The options of a job."""
+    return json.loads(job["options"])
 
 
 async def request_cancel(connection: Connection, job_id: int) -> bool:

@@ -1,6 +1,7 @@
-"""`memicos sources list | verify | delete`."""
+"""`memicos sources list | verify | delete`, `memicos export`."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from asyncpg import Connection, Record
 from memicos_webapp.jobs.commands import with_connection
 from memicos_webapp.settings import read_for_writing
 from memicos_webapp.stored_sources import delete, selection, verify
+from memicos_webapp.stored_sources.export import ExportFormat, export
 
 Address = Annotated[str, typer.Argument(help="model/source, or model/set for all sources of the set")]
 
@@ -57,3 +59,24 @@ def delete_sources(address: Address, yes: Annotated[bool, typer.Option("--yes", 
         return await delete.delete(connection, await selection.select(connection, address), seconds)
 
     sys.stdout.write(f"{address}: {with_connection('sources delete', run)} sources are deleted\n")
+
+
+def export_sources(
+    address: Address,
+    out: Annotated[Path, typer.Argument(help="local folder to write; replaced if it exists and --replace is given")],
+    to: Annotated[ExportFormat, typer.Option("--format", help="format of the dataset")] = ExportFormat.NATIVE,
+    replace: Annotated[bool, typer.Option("--replace", help="replace OUT if it exists")] = False,
+) -> None:
+    """Write a stored source or set as a dataset, which `memicos import` reads. OUT appears when it is complete."""
+    if out.exists() and not replace:
+        sys.exit(f"export: {out} exists; name another folder, or replace it with --replace")
+
+    async def run(connection: Connection) -> None:
+        await export(connection, await selection.select(connection, address), out.resolve(), to, _print)
+
+    with_connection("export", run)
+    sys.stdout.write(f"{out} is complete\n")
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")

@@ -3,6 +3,8 @@
 from .activation import Activation
 from .activation_row import ActivationRow
 from .add_host_request import AddHostRequest
+from .available import Available
+from .available_entry import AvailableEntry
 from .change_host_request import ChangeHostRequest
 from .chat_message import ChatMessage
 from .chat_message_role import ChatMessageRole
@@ -29,6 +31,8 @@ from .explanation_search_result_examplerecipes import (
     ExplanationSearchResultExamplerecipes,
 )
 from .explanation_summary import ExplanationSummary
+from .export_request import ExportRequest
+from .export_request_format import ExportRequestFormat
 from .feature_body import FeatureBody
 from .feature_body_comments_item import FeatureBodyCommentsItem
 from .feature_body_lists_item import FeatureBodyListsItem
@@ -38,23 +42,35 @@ from .generate_response import GenerateResponse
 from .health_body import HealthBody
 from .health_body_status import HealthBodyStatus
 from .host_removed import HostRemoved
+from .import_request import ImportRequest
+from .import_request_missing import ImportRequestMissing
 from .inference_host_body import InferenceHostBody
 from .inference_host_body_state import InferenceHostBodyState
 from .inference_host_health import InferenceHostHealth
 from .inference_host_health_state import InferenceHostHealthState
 from .inference_host_list import InferenceHostList
+from .job import Job
+from .job_detail import JobDetail
+from .job_list import JobList
+from .job_state import JobState
+from .log_line import LogLine
 from .missing_sources import MissingSources
 from .model_body import ModelBody
 from .name_body import NameBody
+from .name_request import NameRequest
 from .neuron_body import NeuronBody
 from .new_activation import NewActivation
 from .new_upload_request import NewUploadRequest
 from .new_vector_request import NewVectorRequest
 from .new_vector_request_hooktype import NewVectorRequestHooktype
 from .output_delta import OutputDelta
+from .plan import Plan
+from .plan_source import PlanSource
+from .plan_space import PlanSpace
 from .ranked_feature_body import RankedFeatureBody
 from .received_part import ReceivedPart
 from .recipe import Recipe
+from .reject import Reject
 from .sae_recipe import SaeRecipe
 from .score_body import ScoreBody
 from .search_all_body import SearchAllBody
@@ -81,6 +97,9 @@ from .steer_delta import SteerDelta
 from .steer_feature import SteerFeature
 from .steer_request import SteerRequest
 from .steer_request_steer_method import SteerRequestSteerMethod
+from .stored_data import StoredData
+from .stored_set import StoredSet
+from .stored_source import StoredSource
 from .token_counts import TokenCounts
 from .token_logprob import TokenLogprob
 from .top_feature import TopFeature
@@ -111,6 +130,8 @@ __all__ = (
     "Activation",
     "ActivationRow",
     "AddHostRequest",
+    "Available",
+    "AvailableEntry",
     "ChangeHostRequest",
     "ChatMessage",
     "ChatMessageRole",
@@ -135,6 +156,8 @@ __all__ = (
     "ExplanationSearchResult",
     "ExplanationSearchResultExamplerecipes",
     "ExplanationSummary",
+    "ExportRequest",
+    "ExportRequestFormat",
     "FeatureBody",
     "FeatureBodyCommentsItem",
     "FeatureBodyListsItem",
@@ -144,23 +167,35 @@ __all__ = (
     "HealthBody",
     "HealthBodyStatus",
     "HostRemoved",
+    "ImportRequest",
+    "ImportRequestMissing",
     "InferenceHostBody",
     "InferenceHostBodyState",
     "InferenceHostHealth",
     "InferenceHostHealthState",
     "InferenceHostList",
+    "Job",
+    "JobDetail",
+    "JobList",
+    "JobState",
+    "LogLine",
     "MissingSources",
     "ModelBody",
     "NameBody",
+    "NameRequest",
     "NeuronBody",
     "NewActivation",
     "NewUploadRequest",
     "NewVectorRequest",
     "NewVectorRequestHooktype",
     "OutputDelta",
+    "Plan",
+    "PlanSource",
+    "PlanSpace",
     "RankedFeatureBody",
     "ReceivedPart",
     "Recipe",
+    "Reject",
     "SaeRecipe",
     "ScoreBody",
     "SearchAllBody",
@@ -187,6 +222,9 @@ __all__ = (
     "SteerFeature",
     "SteerRequest",
     "SteerRequestSteerMethod",
+    "StoredData",
+    "StoredSet",
+    "StoredSource",
     "TokenCounts",
     "TokenLogprob",
     "TopFeature",

@@ -1,0 +1,82 @@
+"""Progress of jobs as server-sent events."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+
+from asyncpg import Record
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from memicos_webapp.admin.schemas import Job, JobProgress
+from memicos_webapp.admin.service import DataAdmin, job_fields
+from memicos_webapp.jobs import repository as jobs
+
+SECONDS = 0.5
+"""Time between two events."""
+STREAM_SECONDS = 60
+"""A stream ends after so long; browsers open another one. So none holds up the end of the server for longer."""
+WINDOW_SECONDS = 10
+"""Speeds are averages over so long."""
+ACTIVE = ("queued", "running", "interrupted", "cancelling")
+
+
+class _Speed:
+    """The speed of one job, from its rows at several times."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def progress(self, row: Record) -> JobProgress:
+        now, done = time.monotonic(), row["rows_done"]
+        if self._points and done < self._points[-1][1]:
+            self._points.clear()
+        self._points.append((now, done))
+        while len(self._points) > 2 and now - self._points[0][0] > WINDOW_SECONDS:
+            self._points.popleft()
+        job = JobProgress.model_validate(job_fields(row))
+        seconds = now - self._points[0][0]
+        if job.state != "running" or seconds < SECONDS or done == self._points[0][1]:
+            return job
+        job.rowsPerSecond = round((done - self._points[0][1]) / seconds, 1)
+        if job.rows:
+            job.bytesPerSecond = round(job.rowsPerSecond * job.bytes / job.rows)
+            job.secondsLeft = round(max(job.rows - done, 0) / job.rowsPerSecond, 1)
+        return job
+
+
+async def stream(admin: DataAdmin, shown: Sequence[int]) -> AsyncGenerator[str]:
+    """An event `job` with a `JobProgress` for each change of a job that has not ended; `idle` once all have.
+
+    `shown`: jobs that a page shows as not ended, which may have ended since.
+    """
+    end = time.monotonic() + STREAM_SECONDS
+    speeds: dict[int, _Speed] = {}
+    last: dict[int, Job] = {}
+    async with admin.connection() as connection:
+        while time.monotonic() < end:
+            active = False
+            for row in await jobs.unfinished(connection, [*shown, *last]):
+                progress = speeds.setdefault(row["id"], _Speed()).progress(row)
+                active = active or progress.state in ACTIVE
+                if last.get(progress.id) != progress:
+                    last[progress.id] = progress
+                    yield _event("job", progress)
+            if not active:
+                yield "event: idle\ndata: {}\n\n"
+                return
+            await asyncio.sleep(SECONDS)
+
+
+def _event(name: str, body: BaseModel) -> str:
+    return f"event: {name}\ndata: {body.model_dump_json()}\n\n"
+
+
+class JobEvents(StreamingResponse):
+    """The answer with the events."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, admin: DataAdmin, shown: Sequence[int] = ()) -> None:
+        super().__init__(stream(admin, shown), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

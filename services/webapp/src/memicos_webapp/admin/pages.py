@@ -1,0 +1,214 @@
+"""The owner's pages of data: what is stored, what can be imported, jobs with their logs. They work without JavaScript,
+which adds live progress."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from pydantic import Field
+
+from memicos_webapp.admin.api import AdminDep
+from memicos_webapp.admin.events import ACTIVE, JobEvents
+from memicos_webapp.admin.schemas import LOCATION_CHARACTERS, NAME_CHARACTERS, ImportRequest, Job, JobNumber
+from memicos_webapp.admin.service import DataAdmin
+from memicos_webapp.errors import BadInput, Conflict, Fault, NotFound
+from memicos_webapp.security.authorisation import OwnerAccess
+from memicos_webapp.templating import render
+
+PAGE = "/account/data"
+NO_STORE = {"Cache-Control": "no-store"}
+
+router = APIRouter(prefix=PAGE, tags=["data"])
+
+Name = Annotated[str, Form(max_length=NAME_CHARACTERS)]
+LocationField = Annotated[str, Form(max_length=LOCATION_CHARACTERS)]
+LocationQuery = Annotated[str, Query(max_length=LOCATION_CHARACTERS)]
+JobQuery = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Number = Annotated[str, Form(max_length=20)]
+
+
+def _page_of(job: Job) -> RedirectResponse:
+    return RedirectResponse(f"{PAGE}/jobs/{job.id}", status_code=303, headers=NO_STORE)
+
+
+async def _list(request: Request, admin: DataAdmin, status: int = 200, problem: str | None = None) -> HTMLResponse:
+    return _render(
+        request,
+        "admin/data.html",
+        status,
+        problem=problem,
+        data=await admin.stored(),
+        roots=(await admin.available(None)).entries,
+        jobs=(await admin.jobs()).jobs,
+    )
+
+
+def _render(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+    settings = request.app.state.settings
+    return render(
+        request, template, status, NO_STORE, may_change=not settings.read_only, active_states=ACTIVE, **context
+    )
+
+
+@router.get("", response_class=HTMLResponse)
+async def data_page(_: OwnerAccess, request: Request, admin: AdminDep) -> HTMLResponse:
+    return await _list(request, admin)
+
+
+@router.get("/browse", response_class=HTMLResponse)
+async def browse_page(_: OwnerAccess, request: Request, admin: AdminDep, location: LocationQuery) -> HTMLResponse:
+    """Folders at a location; of a dataset, what an import of it would do."""
+    found = await admin.available(location)
+    if found.dataset:
+        return await _plan(request, admin, location, [])
+    return _render(request, "admin/browse.html", found=found)
+
+
+@router.get("/plan", response_class=HTMLResponse)
+async def plan_page(
+    _: OwnerAccess,
+    request: Request,
+    admin: AdminDep,
+    location: LocationQuery,
+    source: Annotated[list[str] | None, Query(max_length=1000)] = None,
+) -> HTMLResponse:
+    return await _plan(request, admin, location, source or [])
+
+
+async def _plan(
+    request: Request,
+    admin: DataAdmin,
+    location: str,
+    sources: list[str],
+    status: int = 200,
+    problem: str | None = None,
+    entered: dict[str, str] | None = None,
+) -> HTMLResponse:
+    plan = await admin.plan(location, sources)
+    return _render(
+        request, "admin/plan.html", status, plan=plan, chosen=sources, problem=problem, entered=entered or {}
+    )
+
+
+def _number(name: str, text: str) -> int | None:
+    """
+    Raises:
+        BadInput: it is not a positive whole number.
+    """
+    if not text.strip():
+        return None
+    if not (text.strip().isascii() and text.strip().isdecimal() and 0 < int(text) <= 10**9):
+        raise BadInput(f"{name} has to be a whole number from 1 to 1,000,000,000, not {text[:20]!r}.")
+    return int(text)
+
+
+@router.post("/import")
+async def import_form(
+    _: OwnerAccess,
+    request: Request,
+    admin: AdminDep,
+    location: LocationField,
+    source: Annotated[list[str] | None, Form(max_length=1000)] = None,
+    missing: Annotated[Literal["refuse", "keep", "retire"], Form()] = "refuse",
+    layers: Number = "",
+    d_model: Number = "",
+    vocabulary_size: Number = "",
+) -> Response:
+    try:
+        body = ImportRequest(
+            location=location,
+            sources=source or [],
+            missing=missing,
+            layers=_number("Layers", layers),
+            dModel=_number("Width", d_model),
+            vocabularySize=_number("Entries of the vocabulary", vocabulary_size),
+        )  # pyright: ignore[reportCallIssue]
+        return _page_of(await admin.add_import(body))
+    except BadInput as fault:
+        entered = {"layers": layers, "d_model": d_model, "vocabulary_size": vocabulary_size}
+        return await _plan(request, admin, location, source or [], fault.status, fault.message, entered)
+
+
+@router.post("/verify")
+async def verify_form(_: OwnerAccess, request: Request, admin: AdminDep, name: Name) -> Response:
+    try:
+        return _page_of(await admin.verify(name))
+    except (BadInput, NotFound) as fault:
+        return await _list(request, admin, fault.status, fault.message)
+
+
+@router.post("/export")
+async def export_form(
+    _: OwnerAccess,
+    request: Request,
+    admin: AdminDep,
+    name: Name,
+    format: Annotated[Literal["native", "public"], Form()] = "native",
+) -> Response:
+    try:
+        return _page_of(await admin.export(name, format))
+    except (BadInput, NotFound) as fault:
+        return await _list(request, admin, fault.status, fault.message)
+
+
+@router.get("/jobs/{number}/download")
+async def download_export(_: OwnerAccess, admin: AdminDep, number: JobNumber) -> StreamingResponse:
+    """The files of an export as a tar archive."""
+    name, archive = await admin.archive(number)
+    headers = {
+        **NO_STORE,
+        "Content-Length": str(archive.length),
+        "Content-Disposition": f'attachment; filename="{name}.tar"',
+    }
+    return StreamingResponse(iter(archive), media_type="application/x-tar", headers=headers)
+
+
+@router.post("/delete")
+async def delete_form(_: OwnerAccess, request: Request, admin: AdminDep, name: Name) -> Response:
+    try:
+        return _page_of(await admin.delete(name))
+    except (BadInput, NotFound) as fault:
+        return await _list(request, admin, fault.status, fault.message)
+
+
+@router.get("/jobs/events", status_code=200, response_class=JobEvents)
+async def job_events(
+    _: OwnerAccess, admin: AdminDep, job: Annotated[list[JobQuery] | None, Query(max_length=100)] = None
+) -> JobEvents:
+    """Progress of all jobs that have not ended, until none is left. `job`: those that the page shows as not ended."""
+    return JobEvents(admin, job or [])
+
+
+@router.get("/jobs/{number}", response_class=HTMLResponse)
+async def job_page(_: OwnerAccess, request: Request, admin: AdminDep, number: JobNumber) -> HTMLResponse:
+    return await _job(request, admin, number)
+
+
+async def _job(request: Request, admin: DataAdmin, number: int, fault: Fault | None = None) -> HTMLResponse:
+    detail = await admin.job(number)
+    status, problem = (fault.status, fault.message) if fault else (200, None)
+    return _render(request, "admin/job.html", status, detail=detail, job=detail.job, problem=problem)
+
+
+@router.post("/jobs/{number}/cancel")
+async def cancel_form(_: OwnerAccess, request: Request, admin: AdminDep, number: JobNumber) -> Response:
+    try:
+        return _page_of(await admin.cancel(number))
+    except Conflict as fault:
+        return await _job(request, admin, number, fault)
+
+
+@router.post("/jobs/{number}/resume")
+async def resume_form(_: OwnerAccess, request: Request, admin: AdminDep, number: JobNumber) -> Response:
+    try:
+        return _page_of(await admin.resume(number))
+    except (BadInput, Conflict) as fault:
+        return await _job(request, admin, number, fault)
+
+
+@router.get("/{action:path}", response_class=HTMLResponse)
+async def redirect_to_data(_: OwnerAccess, action: str) -> RedirectResponse:
+    """The address of a form that showed a problem leads to the list."""
+    if action not in ("import", "verify", "delete", "export"):
+        raise NotFound(f"There is no page {PAGE}/{action[:100]}.")
+    return RedirectResponse(PAGE, status_code=303, headers=NO_STORE)

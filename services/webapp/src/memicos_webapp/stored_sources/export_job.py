@@ -1,0 +1,84 @@
+"""The job `export`, and its files as a tar archive that is made while it is sent."""
+
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+
+from memicos_webapp.errors import Fault
+from memicos_webapp.jobs import repository as jobs
+from memicos_webapp.jobs import service as job_service
+from memicos_webapp.jobs.kinds import JobKind, JobRun
+from memicos_webapp.settings import Settings
+from memicos_webapp.stored_sources import selection
+from memicos_webapp.stored_sources.export import ExportFormat, export
+
+CHUNK_BYTES = 1 << 20
+_BLOCK, _END = 512, bytes(1024)
+
+
+async def add(connection: asyncpg.Connection, address: str, kind: ExportFormat, settings: Settings) -> int:
+    """Queue the export of `model/source` or `model/set`; returns the number of the job.
+
+    Raises:
+        NotFound: there is no such source.
+    """
+    chosen = await selection.select(connection, address)
+    options = {"format": kind.value, "folder": str(settings.exports.resolve()), "days": settings.export_days}
+    return await job_service.add(connection, EXPORT.name, chosen.label, options)
+
+
+async def _run(run: JobRun) -> None:
+    chosen = await selection.select(run.connection, run.location)
+    await jobs.describe(run.connection, run.id, chosen.label)
+    await jobs.set_stage(run.connection, run.id, f"writes the {run.options['format']} format")
+    folder = Path(run.options["folder"])
+    _delete_old(folder, run.options["days"])
+    kind = ExportFormat(run.options["format"])
+    # a report from a thread or from inside the snapshot has no place in the database
+    lines: list[str] = []
+    await export(run.connection, chosen, folder / str(run.id), kind, lines.append)
+    for line in lines:
+        await jobs.add_line(run.connection, run.id, line)
+
+
+def _delete_old(folder: Path, days: float) -> None:
+    """Delete exports that are older than `days`."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.isdecimal() and path.stat().st_mtime < time.time() - 86_400 * days:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+EXPORT = JobKind("export", _run, refusals=(Fault,))
+
+
+class Archive:
+    """The files below a folder as a tar archive, below the folder `name` in it; never as a whole in memory or on disk.
+
+    `length`: bytes of the archive.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._entries: list[tuple[Path, int, bytes]] = []
+        for path in sorted(own for own in folder.rglob("*") if own.is_file()):
+            info = tarfile.TarInfo(f"{name}/{path.relative_to(folder).as_posix()}")
+            status = path.stat()
+            info.size, info.mtime, info.mode = status.st_size, int(status.st_mtime), 0o644
+            self._entries.append((path, info.size, info.tobuf(tarfile.PAX_FORMAT)))
+        self.length = len(_END) + sum(len(header) + size + _padding(size) for _, size, header in self._entries)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for path, size, header in self._entries:
+            yield header
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+            yield bytes(_padding(size))
+        yield _END
+
+
+def _padding(size: int) -> int:
+    return -size % _BLOCK

@@ -1,0 +1,93 @@
+"""Rows of stored sources as the tables of a native dataset."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from asyncpg import Connection, Record
+from memicos_dataset import schema
+
+FETCHED = 256
+"""Features that are in memory at once."""
+_RAGGED = ("value_positions", "values")
+_TOKENS = {"positive_token_ids": "positive_tokens", "negative_token_ids": "negative_tokens"}
+
+
+class UnknownTokenError(ValueError):
+    """A stored token is not in the vocabulary of its corpus."""
+
+
+async def batches(connection: Connection, statement: str, *values: object, size: int) -> AsyncIterator[list[Record]]:
+    """Rows of a statement, `size` at a time; inside a transaction, whose snapshot all of them are of."""
+    cursor = await connection.cursor(statement, *values)
+    while rows := await cursor.fetch(size):
+        yield rows
+
+
+class Tokens:
+    """Ids of the tokens of a corpus: of its vocabulary, or numbers of the dataset's own where ids are not known."""
+
+    def __init__(self, known: Mapping[str, int] | None) -> None:
+        self._known = known
+        self.ids: dict[str, int] = dict(known or {})
+
+    def id(self, token: str) -> int:
+        """
+        Raises:
+            UnknownTokenError: the vocabulary lacks the token.
+        """
+        if token not in self.ids:
+            if self._known is not None:
+                raise UnknownTokenError(f"the token {token!r} is not in the stored vocabulary; import the source again")
+            self.ids[token] = len(self.ids)
+        return self.ids[token]
+
+
+def feature_table(rows: Sequence[Record], tokens: Tokens) -> pa.Table:
+    """Stored features as rows of `schema.FEATURES`."""
+    columns: dict[str, list[Any]] = {}
+    for name in schema.FEATURES.names:
+        if name in _RAGGED:
+            columns[name] = [_split(row[name], row["example_lengths"]) for row in rows]
+        elif name in _TOKENS:
+            columns[name] = [[tokens.id(token) for token in row[_TOKENS[name]]] for row in rows]
+        else:
+            columns[name] = [row[name] for row in rows]
+    return pa.Table.from_pydict(columns, schema=schema.FEATURES)
+
+
+def _split(values: Sequence[Any], lengths: Sequence[int]) -> list[Sequence[Any]]:
+    parts, start = [], 0
+    for length in lengths:
+        parts.append(values[start : start + length])
+        start += length
+    return parts
+
+
+def explanation_table(rows: Sequence[Record]) -> pa.Table:
+    """Explanations as rows of `schema.EXPLANATIONS`."""
+    names = schema.EXPLANATIONS.names
+    return pa.Table.from_pylist([{name: row[name] for name in names} for row in rows], schema=schema.EXPLANATIONS)
+
+
+def score_table(rows: Sequence[Record], numbers: Mapping[int, int]) -> pa.Table:
+    """Scores as rows of `schema.SCORES`; `numbers` has the row of each explanation's id in the file of explanations."""
+    renamed = {"score": "value", "score_low": "low", "score_high": "high"}
+    content = [
+        {
+            name: numbers[row["explanation_id"]] if name == "explanation" else row[renamed.get(str(name), str(name))]
+            for name in schema.SCORES.names
+        }
+        for row in rows
+    ]
+    return pa.Table.from_pylist(content, schema=schema.SCORES)
+
+
+def context_table(rows: Sequence[Record], tokens: Tokens) -> pa.Table:
+    """Contexts as rows of `schema.CONTEXTS`."""
+    content = {
+        "context": [row["number"] for row in rows],
+        "document": [row["document"] for row in rows],
+        "token_ids": [row["token_ids"] or [tokens.id(token) for token in row["tokens"]] for row in rows],
+    }
+    return pa.Table.from_pydict(content, schema=schema.CONTEXTS)

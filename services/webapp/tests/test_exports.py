@@ -1,0 +1,147 @@
+"""Exports of stored sources: an import of an export stores the same; the download is a complete archive."""
+
+import asyncio
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from memicos_dataset.conversion.conversion_folder import Options
+from memicos_dataset.conversion.diff import diff
+from memicos_dataset.conversion.inspect import faults
+from memicos_dataset.conversion.native import to_native
+from memicos_dataset.folder import Folder
+from memicos_dataset.manifest import Manifest
+from memicos_testing.servers import Start
+from memicos_testing.webapp.database import connected, execute, fetch
+from memicos_testing.webapp.dataset_imports import until
+from memicos_webapp.datasets.service import load
+from memicos_webapp.errors import Conflict
+from memicos_webapp.jobs.worker import work
+from memicos_webapp.stored_sources.export import ExportFormat, export
+from memicos_webapp.stored_sources.export_job import EXPORT
+from memicos_webapp.stored_sources.selection import select
+
+CONTENT = (
+    """SELECT source.name, feature.*, 0 AS load_id FROM feature JOIN source ON source.current_load_id = load_id
+       ORDER BY source.name, feature.index""",
+    "SELECT number, document, token_ids, tokens FROM context ORDER BY number",
+    "SELECT number, title, collection FROM document ORDER BY number",
+    "SELECT token_id, token FROM vocabulary ORDER BY token_id",
+    """SELECT source.name, index, description, method, model FROM explanation e JOIN source ON source.id = e.source_id
+       WHERE author_id IS NULL ORDER BY source.name, index, description""",
+    """SELECT source.name, e.index, s.method, s.model, s.value, s.low, s.high, s.reason, s.text_contexts,
+         s.text_positions, s.text_distances, s.text_answers
+       FROM score s JOIN explanation e ON e.id = s.explanation_id JOIN source ON source.id = e.source_id
+       ORDER BY source.name, e.index, e.description""",
+    """SELECT name, layer, features, dead_features, counted_tokens, architecture, d_in, d_sae, logit_effect, recipe,
+         sae_config, residual_norm FROM load JOIN source ON source.current_load_id = load.id ORDER BY name""",
+    "SELECT * FROM model",
+    "SELECT id, name, description, creator, url FROM release",
+    "SELECT name, description, contexts, context_size, tokens, collections FROM corpus",
+)
+
+
+async def content(url: str) -> list[list[dict[str, object]]]:
+    """All that pages show, without numbers that a database gives."""
+    tables = []
+    for statement in CONTENT:
+        rows = await fetch(url, statement)
+        tables.append([{k: v for k, v in row.items() if k not in ("load_id", "created_at")} for row in rows])
+    return tables
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Paths of all files below a folder, relative to it."""
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+async def exported(url: str, name: str, out: Path, kind: ExportFormat = ExportFormat.NATIVE) -> None:
+    async with connected(url) as connection:
+        await export(connection, await select(connection, name), out, kind, lambda line: None)
+
+
+async def test_an_import_of_an_export_stores_the_same(own_url: str, fresh_url: str, tmp_path: Path) -> None:
+    # what users wrote is not part of a dataset
+    await execute(own_url, "INSERT INTO account (name) VALUES ('me')")
+    await execute(
+        own_url,
+        """INSERT INTO explanation (source_id, index, description, method, author_id)
+           SELECT 1, 1, 'mine', 'manual', max(id) FROM account""",
+    )
+    out = tmp_path / "native"
+    await exported(own_url, "small/res", out)
+    assert list(faults(Folder.of(out), Options())) == []
+    await load(out, fresh_url)
+    before, after = await content(own_url), await content(fresh_url)
+    assert all(before) and all(len(rows) > 0 for rows in before)
+    for statement, left, right in zip(CONTENT, before, after, strict=True):
+        assert left == right, statement
+    # the export of the copy has the same bytes
+    await exported(fresh_url, "small/res", tmp_path / "again")
+    names = files_of(out)
+    assert len(names) == 13
+    assert all((out / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
+
+
+async def test_the_public_layout_of_an_export_has_the_same_features(own_url: str, tmp_path: Path) -> None:
+    for kind in ExportFormat:
+        await exported(own_url, "small/2-res", tmp_path / kind, kind)
+    assert [path.name for path in (tmp_path / "public" / "v1" / "small").iterdir()] == ["2-res"]
+    to_native(Folder.of(tmp_path / "public/v1/small"), tmp_path / "back", Options(), lambda line: None)
+    (result,) = diff(Folder.of(tmp_path / "native"), Folder.of(tmp_path / "back"))
+    assert not result, result
+    assert not isinstance(result, str) and result.features == 64
+
+
+async def test_texts_without_ids_of_a_tokenizer_are_exported(
+    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]
+) -> None:
+    manifest = write_dataset(tmp_path / "own", layers=(1,))
+    manifest.corpus.token_ids = "dataset"
+    manifest.write(tmp_path / "own")
+    await load(tmp_path / "own", fresh_url)
+    await exported(fresh_url, "small/1-res", tmp_path / "out")
+    (result,) = diff(Folder.of(tmp_path / "own"), Folder.of(tmp_path / "out"))
+    assert isinstance(result, str) or result.features == 64
+
+
+async def test_sources_of_an_older_version_are_not_exported(own_url: str, tmp_path: Path) -> None:
+    await execute(own_url, "DELETE FROM dataset_manifest")
+    with pytest.raises(Conflict, match="import it again to export it"):
+        await exported(own_url, "small/res", tmp_path / "out")
+    assert files_of(tmp_path) == []
+
+
+async def test_an_export_is_a_job_whose_files_are_downloaded(started: Start, own_url: str, tmp_path: Path) -> None:
+    headers = {"Origin": "http://localhost"}
+    async with started(own_url, export_folder=tmp_path) as client:
+        body = {"name": "small/3-res", "format": "public"}
+        job = (await client.post("/api/admin/exports", json=body, headers=headers)).json()["id"]
+        download = f"/account/data/jobs/{job}/download"
+        assert (await client.get(download)).status_code == 404
+        stop = asyncio.Event()
+        working = asyncio.create_task(work(own_url, stop, [EXPORT], 1))
+
+        async def done() -> bool:
+            return (await client.get(f"/api/admin/jobs/{job}")).json()["job"]["state"] == "done"
+
+        await until(done)
+        stop.set()
+        await working
+        assert download in (await client.get(f"/account/data/jobs/{job}")).text
+        response = await client.get(download)
+        assert response.headers["content-disposition"] == 'attachment; filename="small--3-res-public.tar"'
+        assert int(response.headers["content-length"]) == len(response.content)
+        with tarfile.open(fileobj=io.BytesIO(response.content)) as archive:
+            archive.extractall(tmp_path / "extracted", filter="data")
+        folder = tmp_path / str(job)
+        files = files_of(folder)
+        assert Path("v1/small/3-res/features/batch-0.jsonl.gz") in files
+        extracted = tmp_path / "extracted" / "small--3-res-public"
+        assert files == files_of(extracted)
+        assert all((folder / path).read_bytes() == (extracted / path).read_bytes() for path in files)
+        assert (await client.post("/account/data/export", data={"name": "x"}, headers=headers)).status_code == 400
+    async with started(own_url, export_folder=tmp_path, host="0.0.0.0") as client:
+        assert (await client.get(download)).status_code == 403
