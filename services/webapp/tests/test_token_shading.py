@@ -101,6 +101,19 @@ def test_a_token_alone_is_visible(token: str, shown: str) -> None:
     assert lone_token_text(token) == shown
 
 
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("\u200d", "U+200D"), ("\u0301", "◌\u0301"), ("\u0301\u200d", "◌\u0301\u200d"), ("\u0301a", "\u0301a"),
+        ("\u093f", "\u093f"), ("a", "a"), (" ", "␣"), ("今", "今"),
+    ],
+)  # fmt: skip
+def test_the_shading_of_a_token_without_width_is_seen(token: str, shown: str) -> None:
+    text = ["e", token, "b"]
+    assert pieces(text, {1: 2.0}, 2.0, 0, 3) == [(0, "", "e"), (9, "2.00", shown), (0, "", "b")]
+    assert [(level, shown) for level, _, shown in pieces(text, {}, 2.0, 0, 3)] == [(0, f"e{token}b")]
+
+
 def test_spaces_between_other_tokens_of_an_own_text_are_spaces() -> None:
     """A token of one space has a sign only where it is shaded."""
     words = ["<s>", "今", " ", "日", " ", "b"]

@@ -43,6 +43,16 @@ def lone_token_text(token: str) -> str:
     return f"◌{text}" if unicodedata.category(text[:1] or " ").startswith("M") else text
 
 
+def shaded_token_text(token: str) -> str:
+    """A token that is shaded inside a text: as `token_text`; as `lone_token_text` if it has no width of its own, such
+    as a joiner or an accent, so that its shading is seen.
+    """
+    has_no_width = all(
+        _is_invisible(character) or unicodedata.category(character) in ("Mn", "Me") for character in token
+    )
+    return lone_token_text(token) if has_no_width else token_text(token)
+
+
 def _is_invisible(character: str) -> bool:
     # format characters, and variation selectors, which choose between forms of the character before them
     return unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f"

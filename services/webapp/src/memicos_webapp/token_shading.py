@@ -9,7 +9,7 @@ from html import escape
 
 from markupsafe import Markup
 
-from memicos_webapp.formatting import format_value, token_text
+from memicos_webapp.formatting import format_value, shaded_token_text, token_text
 
 LEVELS = 9
 """Background levels of an active token."""
@@ -45,7 +45,7 @@ def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: floa
             result.append((0, "", token_text("".join(inactive))))
             inactive = []
         level = activation_level(max(activations), feature_max)
-        result.append((level, join_values(map(format_value, activations)), token_text(tokens[group[-1]])))
+        result.append((level, join_values(map(format_value, activations)), shaded_token_text(tokens[group[-1]])))
     if inactive:
         result.append((0, "", token_text("".join(inactive))))
     return result
