@@ -279,7 +279,7 @@ async def test_an_import_while_the_language_model_runs(
     write_dataset(tmp_path, features=48, seed=9, layers=(2, 3) if retired else (1, 2, 3))
 
     async def import_first(*arguments: Any) -> Any:
-        await load(tmp_path, own_url, ImportOptions(MissingSources.RETIRE))
+        await load(tmp_path, own_url, ImportOptions(missing=MissingSources.RETIRE))
         return await explain(*arguments)
 
     monkeypatch.setattr(AutointerpClient, "explain", import_first)

@@ -30,12 +30,12 @@ async def test_sources_that_a_dataset_lacks_are_decided_about(
     with pytest.raises(DatasetError, match="lacks: 1-res; keep them with --keep-missing, or hide them with --retire"):
         await load(tmp_path, fresh_url)
     assert await shown_rows(fresh_url) == before
-    report = await load(tmp_path, fresh_url, ImportOptions(MissingSources.KEEP))
+    report = await load(tmp_path, fresh_url, ImportOptions(missing=MissingSources.KEEP))
     assert report.notes == ["kept as they are, though this dataset lacks them: 1-res"]
     assert list(await names_shown(fresh_url)) == ["1-res", "2-res", "3-res"]
     # imported again: nothing to copy, and the source can still be retired
     assert not (await load(tmp_path, fresh_url)).loaded
-    report = await load(tmp_path, fresh_url, ImportOptions(MissingSources.RETIRE, retired_seconds=0))
+    report = await load(tmp_path, fresh_url, ImportOptions(missing=MissingSources.RETIRE, retired_seconds=0))
     assert not report.loaded and report.notes == ["retired, as this dataset lacks them: 1-res"]
     assert list(await names_shown(fresh_url)) == ["2-res", "3-res"]
     assert await states(fresh_url) == ["shown"] * 2

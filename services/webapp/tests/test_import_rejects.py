@@ -1,7 +1,10 @@
 """Rows that an import leaves out, and imports of the public layout."""
 
+import asyncio
 import gzip
 import math
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -148,3 +151,17 @@ async def test_every_kind_of_bad_row_is_left_out_with_its_place_and_the_others_a
     assert text["description"] == "with a NUL: ␀"
     (verified,) = await fetch(fresh_url, "SELECT verified_at, verification_problem FROM load")
     assert verified["verified_at"] and verified["verification_problem"] is None
+
+
+async def test_the_command_imports_the_public_layout(fresh_url: str, small_dataset: Path, tmp_path: Path) -> None:
+    manifest = to_public(small_dataset, tmp_path / "public", Options(), lambda line: None)
+    model = manifest.model
+    shape = {"layers": model.layers, "d-model": model.d_model, "vocabulary-size": model.vocabulary_size}
+    options = [f"--{name}={value}" for name, value in shape.items()]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "memicos_webapp.datasets.commands", *options, str(tmp_path / "public/v1" / model.id)),
+        env={**os.environ, "DATABASE_URL": fresh_url, "MEMICOS_IMPORT_FOLDER": str(tmp_path / "conversions")},
+    )
+    assert await process.wait() == 0
+    (job,) = await fetch(fresh_url, JOBS)
+    assert job["state"] == "done"

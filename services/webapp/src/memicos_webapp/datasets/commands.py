@@ -117,13 +117,13 @@ def import_dataset(
     settings = read_for_writing("import")
     metadata = MetadataOptions(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
     options = ImportOptions(
-        missing,
-        move_sources,
-        settings.retired_load_seconds,
-        settings.import_reject_limit,
-        str(settings.conversions.resolve()),
-        tuple(source or ()),
-        asdict(metadata),
+        missing=missing,
+        move_sources=move_sources,
+        retired_seconds=settings.retired_load_seconds,
+        reject_limit=settings.import_reject_limit,
+        conversions=str(settings.conversions.resolve()),
+        sources=tuple(source or ()),
+        metadata=asdict(metadata),
     )
     try:
         with database_url(settings) as url:

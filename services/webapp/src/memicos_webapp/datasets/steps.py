@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 RETIRED_SECONDS: float = Settings.model_fields["retired_load_seconds"].default
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportOptions:
     """Decisions about sources that are shown already, and how long retired loads stay for requests in progress."""
 
