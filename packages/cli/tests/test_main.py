@@ -9,7 +9,7 @@ import pytest
 from memicos_cli import main
 from typer.testing import CliRunner
 
-WEBAPP_COMMANDS = ("import", "jobs", "worker", "db", "owner-link", "key", "embed", "hosts")
+WEBAPP_COMMANDS = ("import", "export", "sources", "jobs", "worker", "db", "owner-link", "key", "embed", "hosts")
 COMMANDS = ["generate", "score", "recompute", "sae", "model", "selftest", "dataset", "upload", *WEBAPP_COMMANDS]
 
 

@@ -27,19 +27,26 @@ async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
     address, options = command[1], dict(zip(command[2::2], command[3::2], strict=True))
     # curl treats these characters as patterns
     assert not set(address) & set("{}[]")
-    if not options:
-        return await client.get(address)
-    if "-X" in options:
-        return await client.request(options["-X"], address)
-    name, value = options["-H"].split(": ")
-    return await client.post(address, content=options["-d"], headers={name: value})
+    headers = dict([options["-H"].split(": ")]) if "-H" in options else {}
+    if "--data-binary" in options:
+        return await client.request(options["-X"], address, content=b"a part", headers=headers)
+    if "-d" in options:
+        return await client.post(address, content=options["-d"], headers=headers)
+    return await client.request(options.get("-X", "GET"), address)
 
 
-VECTOR_EXAMPLES = {
+OWN_EXAMPLES = {
     "/api/vector/new": (400, "vector has 3 numbers; the residual stream of small is 16 wide"),
     **dict.fromkeys(("/api/vector/get", "/api/vector/delete", "/api/activation/upload-batch"), (404, "has no vector")),
+    **{f"/api/dataset-upload/{name}": (404, "has no upload 0000") for name in ("get", "complete", "delete")},
+    "/api/dataset-upload/part/{uploadId}/{file}/{part}": (404, "has no upload 0000"),
+    "/api/admin/imports": (400, "bucket.example"),
+    "/api/admin/data/plan": (400, "bucket.example"),
+    **{f"/api/admin/{name}": (404, "There is no source or set") for name in ("data/verify", "data/delete", "exports")},
+    # job 1 is the import of this server's dataset
+    **{f"/api/admin/jobs/{{number}}/{action}": (409, "Job 1 ") for action in ("cancel", "resume")},
 }
-"""Status and error of examples about a vector of the reader's own, which no server has."""
+"""Status and error of examples about something of the reader's own, such as a vector, which no server has."""
 
 
 async def test_every_example_runs_as_it_is_printed(
@@ -58,8 +65,8 @@ async def test_every_example_runs_as_it_is_printed(
             elif path == "/api/explanation/{explanationId}/delete":
                 # the explanation to delete belongs to the dataset
                 assert (response.status_code, "by a dataset" in response.text) == (403, True), response.text
-            elif path in VECTOR_EXAMPLES:
-                status, message = VECTOR_EXAMPLES[path]
+            elif path in OWN_EXAMPLES:
+                status, message = OWN_EXAMPLES[path]
                 assert response.status_code == status and message in response.text, (path, response.text)
             else:
                 assert response.status_code == 200, (path, response.text)
@@ -136,4 +143,4 @@ async def test_a_collapsed_row_shows_the_summary_and_an_open_one_the_errors(
             name = f"{method.upper()} {path}"
             assert operation["summary"] in collapsed[name]
             for status, response in operation["responses"].items():
-                assert status == "200" or response["description"] in opened[name], (name, status)
+                assert status.startswith("2") or response["description"] in opened[name], (name, status)

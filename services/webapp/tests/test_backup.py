@@ -9,12 +9,14 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from alembic.command import downgrade as run_downgrade
 from memicos_testing.servers import Start, free_port
-from memicos_testing.webapp.database import execute
 from memicos_webapp.database import backup
 from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.migrate import config
 from memicos_webapp.datasets.service import load
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 DEMO = Path(__file__).parents[3] / "demo" / "dataset"
 
@@ -30,6 +32,20 @@ async def empty_url(server_url: str) -> AsyncIterator[str]:
         await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await connection.close()
+
+
+async def downgrade(url: str, revision: str) -> None:
+    """The database as an older memicos left it."""
+
+    def run(connection: Connection) -> None:
+        settings = config()
+        settings.attributes["connection"] = connection
+        run_downgrade(settings, revision)
+
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()
 
 
 async def memicos_db(url: str, *arguments: str, response: str = "", **environment: str) -> tuple[int | None, str, str]:
@@ -122,19 +138,13 @@ async def test_a_backup_of_a_newer_memicos_is_refused_and_one_of_an_older_is_mig
     own_url: str, empty_url: str, tmp_path: Path
 ) -> None:
     newer = tmp_path / "newer.dump"
+    newest = await fetch(own_url, "SELECT version_num FROM alembic_version")
     await fetch(own_url, "UPDATE alembic_version SET version_num = '9999'")
     await asyncio.to_thread(backup.backup, own_url, newer)
+    await fetch(own_url, f"UPDATE alembic_version SET version_num = '{newest}'")
     with pytest.raises(DatabaseError, match=r"was migrated by a newer memicos.*revision 9999"):
         await asyncio.to_thread(backup.restore, empty_url, newer)
-    # revision 0007 has no tables of sessions, vectors and jobs
-    await execute(
-        own_url,
-        """DROP TABLE session, api_key, login_link, user_vector_example, user_vector, job_reject, job_file, job,
-             staged_explanation, staged_score, score, pgqueuer, pgqueuer_log, pgqueuer_schedules, pgqueuer_statistics;
-           DROP TYPE job_state, pgqueuer_status;
-           DROP FUNCTION fn_pgqueuer_changed""",
-    )
-    await fetch(own_url, "UPDATE alembic_version SET version_num = '0007'")
+    await downgrade(own_url, "0007")
     older = tmp_path / "older.dump"
     await asyncio.to_thread(backup.backup, own_url, older)
     await asyncio.to_thread(backup.restore, empty_url, older)

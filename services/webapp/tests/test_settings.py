@@ -18,6 +18,8 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "MEMICOS_EMBEDDER": "minilm",
         "MEMICOS_LOG_FORMAT": "json",
         "MEMICOS_INFERENCE_HOSTS": "other=http://other",
+        "MEMICOS_SECRET_KEY": "other" * 10,
+        "MEMICOS_IMPORT_ROOTS": "https://other/data",
         "MEMICOS_TRUSTED_PROXIES": "10.0.0.0/8",
         "MEMICOS_PUBLISHED_PORT": "3001",
         "MEMICOS_MAX_CONNECTIONS": "99",

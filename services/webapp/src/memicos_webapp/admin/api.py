@@ -39,7 +39,14 @@ async def _admin(request: Request) -> DataAdmin:
 
 
 AdminDep = Annotated[DataAdmin, Depends(_admin)]
-Location = Annotated[str, Query(max_length=LOCATION_CHARACTERS, description="folder or URL in one of the import roots")]
+Location = Annotated[
+    str,
+    Query(
+        max_length=LOCATION_CHARACTERS,
+        description="folder or URL in one of the import roots",
+        examples=["https://bucket.example/v1/gpt2-small/6-res-jb"],
+    ),
+]
 
 
 @router.get("/data", summary="List stored sources", responses=OWNER_ONLY)

@@ -10,12 +10,14 @@ LOCATION_CHARACTERS = 2000
 NAME_CHARACTERS = 400
 SOURCES_AT_ONCE = 1000
 
+NAME_EXAMPLE = "smollm2-135m-it/15-res-4k"
+
 JobState = Literal["queued", "running", "interrupted", "cancelling", "done", "failed", "cancelled"]
-JobNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the job")]
+JobNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the job", examples=[1])]
 StoredName = Annotated[
     str,
     Field(max_length=NAME_CHARACTERS, description="model/source, or model/set for all sources of the set",
-          examples=["smollm2-135m-it/15-res-4k"]),
+          examples=[NAME_EXAMPLE]),
 ]  # fmt: skip
 
 
@@ -124,7 +126,7 @@ class ImportRequest(BaseModel):
 class NameRequest(BaseModel):
     """A source or a set."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": NAME_EXAMPLE}]})
 
     name: StoredName
 
@@ -132,7 +134,9 @@ class NameRequest(BaseModel):
 class ExportRequest(BaseModel):
     """A source or a set to export."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": NAME_EXAMPLE, "format": "public"}]}
+    )
 
     name: StoredName
     format: Literal["native", "public"] = Field("native", description="the native format, or the public layout")

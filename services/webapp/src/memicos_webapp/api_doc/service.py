@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -41,7 +42,7 @@ class Operation:
     parameters: list[Field]
     body: list[Field]
     responses: list[Shape]
-    """The object of a 200 response; several where the response is one of them."""
+    """The object of a successful response; several where the response is one of them."""
     errors: dict[str, str]
     """Meaning of each error, by status."""
     events: dict[str, str]
@@ -136,8 +137,13 @@ def _content(part: Schema) -> Schema:
     return next(iter(part.get("content", {}).values()), {}).get("schema", {})
 
 
+def _success(operation: Schema) -> Schema:
+    """The response with a status of 2xx; empty where there is none."""
+    return next((part for status, part in operation["responses"].items() if status.startswith("2")), {})
+
+
 def _event_schemas(operation: Schema) -> dict[str, Schema]:
-    content = operation["responses"].get("200", {}).get("content", {})
+    content = _success(operation).get("content", {})
     return content.get("text/event-stream", {}).get("x-events", {})
 
 
@@ -167,7 +173,7 @@ class DocumentReader:
 
     def _operation(self, path: str, method: str, operation: Schema) -> Operation:
         body = self._resolved(_content(operation.get("requestBody", {})))
-        response = _content(operation["responses"].get("200", {}))
+        response = _content(_success(operation))
         parameters = operation.get("parameters", [])
         return Operation(
             method=method.upper(),
@@ -215,11 +221,18 @@ class DocumentReader:
 
     def _curl(self, method: str, path: str, parameters: list[Schema], body: Schema) -> str:
         headers = ""
+        query: dict[str, str] = {}
         for parameter in parameters:
+            if not parameter.get("required"):
+                continue
             value = self.names.get(parameter["name"], parameter["schema"]["examples"][0])
             path = path.replace(f"{{{parameter['name']}}}", str(value))
             if parameter["in"] == "header":
                 headers += f" \\\n  -H '{parameter['name']}: {value}'"
+            elif parameter["in"] == "query":
+                query[parameter["name"]] = str(value)
+        if query:
+            path = f"{path}?{urlencode(query)}"
         if body.get("format") == "binary":
             return f"curl '{self.base}{path}' -X {method.upper()}{headers} \\\n  --data-binary @part"
         if not body:
