@@ -9,7 +9,16 @@ from pydantic import Field
 
 from memicos_webapp.admin.api import AdminDep
 from memicos_webapp.admin.events import ACTIVE, JobEvents
-from memicos_webapp.admin.schemas import LOCATION_CHARACTERS, NAME_CHARACTERS, ImportRequest, Job, JobNumber
+from memicos_webapp.admin.schemas import (
+    LAYERS,
+    LOCATION_CHARACTERS,
+    NAME_CHARACTERS,
+    VOCABULARY,
+    WIDTH,
+    ImportRequest,
+    Job,
+    JobNumber,
+)
 from memicos_webapp.admin.service import DataAdmin
 from memicos_webapp.errors import BadInput, Conflict, Fault, NotFound
 from memicos_webapp.security.authorisation import OwnerAccess
@@ -90,15 +99,15 @@ async def _plan(
     )
 
 
-def _number(name: str, text: str) -> int | None:
+def _number(name: str, text: str, maximum: int) -> int | None:
     """
     Raises:
-        BadInput: it is not a positive whole number.
+        BadInput: it is not a whole number from 1 to `maximum`.
     """
     if not text.strip():
         return None
-    if not (text.strip().isascii() and text.strip().isdecimal() and 0 < int(text) <= 10**9):
-        raise BadInput(f"{name} has to be a whole number from 1 to 1,000,000,000, not {text[:20]!r}.")
+    if not (text.strip().isascii() and text.strip().isdecimal() and 0 < int(text) <= maximum):
+        raise BadInput(f"{name} has to be a whole number from 1 to {maximum:,}, not {text[:20]!r}.")
     return int(text)
 
 
@@ -119,9 +128,9 @@ async def import_form(
             location=location,
             sources=source or [],
             missing=missing,
-            layers=_number("Layers", layers),
-            dModel=_number("Width", d_model),
-            vocabularySize=_number("Entries of the vocabulary", vocabulary_size),
+            layers=_number("Layers", layers, LAYERS),
+            dModel=_number("Width", d_model, WIDTH),
+            vocabularySize=_number("Entries of the vocabulary", vocabulary_size, VOCABULARY),
         )  # pyright: ignore[reportCallIssue]
         return _page_of(await admin.add_import(body))
     except BadInput as fault:
