@@ -45,7 +45,7 @@ def browse(roots: Roots, location: str | None, stored: Collection[str]) -> Avail
     folder = permitted(roots, location)
     try:
         names = folder.names()
-    except OSError as error:
+    except (DatasetError, OSError) as error:
         raise BadInput(f"{folder} cannot be listed: {error}") from error
     if not names and not _is_manifest(folder):
         raise NotFound(f"{folder} has no files, or does not exist.")
@@ -59,7 +59,7 @@ def browse(roots: Roots, location: str | None, stored: Collection[str]) -> Avail
 def _is_manifest(folder: Folder) -> bool:
     try:
         return folder.exists(FILE_NAME)
-    except OSError as error:
+    except (DatasetError, OSError) as error:
         raise BadInput(f"{folder} cannot be read: {error}") from error
 
 
