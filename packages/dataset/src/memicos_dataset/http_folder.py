@@ -58,7 +58,7 @@ class HttpFolders(HTTPFileSystem):
         status, kind, content = await self._page(url)
         if status != 200 or kind not in ("text/html", ""):
             return []
-        names = {urljoin(url, unescape(link)) for link in _LINK.findall(content)}
+        names = {name for link in _LINK.findall(content) if (name := _joined(url, unescape(link)))}
         inside = sorted(name for name in names if name.startswith(url) and name.rstrip("/") != url.rstrip("/"))
         return [
             {"name": name, "size": None, "type": "directory" if name.endswith("/") else "file"}
@@ -78,7 +78,10 @@ class HttpFolders(HTTPFileSystem):
                 key = _tag(entry, "Key")
                 if key and key != quote(prefix):
                     name = bucket + quote(unquote(key.replace("+", " ")))
-                    self._listed_sizes[name] = int(_tag(entry, "Size") or 0)
+                    size = _tag(entry, "Size") or "0"
+                    if not (size.isascii() and size.isdecimal()):
+                        raise OSError(f"{bucket} lists {name} with the size {size[:40]!r}, which is no number")
+                    self._listed_sizes[name] = int(size)
                     entries.append({"name": name, "size": self._listed_sizes[name], "type": "file"})
             for found in _PREFIX.findall(content):
                 name = bucket + quote(unquote(unescape(found).replace("+", " ")))
@@ -99,6 +102,14 @@ class HttpFolders(HTTPFileSystem):
                 content += more
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return response.status, kind, content.decode("utf-8", "replace")
+
+
+def _joined(url: str, link: str) -> str | None:
+    """The address that a link on the page at `url` leads to; None where it is none."""
+    try:
+        return urljoin(url, link)
+    except ValueError:
+        return None
 
 
 def _tag(content: str, name: str) -> str | None:
