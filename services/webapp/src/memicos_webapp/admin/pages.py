@@ -25,6 +25,8 @@ from memicos_webapp.security.authorisation import OwnerAccess
 from memicos_webapp.templating import render
 
 PAGE = "/account/data"
+JOBS_SHOWN = 8
+"""Newest jobs on the page, besides those that have not ended."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 router = APIRouter(prefix=PAGE, tags=["data"])
@@ -41,6 +43,7 @@ def _page_of(job: Job) -> RedirectResponse:
 
 
 async def _list(request: Request, admin: DataAdmin, status: int = 200, problem: str | None = None) -> HTMLResponse:
+    jobs = (await admin.jobs()).jobs
     return _render(
         request,
         "admin/data.html",
@@ -48,7 +51,7 @@ async def _list(request: Request, admin: DataAdmin, status: int = 200, problem: 
         problem=problem,
         data=await admin.stored(),
         roots=(await admin.available(None)).entries,
-        jobs=(await admin.jobs()).jobs,
+        jobs=[job for number, job in enumerate(jobs) if number < JOBS_SHOWN or job.state in ACTIVE],
     )
 
 
