@@ -83,7 +83,11 @@ async def plan_page(
     admin: AdminDep,
     location: LocationQuery,
     source: Annotated[list[str] | None, Query(max_length=1000)] = None,
+    set: Annotated[str | None, Query(max_length=NAME_CHARACTERS, description="set that the form lists")] = None,
 ) -> HTMLResponse:
+    if set and not source:
+        # without names an import is of all sources, also of other sets
+        raise BadInput(f"No source of {set} was chosen; go back and choose at least one.")
     return await _plan(request, admin, location, source or [])
 
 
