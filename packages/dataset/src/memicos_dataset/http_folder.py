@@ -9,9 +9,11 @@ from fsspec.implementations.http import HTTPFileSystem
 
 LISTING_BYTES = 16 << 20
 """Longest page of a listing."""
-_LINK = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
-_ENTRY = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
-_PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>(.*?)</Prefix>", re.DOTALL)
+LISTING_ENTRIES = 1_000_000
+"""Most files and folders directly in a folder."""
+# each stops at the next tag, so that the time is proportional to the page's length, whatever it has
+_LINK = re.compile(r"""<a\s[^<>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
+_PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
 _BUCKET_HOST = re.compile(r"\.s3[.-][a-z0-9.-]*amazonaws\.com$")
 
 Entry = dict[str, Any]
@@ -67,14 +69,15 @@ class HttpFolders(HTTPFileSystem):
         ]
 
     async def _objects(self, bucket: str, prefix: str) -> list[Entry] | None:
-        """What S3's listing of a bucket has below a prefix, however long; None where the server has no such listing."""
+        """What S3's listing of a bucket has below a prefix, on all its pages; None where it has no such listing."""
         entries: list[Entry] = []
         query = {"list-type": "2", "delimiter": "/", "encoding-type": "url", "prefix": prefix}
         while True:
             _, _, content = await self._page(f"{bucket}?{urlencode(query)}")
             if "<ListBucketResult" not in content:
                 return None
-            for entry in _ENTRY.findall(content):
+            for part in content.split("<Contents>")[1:]:
+                entry = part.partition("</Contents>")[0]
                 key = _tag(entry, "Key")
                 if key and key != quote(prefix):
                     name = bucket + quote(unquote(key.replace("+", " ")))
@@ -89,6 +92,10 @@ class HttpFolders(HTTPFileSystem):
             token = _tag(content, "NextContinuationToken")
             if not token:
                 return entries
+            if len(entries) > LISTING_ENTRIES or token == query.get("continuation-token"):
+                raise OSError(
+                    f"the listing of {bucket}{quote(prefix)} does not end, or has over {LISTING_ENTRIES:,} entries"
+                )
             query["continuation-token"] = token
 
     async def _page(self, url: str) -> tuple[int, str, str]:
@@ -113,5 +120,5 @@ def _joined(url: str, link: str) -> str | None:
 
 
 def _tag(content: str, name: str) -> str | None:
-    match = re.search(rf"<{name}>(.*?)</{name}>", content, re.DOTALL)
+    match = re.search(rf"<{name}>([^<]*)</{name}>", content)
     return unescape(match[1]) if match else None
