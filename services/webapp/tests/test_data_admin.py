@@ -16,6 +16,8 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
 from memicos_testing.webapp.dataset_imports import until
 from memicos_testing.webapp.html_page import Page
+from memicos_webapp.admin import available
+from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.jobs.worker import work
 from memicos_webapp.worker import KINDS
 
@@ -115,9 +117,13 @@ async def test_the_public_layout_is_imported_with_the_figures_of_a_form_and_reje
         values = [field.get("value") for field, _ in browse.find("input") if field.get("name") == "source"]
         assert values == ["1-res", "2-res", "3-res"]
         (folder / "2-res/features/batch-7.jsonl").write_text('{"index": "blue"}\n')
+        response = await client.get(f"{PAGE}/plan", params={"location": str(folder), "set": "res"})
+        assert response.status_code == 400 and "No source of res was chosen" in Page(response.text).text()
         form = {"location": str(folder), "source": ["2-res"], "layers": "x", "missing": "keep"}
-        response = await client.post(f"{PAGE}/import", data=form, headers=ORIGIN)
-        assert response.status_code == 400 and "Layers has to be a whole number" in Page(response.text).text()
+        for layers in ("x", "0", "1000001"):
+            form |= {"layers": layers}
+            response = await client.post(f"{PAGE}/import", data=form, headers=ORIGIN)
+            assert response.status_code == 400 and "Layers has to be a whole number" in Page(response.text).text()
         form |= {
             "layers": "4",
             "d_model": "16",
@@ -158,6 +164,14 @@ async def test_a_job_is_cancelled_and_resumed(started: Start, fresh_url: str, sm
     async with started(fresh_url, import_roots="/nowhere") as client:
         response = await client.post(f"{API}/jobs/{job}/resume", headers=ORIGIN)
         assert response.status_code == 400 and "MEMICOS_IMPORT_ROOTS was another" in response.json()["error"]
+
+
+def test_models_with_a_version_in_their_names_are_listed(tmp_path: Path) -> None:
+    for name in ("llama3.1-8b", "qwen2.5b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "README.md").write_text("text")
+    found = available.browse(parse_roots(str(tmp_path)), str(tmp_path), ())
+    assert [entry.name for entry in found.entries] == ["llama3.1-8b", "qwen2.5b"]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,8 @@ async def test_an_export_is_a_job_whose_files_are_downloaded(started: Start, own
         job = (await client.post("/api/admin/exports", json=body, headers=headers)).json()["id"]
         download = f"/account/data/jobs/{job}/download"
         assert (await client.get(download)).status_code == 404
+        # of a killed export, which the next one deletes
+        (tmp_path / ".99.export" / "native").mkdir(parents=True)
         stop = asyncio.Event()
         working = asyncio.create_task(work(own_url, stop, [EXPORT], 1))
 
@@ -130,6 +132,7 @@ async def test_an_export_is_a_job_whose_files_are_downloaded(started: Start, own
         await until(done)
         stop.set()
         await working
+        assert not (tmp_path / ".99.export").exists()
         assert download in (await client.get(f"/account/data/jobs/{job}")).text
         response = await client.get(download)
         assert response.headers["content-disposition"] == 'attachment; filename="small--3-res-public.tar"'

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from memicos_dataset.folder import Folder
+from memicos_dataset.http_folder import HttpFolders
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import until
 from memicos_webapp.datasets.service import IMPORT, add_import
@@ -160,6 +162,19 @@ def test_folders_are_read_only_below_a_root_also_through_links(tmp_path: Path) -
         permitted_folder(roots, str(inside / "link"))
     with pytest.raises(PermissionError):
         permitted_folder(roots, str(tmp_path / "in2"))
+    (inside / "loop").symlink_to(inside / "loop")
+    with pytest.raises(PermissionError):
+        permitted_folder(roots, str(inside / "loop"))
+
+
+def test_a_listing_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def page(self: HttpFolders, url: str) -> tuple[int, str, str]:
+        content = "<ListBucketResult><NextContinuationToken>1</NextContinuationToken></ListBucketResult>"
+        return 200, "application/xml", content
+
+    monkeypatch.setattr(HttpFolders, "_page", page)
+    with pytest.raises(OSError, match="does not end"):
+        Folder.of("http://127.0.0.1:1/v1").names()
 
 
 def test_a_name_is_looked_up_once_and_its_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ Location = Folder | Path | str
 
 @contextmanager
 def _as_os_errors(place: str) -> Iterator[None]:
-    """ProgressCallback the errors of remote file systems as OSError with the URL."""
+    """Raise the errors of remote file systems as OSError with the URL."""
     client_errors: tuple[type[Exception], ...] = ()
     if place.startswith(("http://", "https://")):
         # imported by fsspec's HTTP file system only

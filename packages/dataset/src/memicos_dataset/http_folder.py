@@ -9,9 +9,11 @@ from fsspec.implementations.http import HTTPFileSystem
 
 LISTING_BYTES = 16 << 20
 """Longest page of a listing."""
-_LINK = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
-_ENTRY = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
-_PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>(.*?)</Prefix>", re.DOTALL)
+LISTING_ENTRIES = 1_000_000
+"""Most files and folders directly in a folder."""
+# each stops at the next tag, so that the time is proportional to the page's length, whatever it has
+_LINK = re.compile(r"""<a\s[^<>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
+_PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
 _BUCKET_HOST = re.compile(r"\.s3[.-][a-z0-9.-]*amazonaws\.com$")
 
 Entry = dict[str, Any]
@@ -58,7 +60,7 @@ class HttpFolders(HTTPFileSystem):
         status, kind, content = await self._page(url)
         if status != 200 or kind not in ("text/html", ""):
             return []
-        names = {urljoin(url, unescape(link)) for link in _LINK.findall(content)}
+        names = {name for link in _LINK.findall(content) if (name := _joined(url, unescape(link)))}
         inside = sorted(name for name in names if name.startswith(url) and name.rstrip("/") != url.rstrip("/"))
         return [
             {"name": name, "size": None, "type": "directory" if name.endswith("/") else "file"}
@@ -67,18 +69,22 @@ class HttpFolders(HTTPFileSystem):
         ]
 
     async def _objects(self, bucket: str, prefix: str) -> list[Entry] | None:
-        """What S3's listing of a bucket has below a prefix, however long; None where the server has no such listing."""
+        """What S3's listing of a bucket has below a prefix, on all its pages; None where it has no such listing."""
         entries: list[Entry] = []
         query = {"list-type": "2", "delimiter": "/", "encoding-type": "url", "prefix": prefix}
         while True:
             _, _, content = await self._page(f"{bucket}?{urlencode(query)}")
             if "<ListBucketResult" not in content:
                 return None
-            for entry in _ENTRY.findall(content):
+            for part in content.split("<Contents>")[1:]:
+                entry = part.partition("</Contents>")[0]
                 key = _tag(entry, "Key")
                 if key and key != quote(prefix):
                     name = bucket + quote(unquote(key.replace("+", " ")))
-                    self._listed_sizes[name] = int(_tag(entry, "Size") or 0)
+                    size = _tag(entry, "Size") or "0"
+                    if not (size.isascii() and size.isdecimal()):
+                        raise OSError(f"{bucket} lists {name} with the size {size[:40]!r}, which is no number")
+                    self._listed_sizes[name] = int(size)
                     entries.append({"name": name, "size": self._listed_sizes[name], "type": "file"})
             for found in _PREFIX.findall(content):
                 name = bucket + quote(unquote(unescape(found).replace("+", " ")))
@@ -86,6 +92,10 @@ class HttpFolders(HTTPFileSystem):
             token = _tag(content, "NextContinuationToken")
             if not token:
                 return entries
+            if len(entries) > LISTING_ENTRIES or token == query.get("continuation-token"):
+                raise OSError(
+                    f"the listing of {bucket}{quote(prefix)} does not end, or has over {LISTING_ENTRIES:,} entries"
+                )
             query["continuation-token"] = token
 
     async def _page(self, url: str) -> tuple[int, str, str]:
@@ -101,6 +111,14 @@ class HttpFolders(HTTPFileSystem):
             return response.status, kind, content.decode("utf-8", "replace")
 
 
+def _joined(url: str, link: str) -> str | None:
+    """The address that a link on the page at `url` leads to; None where it is none."""
+    try:
+        return urljoin(url, link)
+    except ValueError:
+        return None
+
+
 def _tag(content: str, name: str) -> str | None:
-    match = re.search(rf"<{name}>(.*?)</{name}>", content, re.DOTALL)
+    match = re.search(rf"<{name}>([^<]*)</{name}>", content)
     return unescape(match[1]) if match else None

@@ -15,6 +15,8 @@ from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.roots import Roots
 
 _SOURCE = re.compile(r"(?:\d+|e)-([A-Za-z0-9._-]+?)(?:__.+)?")
+_FILE = re.compile(r".*\.[A-Za-z][A-Za-z0-9]{0,10}")
+"""Names with an extension, which are of files; `llama3.1-8b` has none."""
 _DASHBOARD = re.compile(r"batch-\d+\.json")
 
 
@@ -43,13 +45,13 @@ def browse(roots: Roots, location: str | None, stored: Collection[str]) -> Avail
     folder = permitted(roots, location)
     try:
         names = folder.names()
-    except OSError as error:
+    except (DatasetError, OSError) as error:
         raise BadInput(f"{folder} cannot be listed: {error}") from error
     if not names and not _is_manifest(folder):
         raise NotFound(f"{folder} has no files, or does not exist.")
     if _is_dataset(folder, names):
         return Available(location=str(folder), dataset=True, model=None, entries=[])
-    entries = [_entry(folder, name, stored) for name in names if not name.startswith(".") and "." not in name[-6:]]
+    entries = [_entry(folder, name, stored) for name in names if not name.startswith(".") and not _FILE.fullmatch(name)]
     model = folder.name if any(entry.set for entry in entries) else None
     return Available(location=str(folder), dataset=False, model=model, entries=entries)
 
@@ -57,7 +59,7 @@ def browse(roots: Roots, location: str | None, stored: Collection[str]) -> Avail
 def _is_manifest(folder: Folder) -> bool:
     try:
         return folder.exists(FILE_NAME)
-    except OSError as error:
+    except (DatasetError, OSError) as error:
         raise BadInput(f"{folder} cannot be read: {error}") from error
 
 

@@ -9,13 +9,24 @@ from pydantic import Field
 
 from memicos_webapp.admin.api import AdminDep
 from memicos_webapp.admin.events import ACTIVE, JobEvents
-from memicos_webapp.admin.schemas import LOCATION_CHARACTERS, NAME_CHARACTERS, ImportRequest, Job, JobNumber
+from memicos_webapp.admin.schemas import (
+    LAYERS,
+    LOCATION_CHARACTERS,
+    NAME_CHARACTERS,
+    VOCABULARY,
+    WIDTH,
+    ImportRequest,
+    Job,
+    JobNumber,
+)
 from memicos_webapp.admin.service import DataAdmin
 from memicos_webapp.errors import BadInput, Conflict, Fault, NotFound
 from memicos_webapp.security.authorisation import OwnerAccess
 from memicos_webapp.templating import render
 
 PAGE = "/account/data"
+JOBS_SHOWN = 8
+"""Newest jobs on the page, besides those that have not ended."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 router = APIRouter(prefix=PAGE, tags=["data"])
@@ -32,6 +43,7 @@ def _page_of(job: Job) -> RedirectResponse:
 
 
 async def _list(request: Request, admin: DataAdmin, status: int = 200, problem: str | None = None) -> HTMLResponse:
+    jobs = (await admin.jobs()).jobs
     return _render(
         request,
         "admin/data.html",
@@ -39,7 +51,7 @@ async def _list(request: Request, admin: DataAdmin, status: int = 200, problem: 
         problem=problem,
         data=await admin.stored(),
         roots=(await admin.available(None)).entries,
-        jobs=(await admin.jobs()).jobs,
+        jobs=[job for number, job in enumerate(jobs) if number < JOBS_SHOWN or job.state in ACTIVE],
     )
 
 
@@ -71,7 +83,11 @@ async def plan_page(
     admin: AdminDep,
     location: LocationQuery,
     source: Annotated[list[str] | None, Query(max_length=1000)] = None,
+    set: Annotated[str | None, Query(max_length=NAME_CHARACTERS, description="set that the form lists")] = None,
 ) -> HTMLResponse:
+    if set and not source:
+        # without names an import is of all sources, also of other sets
+        raise BadInput(f"No source of {set} was chosen; go back and choose at least one.")
     return await _plan(request, admin, location, source or [])
 
 
@@ -90,15 +106,15 @@ async def _plan(
     )
 
 
-def _number(name: str, text: str) -> int | None:
+def _number(name: str, text: str, maximum: int) -> int | None:
     """
     Raises:
-        BadInput: it is not a positive whole number.
+        BadInput: it is not a whole number from 1 to `maximum`.
     """
     if not text.strip():
         return None
-    if not (text.strip().isascii() and text.strip().isdecimal() and 0 < int(text) <= 10**9):
-        raise BadInput(f"{name} has to be a whole number from 1 to 1,000,000,000, not {text[:20]!r}.")
+    if not (text.strip().isascii() and text.strip().isdecimal() and 0 < int(text) <= maximum):
+        raise BadInput(f"{name} has to be a whole number from 1 to {maximum:,}, not {text[:20]!r}.")
     return int(text)
 
 
@@ -119,9 +135,9 @@ async def import_form(
             location=location,
             sources=source or [],
             missing=missing,
-            layers=_number("Layers", layers),
-            dModel=_number("Width", d_model),
-            vocabularySize=_number("Entries of the vocabulary", vocabulary_size),
+            layers=_number("Layers", layers, LAYERS),
+            dModel=_number("Width", d_model, WIDTH),
+            vocabularySize=_number("Entries of the vocabulary", vocabulary_size, VOCABULARY),
         )  # pyright: ignore[reportCallIssue]
         return _page_of(await admin.add_import(body))
     except BadInput as fault:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 LOCATION_CHARACTERS = 2000
 NAME_CHARACTERS = 400
 SOURCES_AT_ONCE = 1000
+LAYERS, WIDTH, VOCABULARY = 10**6, 10**9, 10**9
+"""Largest figures of a model."""
 
 NAME_EXAMPLE = "smollm2-135m-it/15-res-4k"
 
@@ -115,9 +117,9 @@ class ImportRequest(BaseModel):
         "refuse", description="what to do with sources of the set that are shown and that the dataset lacks"
     )
     moveSources: bool = Field(False, description="move sources into this set that are shown in another set")
-    layers: int | None = Field(None, ge=1, le=10**6, description="layers of the model, if the files lack it")
-    dModel: int | None = Field(None, ge=1, le=10**9, description="width of the model, likewise")
-    vocabularySize: int | None = Field(None, ge=1, le=10**9, description="entries of the vocabulary, likewise")
+    layers: int | None = Field(None, ge=1, le=LAYERS, description="layers of the model, if the files lack it")
+    dModel: int | None = Field(None, ge=1, le=WIDTH, description="width of the model, likewise")
+    vocabularySize: int | None = Field(None, ge=1, le=VOCABULARY, description="entries of the vocabulary, likewise")
     countedTokens: int | None = Field(None, ge=1, le=10**15, description="tokens that densities are shares of")
     license: str | None = Field(None, max_length=NAME_CHARACTERS, description="licence of the texts")
     corpusUrl: str | None = Field(None, max_length=LOCATION_CHARACTERS, description="page where they are published")

@@ -147,7 +147,7 @@ class DataAdmin:
         if job["kind"] != export_job.EXPORT.name or job["state"] != "done":
             raise NotFound(f"Job {number} has no export to download: it is {job['kind']}, {job['state']}.")
         if not await asyncio.to_thread(folder.is_dir):
-            raise NotFound(f"The files of export {number} were deleted; resume or repeat it.")
+            raise NotFound(f"The files of export {number} were deleted; export {job['location']} again.")
         name = f"{job['location'].replace('/', '--')}-{jobs.options(job)['format']}"
         return name, await asyncio.to_thread(export_job.Archive, folder, name)
 

@@ -80,23 +80,24 @@ async def clean(
 async def _delete_unused_catalogue(connection: Connection) -> None:
     """Delete sources without loads and explanations, then sets, models and releases without sources.
 
-    Entries with an owner, and models with vectors, are kept: a user made them.
+    Entries with an owner, and models with vectors, are kept: a user made them. So are entries that are not public, as
+    another import would add them as public ones.
     """
     await connection.execute(
-        """DELETE FROM source WHERE owner_id IS NULL
+        """DELETE FROM source WHERE owner_id IS NULL AND visibility = 'public'
              AND NOT EXISTS (SELECT FROM load WHERE load.source_id = source.id)
              AND NOT EXISTS (SELECT FROM explanation WHERE explanation.source_id = source.id)"""
     )
     await connection.execute(
-        """DELETE FROM source_set WHERE owner_id IS NULL
+        """DELETE FROM source_set WHERE owner_id IS NULL AND visibility = 'public'
              AND NOT EXISTS (SELECT FROM source WHERE source.source_set_id = source_set.id)"""
     )
     await connection.execute(
-        """DELETE FROM model WHERE owner_id IS NULL
+        """DELETE FROM model WHERE owner_id IS NULL AND visibility = 'public'
              AND NOT EXISTS (SELECT FROM source_set WHERE source_set.model_id = model.id)
              AND NOT EXISTS (SELECT FROM user_vector WHERE user_vector.model_id = model.id)"""
     )
     await connection.execute(
-        """DELETE FROM release WHERE owner_id IS NULL
+        """DELETE FROM release WHERE owner_id IS NULL AND visibility = 'public'
              AND NOT EXISTS (SELECT FROM source_set WHERE source_set.release_id = release.id)"""
     )

@@ -144,7 +144,7 @@ async def check_space(connection: asyncpg.Connection, folder: Folder, manifest: 
 
 
 async def free_in_database(connection: asyncpg.Connection) -> int | None:
-    """Bytes free on the disk of the database; None where it is on another machine, or hides its folder."""
+    """Bytes free on the disk of the database; None where it is on another machine, or its folder is not accessible."""
     try:
         folder = await connection.fetchval(
             "SELECT CASE WHEN inet_server_addr() IS NULL THEN current_setting('data_directory') END"
@@ -155,7 +155,11 @@ async def free_in_database(connection: asyncpg.Connection) -> int | None:
 
 
 def _free_in_existing(folder: Path) -> int | None:
-    return free_in(folder) if folder.is_dir() else None
+    try:
+        return free_in(folder) if folder.is_dir() else None
+    except PermissionError:
+        # of a PostgreSQL of another user, in a folder that is closed to others
+        return None
 
 
 def free_in(folder: Path) -> int:

@@ -69,7 +69,8 @@ def client_factory(check_url: CheckUrl, check_address: CheckAddress) -> Callable
         try:
             check_url(str(request.url))
             host = request.url.host or ""
-            if parse_address(host) is not None:
+            # of digits such as 2130706433 or 127.1 aiohttp looks up no name either; they are refused
+            if parse_address(host) is not None or host.replace(".", "").isdigit():
                 check_address(host, host)
         except PermissionError as error:
             raise RefusedRequestError(str(error)) from error

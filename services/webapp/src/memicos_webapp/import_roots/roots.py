@@ -50,8 +50,11 @@ class Roots:
             PermissionError: the file or folder is in none of the roots.
         """
         if isinstance(place, Path):
-            # after links, which may lead out of a root
-            resolved = place.resolve()
+            try:
+                # after links, which may lead out of a root
+                resolved = place.resolve()
+            except RuntimeError as error:
+                raise PermissionError(f"{place} has a link that leads to itself") from error
             if not place.is_absolute() or not any(resolved.is_relative_to(root.resolve()) for root in self.folders):
                 raise PermissionError(f"{place} is in none of the folders of MEMICOS_IMPORT_ROOTS")
             return

@@ -324,6 +324,11 @@ async def request_cancel(connection: Connection, job_id: int) -> bool:
     return row is not None
 
 
+async def running(connection: Connection) -> set[int]:
+    """Jobs that a process runs."""
+    return {row["id"] for row in await connection.fetch(f"SELECT id FROM job WHERE {LOCKED}")}  # noqa: S608 (constants)
+
+
 async def waiting(connection: Connection) -> list[int]:
     """Background jobs that no process runs: queued, or interrupted."""
     rows = await connection.fetch(

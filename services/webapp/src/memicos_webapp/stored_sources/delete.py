@@ -41,7 +41,8 @@ async def delete(connection: asyncpg.Connection, chosen: selection.Selection, re
 
 
 async def _delete_explanations(connection: asyncpg.Connection, chosen: selection.Selection) -> None:
-    """Delete explanations that came with datasets of hidden sources; also what an interrupted deletion left."""
+    """Delete explanations that came with datasets of hidden sources, except those that a user scored; also what an
+    interrupted deletion left."""
     ids = [
         row["id"]
         for row in await connection.fetch(
@@ -54,7 +55,9 @@ async def _delete_explanations(connection: asyncpg.Connection, chosen: selection
     while True:
         rows = await connection.fetch(
             """DELETE FROM explanation WHERE id IN
-                 (SELECT id FROM explanation WHERE source_id = ANY($1) AND author_id IS NULL LIMIT $2) RETURNING id""",
+                 (SELECT id FROM explanation e WHERE source_id = ANY($1) AND author_id IS NULL
+                    AND NOT EXISTS (SELECT FROM score WHERE explanation_id = e.id AND score.author_id IS NOT NULL)
+                  LIMIT $2) RETURNING id""",
             ids,
             BATCH,
         )

@@ -21,11 +21,12 @@ from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
+from memicos_dataset.errors import DatasetError
 from memicos_dataset.write import CONTEXTS_PER_FILE, FAST_LEVEL, FEATURES_PER_FILE, ROW_GROUP_ROWS, file_entry
 
 from memicos_webapp.errors import Conflict
 from memicos_webapp.stored_sources import export_rows
-from memicos_webapp.stored_sources.export_rows import FETCHED, Tokens
+from memicos_webapp.stored_sources.export_rows import FETCHED, Tokens, UnknownTokenError
 from memicos_webapp.stored_sources.selection import Selection
 
 Report = Callable[[str], Any]
@@ -40,7 +41,8 @@ async def export(connection: Connection, chosen: Selection, out: Path, kind: Exp
     """Write sources as a dataset to `out`, which appears when it is complete; what was there is replaced.
 
     Raises:
-        Conflict: the sources have different texts, or an older version imported them, without what an export needs.
+        Conflict: the sources have different texts, an older version imported them, without what an export needs, or the
+            format has no place for what they have.
     """
     work = out.with_name(f".{out.name}.export")
     await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
@@ -55,6 +57,8 @@ async def export(connection: Connection, chosen: Selection, out: Path, kind: Exp
             await _to_public(native, result, report)
         await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
         await asyncio.to_thread(result.rename, out)
+    except (DatasetError, UnknownTokenError) as error:
+        raise Conflict(f"{chosen.label} cannot be exported: {error}.") from error
     finally:
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
 

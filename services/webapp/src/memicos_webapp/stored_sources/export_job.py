@@ -1,9 +1,11 @@
 """The job `export`, and its files as a tar archive that is made while it is sent."""
 
+import asyncio
+import re
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -18,6 +20,7 @@ from memicos_webapp.stored_sources.export import ExportFormat, export
 
 CHUNK_BYTES = 1 << 20
 _BLOCK, _END = 512, bytes(1024)
+_UNFINISHED = re.compile(r"\.([0-9]+)\.export")
 
 
 async def add(connection: asyncpg.Connection, address: str, kind: ExportFormat, settings: Settings) -> int:
@@ -36,7 +39,9 @@ async def _run(run: JobRun) -> None:
     await jobs.describe(run.connection, run.id, chosen.label)
     await jobs.set_stage(run.connection, run.id, f"writes the {run.options['format']} format")
     folder = Path(run.options["folder"])
-    _delete_old(folder, run.options["days"])
+    # listed first: what another worker begins meanwhile is not in the list
+    paths = await asyncio.to_thread(_paths, folder)
+    await asyncio.to_thread(_delete_old, paths, run.options["days"], await jobs.running(run.connection))
     kind = ExportFormat(run.options["format"])
     # a report from a thread or from inside the snapshot has no place in the database
     lines: list[str] = []
@@ -45,10 +50,20 @@ async def _run(run: JobRun) -> None:
         await jobs.add_line(run.connection, run.id, line)
 
 
-def _delete_old(folder: Path, days: float) -> None:
-    """Delete exports that are older than `days`."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.isdecimal() and path.stat().st_mtime < time.time() - 86_400 * days:
+def _paths(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _delete_old(paths: Collection[Path], days: float, running: Collection[int]) -> None:
+    """Delete exports that are older than `days`, and what is left of exports whose process was killed: unfinished ones
+    of jobs that are not in `running`."""
+    for path in paths:
+        unfinished = _UNFINISHED.fullmatch(path.name)
+        if unfinished:
+            delete = int(unfinished[1]) not in running
+        else:
+            delete = path.name.isdecimal() and path.stat().st_mtime < time.time() - 86_400 * days
+        if delete:
             shutil.rmtree(path, ignore_errors=True)
 
 
