@@ -163,6 +163,18 @@ async def test_a_part_with_another_hash_or_size_is_refused(client: httpx.AsyncCl
     assert list((settings.uploads / upload_id / "incoming").iterdir()) == []
 
 
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json", None])
+async def test_a_part_is_bytes_whatever_its_content_type(client: httpx.AsyncClient, content_type: str | None) -> None:
+    """curl --data-binary calls them a form, which was parsed: the response was status 500."""
+    content = b'{"token": "\\u0000", "a=b&c'
+    upload_id = (await begin(client, {"manifest.json": content}))["uploadId"]
+    headers = {"X-Part-SHA256": hashlib.sha256(content).hexdigest()}
+    if content_type:
+        headers["Content-Type"] = content_type
+    response = await client.put(f"{API}/part/{upload_id}/0/0", content=content, headers=headers)
+    assert response.status_code == 200, response.text
+
+
 async def test_missing_parts_and_a_file_that_differs_are_named(client: httpx.AsyncClient, fresh_url: str) -> None:
     files = announced(FILES)
     files["files"][0]["sha256"] = "0" * 64
