@@ -30,6 +30,7 @@ from memicos_webapp.dataset_uploads.service import Uploads
 from memicos_webapp.datasets.service import IMPORT
 from memicos_webapp.jobs.worker import work
 from memicos_webapp.settings import Settings
+from sqlalchemy.ext.asyncio import AsyncSession
 
 API = "/api/dataset-upload"
 CONTENT = """SELECT source.name, feature.index, feature.max_activation, feature.values FROM feature
@@ -448,6 +449,27 @@ async def test_uploads_that_nobody_continues_are_deleted(
     assert list(settings.uploads.iterdir()) == []
     assert (await put(client, upload_id, 0, 0, b"{}")).status_code == 404
     assert (await client.post(f"{API}/get", json={"uploadId": kept})).status_code == 200
+
+
+async def test_the_clean_up_deletes_folders_of_uploads_only(
+    client: httpx.AsyncClient, app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It deleted folders of others in MEMICOS_UPLOAD_FOLDER, and that of an upload which began meanwhile."""
+    uploads: Uploads = app.state.uploads
+    (settings.uploads / "of-others").mkdir(parents=True)
+    (settings.uploads / ("f" * 32)).mkdir()
+    known = background.repository.known
+    begun: list[str] = []
+
+    async def known_before_another_begins(session: AsyncSession) -> set[str]:
+        ids = await known(session)
+        begun.append(await send(client, FILES))
+        return ids
+
+    monkeypatch.setattr(background.repository, "known", known_before_another_begins)
+    assert await background.clean(uploads.database, settings) == []
+    assert {folder.name for folder in settings.uploads.iterdir()} == {"of-others", *begun}
+    assert (await complete(client, begun[0])).status_code == 200
 
 
 async def test_the_client_says_why_it_cannot_go_on(app: FastAPI, small_dataset: Path, settings: Settings) -> None:
