@@ -193,6 +193,20 @@ async def test_missing_parts_and_a_file_that_differs_are_named(client: httpx.Asy
     assert await fetch(fresh_url, "SELECT id FROM job") == []
 
 
+async def test_parts_that_are_lost_on_the_disk_are_sent_again(client: httpx.AsyncClient, settings: Settings) -> None:
+    """The upload said that it has them, and could not be completed."""
+    files = {**FILES, "more.jsonl": b"{}\n"}
+    upload_id = await send(client, files)
+    shutil.rmtree(settings.uploads)
+    response = await complete(client, upload_id)
+    assert response.status_code == 409 and "Parts of 3 files" in response.json()["error"]
+    assert "no longer on the server's disk" in response.json()["error"]
+    state = await begin(client, files)
+    assert state["uploadId"] == upload_id and [file["received"] for file in state["files"]] == [[], [], []]
+    assert await send(client, files) == upload_id
+    assert (await complete(client, upload_id)).status_code == 200
+
+
 async def send(client: httpx.AsyncClient, files: dict[str, bytes]) -> str:
     state = await begin(client, files)
     for number, content in enumerate(files.values()):

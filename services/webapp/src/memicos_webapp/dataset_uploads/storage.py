@@ -30,12 +30,12 @@ COPY_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class PartsDiffer(Exception):
-    """The parts of a file are not the file that was announced."""
+class UnusablePartsError(Exception):
+    """Parts of files are not there, or are not the file that was announced; they have to be sent again."""
 
-    def __init__(self, file: FileRow) -> None:
-        super().__init__(file.path)
-        self.file = file
+    def __init__(self, files: Sequence[FileRow], problem: str) -> None:
+        super().__init__(problem)
+        self.files = files
 
 
 @contextmanager
@@ -131,16 +131,26 @@ class UploadStorage:
         """Make the complete files of their parts, and check them; files that an earlier call made are kept.
 
         Raises:
-            PartsDiffer: a file has another sha256 than announced.
+            UnusablePartsError: parts are not there, or a file has another sha256 than announced.
             Conflict: another request does so.
         """
         try:
             with FileLock(self.root / "complete.lock", timeout=0):
+                if lost := [file for file in files if self._lacks_parts(file, part_bytes)]:
+                    raise UnusablePartsError(
+                        lost, f"Parts of {len(lost)} files, {lost[0].path} for one, are no longer on the server's disk."
+                    )
                 for file in files:
                     self._assemble(file, part_bytes)
                 shutil.rmtree(self.root / "parts", ignore_errors=True)
         except Timeout:
             raise Conflict("Another request is completing this upload; ask again in a few seconds.") from None
+
+    def _lacks_parts(self, file: FileRow, part_bytes: int) -> bool:
+        """Whether a file is not complete and some of its parts are not there."""
+        if (self.dataset / file.path).exists():
+            return False
+        return not all(self.part(file, part).exists() for part in range(file.parts(part_bytes)))
 
     def _assemble(self, file: FileRow, part_bytes: int) -> None:
         place = self.dataset / file.path
@@ -158,7 +168,11 @@ class UploadStorage:
             _flush(output)
         if digest.hexdigest() != file.sha256:
             unfinished.unlink()
-            raise PartsDiffer(file)
+            raise UnusablePartsError(
+                [file],
+                f"{file.path} has another sha256 than announced, so its parts were deleted. Was the file changed after "
+                "the upload began?",
+            )
         unfinished.rename(place)
         for part in range(file.parts(part_bytes)):
             self.part(file, part).unlink(missing_ok=True)
