@@ -269,7 +269,8 @@ async def test_a_server_that_ends_while_it_completes_goes_on(
         "a/",
         "C:x",
         "a\u202eb",
-        "x" * 501,
+        "x" * 256,
+        "x/" * 250 + "xx",
         "a\n",
     ],
 )
