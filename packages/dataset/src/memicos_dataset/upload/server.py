@@ -88,9 +88,16 @@ def check_address(url: str, has_key: bool, allow_http: bool) -> str:
     Raises:
         UploadError: it is none, or the key would be sent without encryption.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise UploadError(f"{url!r} is no address of a server, such as https://sae.example.")
+    try:
+        parts = urlsplit(url)
+        # reading the port checks it
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise UploadError(f"{url!r} is no address of a server, such as https://sae.example.") from None
+    if not is_address or "@" in parts.netloc or parts.query or parts.fragment:
+        # not shown: it may have a password
+        shown = "an address with a user or password" if "@" in parts.netloc else repr(url)
+        raise UploadError(f"{shown} is no address of a server, such as https://sae.example.")
     if parts.scheme == "http" and has_key and not allow_http and parts.hostname not in _LOOPBACK:
         raise UploadError(
             f"{url} would get the API key without encryption: use https, or --allow-http in a network that you trust."
