@@ -18,6 +18,11 @@ ANSWER_SECONDS = 3600
 """Longest wait for an answer: the server reads all files before it completes an upload."""
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Statuses of a server or proxy that may answer later."""
+_REASONS = {
+    408: "the line is too slow for so many parts at the same time; give a smaller --parallel",
+    413: "a proxy in front of the server takes no body of this size",
+}
+"""Reasons for statuses whose answer has none, as those of connection limits and of proxies."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -76,7 +81,8 @@ class Server:
                 body = None
             if response.status != 200:
                 message = body.get("error") if isinstance(body, dict) else None
-                raise RefusedError(response.status, f"{self.url} answered {response.status}: {message or 'no reason'}")
+                reason = message or _REASONS.get(response.status, "no reason")
+                raise RefusedError(response.status, f"{self.url} answered {response.status}: {reason}")
             if not isinstance(body, dict):
                 raise UploadError(f"{self.url} is no server of memicos: its answer to {path} is no JSON object.")
             return body
