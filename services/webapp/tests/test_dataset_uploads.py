@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.app import create_app
 from memicos_webapp.database.engine import Database
 from memicos_webapp.dataset_uploads import background, storage
+from memicos_webapp.dataset_uploads.rows import FileRow
 from memicos_webapp.dataset_uploads.service import Uploads
 from memicos_webapp.datasets.service import IMPORT
 from memicos_webapp.jobs.worker import work
@@ -253,6 +255,37 @@ async def test_a_server_that_ends_while_it_completes_goes_on(
     assert await fetch(fresh_url, "SELECT id FROM job") == []
     assert (await complete(client, upload_id)).status_code == 200
     assert len(await fetch(fresh_url, "SELECT id FROM job")) == 1
+
+
+def test_a_stop_ends_the_assembly_of_files_and_a_later_call_goes_on(tmp_path: Path) -> None:
+    file = FileRow(0, "a", 2, hashlib.sha256(b"ab").hexdigest())
+    upload = storage.UploadStorage(tmp_path, "parent/mine")
+    upload.part(file, 0).parent.mkdir()
+    upload.part(file, 0).write_bytes(b"ab")
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(storage.StoppedError):
+        upload.assemble([file], PART, stop)
+    assert not (upload.dataset / "a").exists()
+    upload.assemble([file], PART, threading.Event())
+    assert (upload.dataset / "a").read_bytes() == b"ab"
+
+
+async def test_a_cancelled_request_stops_its_thread(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shutdown cancels requests, and waits for their threads."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def assemble(_: storage.UploadStorage, files: object, part_bytes: int, stop: threading.Event) -> None:
+        begun.set()
+        if stop.wait(60):
+            ended.set()
+
+    monkeypatch.setattr(storage.UploadStorage, "assemble", assemble)
+    request = asyncio.create_task(complete(client, await send(client, FILES)))
+    assert await asyncio.to_thread(begun.wait, 30)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    assert await asyncio.to_thread(ended.wait, 30)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ class Uploads:
             with disk_errors(upload_id):
                 # of files that are all empty nothing was received
                 storage.root.mkdir(parents=True, exist_ok=True)
-                await asyncio.to_thread(storage.assemble, files, upload.part_bytes)
+                await _assemble(storage, files, upload.part_bytes)
         except UnusablePartsError as error:
             async with self.database.transaction() as session:
                 await self._found(session, viewer, upload_id, lock=True)
@@ -246,6 +247,15 @@ class Uploads:
             await repository.received(session, upload),
             await repository.job(session, upload),
         )
+
+
+async def _assemble(storage: UploadStorage, files: Sequence[FileRow], part_bytes: int) -> None:
+    """`storage.assemble` in a thread, which a cancelled request ends: the server's shutdown waits for its threads."""
+    stop = threading.Event()
+    try:
+        await asyncio.to_thread(storage.assemble, files, part_bytes, stop)
+    finally:
+        stop.set()
 
 
 def _account(viewer: Viewer) -> int:

@@ -14,6 +14,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ class UnusablePartsError(Exception):
     def __init__(self, files: Sequence[FileRow], problem: str) -> None:
         super().__init__(problem)
         self.files = files
+
+
+class StoppedError(Exception):
+    """The server stops."""
 
 
 @contextmanager
@@ -127,10 +132,13 @@ class UploadStorage:
             raise
         return place
 
-    def assemble(self, files: Sequence[FileRow], part_bytes: int) -> None:
+    def assemble(self, files: Sequence[FileRow], part_bytes: int, stop: threading.Event) -> None:
         """Make the complete files of their parts, and check them; files that an earlier call made are kept.
 
+        It takes minutes for large files; `stop` ends it between two blocks, and a later call goes on.
+
         Raises:
+            StoppedError: `stop` was set.
             UnusablePartsError: parts are not there, or a file has another sha256 than announced.
             Conflict: another request does so.
         """
@@ -141,7 +149,7 @@ class UploadStorage:
                         lost, f"Parts of {len(lost)} files, {lost[0].path} for one, are no longer on the server's disk."
                     )
                 for file in files:
-                    self._assemble(file, part_bytes)
+                    self._assemble(file, part_bytes, stop)
                 shutil.rmtree(self.root / "parts", ignore_errors=True)
         except Timeout:
             raise Conflict("Another request is completing this upload; ask again in a few seconds.") from None
@@ -152,7 +160,7 @@ class UploadStorage:
             return False
         return not all(self.part(file, part).exists() for part in range(file.parts(part_bytes)))
 
-    def _assemble(self, file: FileRow, part_bytes: int) -> None:
+    def _assemble(self, file: FileRow, part_bytes: int, stop: threading.Event) -> None:
         place = self.dataset / file.path
         if place.exists():
             return
@@ -163,6 +171,8 @@ class UploadStorage:
             for part in range(file.parts(part_bytes)):
                 with self.part(file, part).open("rb") as content:
                     while chunk := content.read(COPY_BYTES):
+                        if stop.is_set():
+                            raise StoppedError
                         digest.update(chunk)
                         output.write(chunk)
             _flush(output)
