@@ -14,8 +14,8 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.roots import Roots
 
-_SOURCE = re.compile(r"(?:\d+|e)-([A-Za-z0-9._-]+?)(?:__.+)?")
-_DASHBOARD = re.compile(r"batch-\d+\.json")
+_SOURCE = re.compile(r"(?:[0-9]+|e)-([A-Za-z0-9._-]+?)(?:__.+)?")
+_DASHBOARD = re.compile(r"batch-[0-9]+\.json")
 
 
 def permitted(roots: Roots, location: str) -> Folder:
