@@ -9,7 +9,7 @@ from fsspec.implementations.http import HTTPFileSystem
 
 LISTING_BYTES = 16 << 20
 """Longest page of a listing."""
-_LINK = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
+_LINK = re.compile(r"""<a\s[^<>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
 _ENTRY = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
 _PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>(.*?)</Prefix>", re.DOTALL)
 _BUCKET_HOST = re.compile(r"\.s3[.-][a-z0-9.-]*amazonaws\.com$")
@@ -78,8 +78,10 @@ class HttpFolders(HTTPFileSystem):
                 key = _tag(entry, "Key")
                 if key and key != quote(prefix):
                     name = bucket + quote(unquote(key.replace("+", " ")))
-                    self._listed_sizes[name] = int(_tag(entry, "Size") or 0)
-                    entries.append({"name": name, "size": self._listed_sizes[name], "type": "file"})
+                    size = _size(entry)
+                    if size is not None:
+                        self._listed_sizes[name] = size
+                    entries.append({"name": name, "size": size, "type": "file"})
             for found in _PREFIX.findall(content):
                 name = bucket + quote(unquote(unescape(found).replace("+", " ")))
                 entries.append({"name": name, "size": None, "type": "directory"})
@@ -99,6 +101,12 @@ class HttpFolders(HTTPFileSystem):
                 content += more
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return response.status, kind, content.decode("utf-8", "replace")
+
+
+def _size(entry: str) -> int | None:
+    """The size of an entry of a bucket's listing; None where it has none."""
+    size = _tag(entry, "Size") or ""
+    return int(size) if re.fullmatch("[0-9]{1,18}", size) else None
 
 
 def _tag(content: str, name: str) -> str | None:
