@@ -341,6 +341,30 @@ async def test_hashes_of_keys_are_keyed_and_plain_ones_are_converted(started: St
         assert (await client.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})).status_code == 401
 
 
+async def test_without_a_secret_the_server_runs_and_says_why_it_takes_no_key(
+    started: Start, own_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database of an earlier version, and a data folder that cannot be written: the start failed."""
+    key = await new_key(own_url, "write")
+    async with connected(own_url) as connection:
+        plain = hashlib.sha256(key.encode()).digest()
+        await connection.execute("UPDATE api_key SET token_hash = $1, keyed = false", plain)
+        (tmp_path / "file").touch()
+        unusable = {"secret_key": None, "data": tmp_path / "file" / "data"}
+        async with started(own_url, host="0.0.0.0", **unusable) as client:
+            response = await client.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})
+        assert response.status_code == 503 and "MEMICOS_SECRET_KEY" in response.json()["error"]
+        assert "API keys of an earlier version cannot be used" in caplog.text
+        async with started(own_url, host="0.0.0.0") as client:
+            assert (await client.post(LABEL, json=CHOICE, headers={"X-Api-Key": key})).status_code == 200
+
+
+def test_a_file_that_is_too_short_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "secret-key").touch()
+    with pytest.raises(NotConfigured, match="fewer than 16 characters"):
+        server_secret(make_settings("postgresql://unused", secret_key=None, data=tmp_path))
+
+
 def test_the_secret_is_made_once_and_is_the_owners(tmp_path: Path) -> None:
     settings = make_settings("postgresql://unused", secret_key=None, data=tmp_path / "data")
     secret = server_secret(settings)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,10 +27,12 @@ from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.app import create_app
 from memicos_webapp.database.engine import Database
 from memicos_webapp.dataset_uploads import background, storage
+from memicos_webapp.dataset_uploads.rows import FileRow
 from memicos_webapp.dataset_uploads.service import Uploads
 from memicos_webapp.datasets.service import IMPORT
 from memicos_webapp.jobs.worker import work
 from memicos_webapp.settings import Settings
+from sqlalchemy.ext.asyncio import AsyncSession
 
 API = "/api/dataset-upload"
 CONTENT = """SELECT source.name, feature.index, feature.max_activation, feature.values FROM feature
@@ -163,6 +166,18 @@ async def test_a_part_with_another_hash_or_size_is_refused(client: httpx.AsyncCl
     assert list((settings.uploads / upload_id / "incoming").iterdir()) == []
 
 
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "application/json", None])
+async def test_a_part_is_bytes_whatever_its_content_type(client: httpx.AsyncClient, content_type: str | None) -> None:
+    """curl --data-binary calls them a form, which was parsed: the response was status 500."""
+    content = b'{"token": "\\u0000", "a=b&c'
+    upload_id = (await begin(client, {"manifest.json": content}))["uploadId"]
+    headers = {"X-Part-SHA256": hashlib.sha256(content).hexdigest()}
+    if content_type:
+        headers["Content-Type"] = content_type
+    response = await client.put(f"{API}/part/{upload_id}/0/0", content=content, headers=headers)
+    assert response.status_code == 200, response.text
+
+
 async def test_missing_parts_and_a_file_that_differs_are_named(client: httpx.AsyncClient, fresh_url: str) -> None:
     files = announced(FILES)
     files["files"][0]["sha256"] = "0" * 64
@@ -178,6 +193,20 @@ async def test_missing_parts_and_a_file_that_differs_are_named(client: httpx.Asy
     state = (await client.post(f"{API}/get", json={"uploadId": upload_id})).json()
     assert [file["received"] for file in state["files"]] == [[], [0, 1, 2]] and state["job"] is None
     assert await fetch(fresh_url, "SELECT id FROM job") == []
+
+
+async def test_parts_that_are_lost_on_the_disk_are_sent_again(client: httpx.AsyncClient, settings: Settings) -> None:
+    """The upload said that it has them, and could not be completed."""
+    files = {**FILES, "more.jsonl": b"{}\n"}
+    upload_id = await send(client, files)
+    shutil.rmtree(settings.uploads)
+    response = await complete(client, upload_id)
+    assert response.status_code == 409 and "Parts of 3 files" in response.json()["error"]
+    assert "no longer on the server's disk" in response.json()["error"]
+    state = await begin(client, files)
+    assert state["uploadId"] == upload_id and [file["received"] for file in state["files"]] == [[], [], []]
+    assert await send(client, files) == upload_id
+    assert (await complete(client, upload_id)).status_code == 200
 
 
 async def send(client: httpx.AsyncClient, files: dict[str, bytes]) -> str:
@@ -228,6 +257,37 @@ async def test_a_server_that_ends_while_it_completes_goes_on(
     assert len(await fetch(fresh_url, "SELECT id FROM job")) == 1
 
 
+def test_a_stop_ends_the_assembly_of_files_and_a_later_call_goes_on(tmp_path: Path) -> None:
+    file = FileRow(0, "a", 2, hashlib.sha256(b"ab").hexdigest())
+    upload = storage.UploadStorage(tmp_path, "parent/mine")
+    upload.part(file, 0).parent.mkdir()
+    upload.part(file, 0).write_bytes(b"ab")
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(storage.StoppedError):
+        upload.assemble([file], PART, stop)
+    assert not (upload.dataset / "a").exists()
+    upload.assemble([file], PART, threading.Event())
+    assert (upload.dataset / "a").read_bytes() == b"ab"
+
+
+async def test_a_cancelled_request_stops_its_thread(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shutdown cancels requests, and waits for their threads."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def assemble(_: storage.UploadStorage, files: object, part_bytes: int, stop: threading.Event) -> None:
+        begun.set()
+        if stop.wait(60):
+            ended.set()
+
+    monkeypatch.setattr(storage.UploadStorage, "assemble", assemble)
+    request = asyncio.create_task(complete(client, await send(client, FILES)))
+    assert await asyncio.to_thread(begun.wait, 30)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    assert await asyncio.to_thread(ended.wait, 30)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -242,7 +302,8 @@ async def test_a_server_that_ends_while_it_completes_goes_on(
         "a/",
         "C:x",
         "a\u202eb",
-        "x" * 501,
+        "x" * 256,
+        "x/" * 250 + "xx",
         "a\n",
     ],
 )
@@ -436,6 +497,27 @@ async def test_uploads_that_nobody_continues_are_deleted(
     assert list(settings.uploads.iterdir()) == []
     assert (await put(client, upload_id, 0, 0, b"{}")).status_code == 404
     assert (await client.post(f"{API}/get", json={"uploadId": kept})).status_code == 200
+
+
+async def test_the_clean_up_deletes_folders_of_uploads_only(
+    client: httpx.AsyncClient, app: FastAPI, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It deleted folders of others in MEMICOS_UPLOAD_FOLDER, and that of an upload which began meanwhile."""
+    uploads: Uploads = app.state.uploads
+    (settings.uploads / "of-others").mkdir(parents=True)
+    (settings.uploads / ("f" * 32)).mkdir()
+    known = background.repository.known
+    begun: list[str] = []
+
+    async def known_before_another_begins(session: AsyncSession) -> set[str]:
+        ids = await known(session)
+        begun.append(await send(client, FILES))
+        return ids
+
+    monkeypatch.setattr(background.repository, "known", known_before_another_begins)
+    assert await background.clean(uploads.database, settings) == []
+    assert {folder.name for folder in settings.uploads.iterdir()} == {"of-others", *begun}
+    assert (await complete(client, begun[0])).status_code == 200
 
 
 async def test_the_client_says_why_it_cannot_go_on(app: FastAPI, small_dataset: Path, settings: Settings) -> None:

@@ -20,7 +20,7 @@ from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 
@@ -319,20 +319,30 @@ async def garbled(request: Request) -> JSONResponse:
     return JSONResponse({"explanation": None, "method": 1, "model": "m"} if request.method == "POST" else {})
 
 
+async def nested(_: Request) -> Response:
+    return Response(b'{"a":' * 50_000, media_type="application/json")
+
+
 async def test_an_autointerp_server_that_cannot_answer(
     own_url: str, started: Start, autointerp_url: str, provider: LlmProvider
 ) -> None:
-    other_server = Starlette(
-        routes=[Route(path, garbled, methods=["GET", "POST"]) for path in ("/health", "/v1/explain/default")]
+    other_server, nested_server = (
+        Starlette(routes=[Route(path, answer, methods=["GET", "POST"]) for path in ("/health", "/v1/explain/default")])
+        for answer in (garbled, nested)
     )
     down = f"http://127.0.0.1:{free_port()}"
     keyless = create_autointerp(autointerp_settings(provider, api_key=None))
     provider.default = Reply(delay=2)
-    async with running(other_server) as other_url, running(keyless) as keyless_url:
+    async with (
+        running(other_server) as other_url,
+        running(nested_server) as nested_url,
+        running(keyless) as keyless_url,
+    ):
         cases = [
             ({"autointerp_url": down}, 503, f"Autointerp is not running at {down}; start it with `make demo`"),
             ({"autointerp_url": autointerp_url}, 502, "refuses the webapp's secret: set AUTOINTERP_SECRET"),
             ({"autointerp_url": other_url}, 502, "is not an autointerp server of this version"),
+            ({"autointerp_url": nested_url}, 502, "is not an autointerp server of this version"),
             ({"autointerp_url": keyless_url}, 503, "has no key for a language model. Set AUTOINTERP_API_KEY"),
             (
                 {"autointerp_url": autointerp_url, "autointerp_secret": "theirs", "autointerp_seconds": 0.3},

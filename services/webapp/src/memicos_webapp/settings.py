@@ -70,7 +70,8 @@ class Settings(UploadSettings, InferenceSettings):
     cleanup_every_seconds: float = Field(
         default=300,
         ge=0,
-        description="How often the webapp deletes retired loads and rows of interrupted imports; 0: only imports do.",
+        description="How often the webapp deletes retired loads, rows of interrupted imports, and uploads that are "
+        "done or expired; 0: only imports do, and uploads stay.",
     )
     interrupted_import_seconds: float = Field(
         default=86_400,

@@ -18,6 +18,11 @@ ANSWER_SECONDS = 3600
 """Longest wait for an answer: the server reads all files before it completes an upload."""
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Statuses of a server or proxy that may answer later."""
+_REASONS = {
+    408: "the line is too slow for so many parts at the same time; give a smaller --parallel",
+    413: "a proxy in front of the server takes no body of this size",
+}
+"""Reasons for statuses whose answer has none, as those of connection limits and of proxies."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -76,7 +81,8 @@ class Server:
                 body = None
             if response.status != 200:
                 message = body.get("error") if isinstance(body, dict) else None
-                raise RefusedError(response.status, f"{self.url} answered {response.status}: {message or 'no reason'}")
+                reason = message or _REASONS.get(response.status, "no reason")
+                raise RefusedError(response.status, f"{self.url} answered {response.status}: {reason}")
             if not isinstance(body, dict):
                 raise UploadError(f"{self.url} is no server of memicos: its answer to {path} is no JSON object.")
             return body
@@ -88,9 +94,16 @@ def check_address(url: str, has_key: bool, allow_http: bool) -> str:
     Raises:
         UploadError: it is none, or the key would be sent without encryption.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise UploadError(f"{url!r} is no address of a server, such as https://sae.example.")
+    try:
+        parts = urlsplit(url)
+        # reading the port checks it
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise UploadError(f"{url!r} is no address of a server, such as https://sae.example.") from None
+    if not is_address or "@" in parts.netloc or parts.query or parts.fragment:
+        # not shown: it may have a password
+        shown = "an address with a user or password" if "@" in parts.netloc else repr(url)
+        raise UploadError(f"{shown} is no address of a server, such as https://sae.example.")
     if parts.scheme == "http" and has_key and not allow_http and parts.hostname not in _LOOPBACK:
         raise UploadError(
             f"{url} would get the API key without encryption: use https, or --allow-http in a network that you trust."

@@ -10,6 +10,7 @@ from memicos_webapp.accounts import repository
 from memicos_webapp.accounts.server_secret import server_secret
 from memicos_webapp.accounts.tokens import keyed_hash
 from memicos_webapp.database.engine import Database
+from memicos_webapp.errors import NotConfigured
 from memicos_webapp.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,15 @@ async def convert(database: Database, settings: Settings) -> int:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Convert at the start of a server that may write; a read-only one ignores API keys."""
+    """Convert at the start of a server that may write; a read-only one ignores API keys.
+
+    Without a secret the server runs, and refuses requests with a key; the next start with a secret converts.
+    """
     settings: Settings = app.state.settings
-    if not settings.read_only and (count := await convert(app.state.database, settings)):
-        log.info("%d API keys are now stored as hashes keyed with the server's secret", count)
+    if not settings.read_only:
+        try:
+            if count := await convert(app.state.database, settings):
+                log.info("%d API keys are now stored as hashes keyed with the server's secret", count)
+        except NotConfigured as error:
+            log.error("API keys of an earlier version cannot be used: %s", error.message)
     yield

@@ -11,24 +11,32 @@ from memicos_webapp.settings import Settings
 
 FILE_NAME = "secret-key"
 SECRET_BYTES = 32
+SHORTEST_SECRET = 16
+"""Bytes, as of the setting."""
 
 
 def server_secret(settings: Settings) -> bytes:
     """The secret. Where no setting has it, it is in a file that only its owner may read; the first use makes it.
 
     Raises:
-        NotConfigured: the file can be neither read nor made.
+        NotConfigured: the file can be neither read nor made, or is too short.
     """
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value().encode()
     file = settings.data / FILE_NAME
     try:
-        return _stored(file)
+        secret = _stored(file)
     except OSError as error:
         raise NotConfigured(
             f"API keys need a secret of the server, and {file} cannot be used ({error.strerror}): set "
-            "MEMICOS_SECRET_KEY to at least 16 random characters."
+            f"MEMICOS_SECRET_KEY to at least {SHORTEST_SECRET} random characters."
         ) from error
+    if len(secret) < SHORTEST_SECRET:
+        raise NotConfigured(
+            f"API keys need a secret of the server, and {file} has fewer than {SHORTEST_SECRET} characters: delete the "
+            "file, so that another one is made, and start the webapp again."
+        )
+    return secret
 
 
 @lru_cache(8)

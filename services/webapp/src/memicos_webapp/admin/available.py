@@ -14,10 +14,10 @@ from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.roots import Roots
 
-_SOURCE = re.compile(r"(?:\d+|e)-([A-Za-z0-9._-]+?)(?:__.+)?")
+_SOURCE = re.compile(r"(?:[0-9]+|e)-([A-Za-z0-9._-]+?)(?:__.+)?")
 _FILE = re.compile(r".*\.[A-Za-z][A-Za-z0-9]{0,10}")
 """Names with an extension, which are of files; `llama3.1-8b` has none."""
-_DASHBOARD = re.compile(r"batch-\d+\.json")
+_DASHBOARD = re.compile(r"batch-[0-9]+\.json")
 
 
 def permitted(roots: Roots, location: str) -> Folder:

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +21,7 @@ from memicos_webapp.settings import Settings
 log = logging.getLogger(__name__)
 
 SECONDS_PER_DAY = 86_400
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 
 
 async def clean(database: Database, settings: Settings) -> list[str]:
@@ -39,18 +42,21 @@ async def clean(database: Database, settings: Settings) -> list[str]:
             for upload_id in due:
                 await repository.remove(session, upload_id)
         deleted += due
+    # listed before the rows are read: an upload's row is there before its folder
+    folders = await asyncio.to_thread(_folders, settings.uploads)
     async with database.snapshot() as session:
         known = await repository.known(session)
-    await asyncio.to_thread(_delete_unknown, settings, known)
+    for folder in folders:
+        if folder.name not in known:
+            await asyncio.to_thread(delete_folder, folder)
     return deleted
 
 
-def _delete_unknown(settings: Settings, known: set[str]) -> None:
-    """Delete folders of deleted uploads. The row of an upload is there before its folder."""
-    if settings.uploads.is_dir():
-        for folder in settings.uploads.iterdir():
-            if folder.name not in known:
-                delete_folder(folder)
+def _folders(uploads: Path) -> list[Path]:
+    """Folders of uploads, by their names: MEMICOS_UPLOAD_FOLDER may have files and folders of others too."""
+    if not uploads.is_dir():
+        return []
+    return [folder for folder in uploads.iterdir() if _UPLOAD_ID.fullmatch(folder.name)]
 
 
 async def _clean_periodically(database: Database, settings: Settings) -> None:

@@ -10,7 +10,8 @@ from memicos_webapp.settings import at_most
 
 UPLOAD_ID = "id of the upload"
 UploadId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", description=UPLOAD_ID)]
-_SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._@+=,-]*"
+# file systems take names of up to 255 bytes
+_SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9._@+=,-]{0,254}"
 PATH_CHARACTERS = 500
 
 

@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from memicos_webapp.database.engine import Database
 from memicos_webapp.dataset_uploads import repository
 from memicos_webapp.dataset_uploads.rows import FileRow, UploadDetail, UploadRow
 from memicos_webapp.dataset_uploads.schemas import NewUploadRequest
-from memicos_webapp.dataset_uploads.storage import PartsDiffer, UploadStorage, check_space, disk_errors
+from memicos_webapp.dataset_uploads.storage import UnusablePartsError, UploadStorage, check_space, disk_errors
 from memicos_webapp.datasets.service import IMPORT
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import BadInput, Conflict, NotFound, Refused, TooLarge
@@ -178,7 +179,8 @@ class Uploads:
 
         Raises:
             NotFound: the account has no such upload.
-            Conflict: parts are missing, a file has another sha256 than announced, or another request completes it.
+            Conflict: parts are missing or lost, a file has another sha256 than announced, or another request completes
+                it.
             InsufficientStorage: the disk is full.
         """
         async with self.database.transaction() as session:
@@ -198,16 +200,14 @@ class Uploads:
             with disk_errors(upload_id):
                 # of files that are all empty nothing was received
                 storage.root.mkdir(parents=True, exist_ok=True)
-                await asyncio.to_thread(storage.assemble, files, upload.part_bytes)
-        except PartsDiffer as error:
+                await _assemble(storage, files, upload.part_bytes)
+        except UnusablePartsError as error:
             async with self.database.transaction() as session:
                 await self._found(session, viewer, upload_id, lock=True)
-                await asyncio.to_thread(storage.discard_parts, error.file, upload.part_bytes)
-                await repository.discard_parts(session, upload, error.file.number)
-            raise Conflict(
-                f"{error.file.path} has another sha256 than announced, so its parts were deleted. Was the file changed "
-                "after the upload began? Send them again, or begin a new upload."
-            ) from error
+                for file in error.files:
+                    await asyncio.to_thread(storage.discard_parts, file, upload.part_bytes)
+                    await repository.discard_parts(session, upload, file.number)
+            raise Conflict(f"{error} Send them again, or begin a new upload.") from error
         async with self.database.transaction() as session:
             await repository.lock_account(session, upload.account_id)
             upload = await self._found(session, viewer, upload_id, lock=True)
@@ -247,6 +247,15 @@ class Uploads:
             await repository.received(session, upload),
             await repository.job(session, upload),
         )
+
+
+async def _assemble(storage: UploadStorage, files: Sequence[FileRow], part_bytes: int) -> None:
+    """`storage.assemble` in a thread, which a cancelled request ends: the server's shutdown waits for its threads."""
+    stop = threading.Event()
+    try:
+        await asyncio.to_thread(storage.assemble, files, part_bytes, stop)
+    finally:
+        stop.set()
 
 
 def _account(viewer: Viewer) -> int:

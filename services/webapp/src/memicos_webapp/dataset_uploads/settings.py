@@ -34,5 +34,6 @@ class UploadSettings(ConnectionSettings):
         default=7,
         gt=0,
         description="An upload that nobody continued for so long is deleted, and so are the files of an import that "
-        "failed so long ago. Those of a complete import are deleted at once.",
+        "failed so long ago. Those of a complete import are deleted by the next clean-up "
+        "(MEMICOS_CLEANUP_EVERY_SECONDS).",
     )

@@ -14,6 +14,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,12 +31,16 @@ COPY_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class PartsDiffer(Exception):
-    """The parts of a file are not the file that was announced."""
+class UnusablePartsError(Exception):
+    """Parts of files are not there, or are not the file that was announced; they have to be sent again."""
 
-    def __init__(self, file: FileRow) -> None:
-        super().__init__(file.path)
-        self.file = file
+    def __init__(self, files: Sequence[FileRow], problem: str) -> None:
+        super().__init__(problem)
+        self.files = files
+
+
+class StoppedError(Exception):
+    """The server stops."""
 
 
 @contextmanager
@@ -127,22 +132,35 @@ class UploadStorage:
             raise
         return place
 
-    def assemble(self, files: Sequence[FileRow], part_bytes: int) -> None:
+    def assemble(self, files: Sequence[FileRow], part_bytes: int, stop: threading.Event) -> None:
         """Make the complete files of their parts, and check them; files that an earlier call made are kept.
 
+        It takes minutes for large files; `stop` ends it between two blocks, and a later call goes on.
+
         Raises:
-            PartsDiffer: a file has another sha256 than announced.
+            StoppedError: `stop` was set.
+            UnusablePartsError: parts are not there, or a file has another sha256 than announced.
             Conflict: another request does so.
         """
         try:
             with FileLock(self.root / "complete.lock", timeout=0):
+                if lost := [file for file in files if self._lacks_parts(file, part_bytes)]:
+                    raise UnusablePartsError(
+                        lost, f"Parts of {len(lost)} files, {lost[0].path} for one, are no longer on the server's disk."
+                    )
                 for file in files:
-                    self._assemble(file, part_bytes)
+                    self._assemble(file, part_bytes, stop)
                 shutil.rmtree(self.root / "parts", ignore_errors=True)
         except Timeout:
             raise Conflict("Another request is completing this upload; ask again in a few seconds.") from None
 
-    def _assemble(self, file: FileRow, part_bytes: int) -> None:
+    def _lacks_parts(self, file: FileRow, part_bytes: int) -> bool:
+        """Whether a file is not complete and some of its parts are not there."""
+        if (self.dataset / file.path).exists():
+            return False
+        return not all(self.part(file, part).exists() for part in range(file.parts(part_bytes)))
+
+    def _assemble(self, file: FileRow, part_bytes: int, stop: threading.Event) -> None:
         place = self.dataset / file.path
         if place.exists():
             return
@@ -153,12 +171,18 @@ class UploadStorage:
             for part in range(file.parts(part_bytes)):
                 with self.part(file, part).open("rb") as content:
                     while chunk := content.read(COPY_BYTES):
+                        if stop.is_set():
+                            raise StoppedError
                         digest.update(chunk)
                         output.write(chunk)
             _flush(output)
         if digest.hexdigest() != file.sha256:
             unfinished.unlink()
-            raise PartsDiffer(file)
+            raise UnusablePartsError(
+                [file],
+                f"{file.path} has another sha256 than announced, so its parts were deleted. Was the file changed after "
+                "the upload began?",
+            )
         unfinished.rename(place)
         for part in range(file.parts(part_bytes)):
             self.part(file, part).unlink(missing_ok=True)

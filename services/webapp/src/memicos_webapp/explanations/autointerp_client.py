@@ -163,7 +163,7 @@ class AutointerpClient:
             ) from error
         except httpx.HTTPError as error:
             raise UpstreamFault(f"The connection to autointerp at {self.url} was interrupted; try again.") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             # the exceptions of the generated parsers on JSON of another shape
             raise self._unreadable() from error
         if response.status_code != 200:

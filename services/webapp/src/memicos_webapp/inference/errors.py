@@ -14,7 +14,7 @@ START = "start it with `make inference-localhost-dev MODEL_SOURCESET=…`; `make
 
 SHORTEN = "Shorten it, or raise TOKEN_LIMIT of the inference server."
 
-UNPARSEABLE = (ValueError, KeyError, TypeError, AttributeError)
+UNPARSEABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Exceptions of the generated client for JSON with another structure."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request
 
 from memicos_webapp.errors import BadInput, is_api
-from memicos_webapp.security.middleware import SAFE_METHODS
+from memicos_webapp.security.middleware import SAFE_METHODS, UPLOAD_PARTS
 
 
 def _strings(body: Any) -> Iterator[tuple[str, str]]:
@@ -44,7 +44,8 @@ async def check_body_text(request: Request) -> None:
         BadInput: the body has such a string; the message says where. Or a form was expected, or it is not valid JSON.
     """
     content_type = request.headers.get("content-type", "")
-    if request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS or request.url.path.startswith(UPLOAD_PARTS):
+        # a part is bytes, whatever the header says: the route streams it to a file
         return
     if content_type and "form" not in content_type and not is_api(request) and await request.body():
         # the form's fields would get their defaults

@@ -1,0 +1,59 @@
+"""Addresses and keys of `memicos upload` that are refused before anything is sent."""
+
+from pathlib import Path
+
+import pytest
+from memicos_cli.main import app
+from memicos_dataset.upload.errors import UploadError
+from memicos_dataset.upload.server import check_address
+from typer.testing import CliRunner
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sae.example",
+        "ftp://sae.example",
+        "https://",
+        "https://[::1",
+        "https://sae.example:99999",
+        "https://sae.example:0",
+        "https://sae.example:port",
+        "https://sae.example/?a=b",
+        "https://sae.example/#a",
+    ],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(UploadError, match="is no address of a server"):
+        check_address(url, has_key=False, allow_http=False)
+
+
+@pytest.mark.parametrize("url", ["https://ada:secret@sae.example", "https://:secret@sae.example"])
+def test_a_password_in_an_address_is_refused_and_not_printed(url: str) -> None:
+    with pytest.raises(UploadError, match="is no address of a server") as refused:
+        check_address(url, has_key=False, allow_http=False)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://sae.example:8443/memicos/", "https://sae.example:8443/memicos"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_addresses(url: str, address: str) -> None:
+    assert check_address(url, has_key=True, allow_http=False) == address
+
+
+def test_a_key_is_not_sent_without_encryption() -> None:
+    with pytest.raises(UploadError, match="--allow-http"):
+        check_address("http://sae.example", has_key=True, allow_http=False)
+    assert check_address("http://sae.example", has_key=True, allow_http=True) == "http://sae.example"
+
+
+def test_a_key_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"\xff\xfe")
+    result = CliRunner().invoke(app, ["upload", str(tmp_path), "--to", "https://sae.example", "--key-file", str(file)])
+    assert result.exit_code == 1 and "holds no API key: it is not text" in result.output
