@@ -1639,6 +1639,10 @@ export interface components {
         /**
          * ExportRequest
          * @description A source or a set to export.
+         * @example {
+         *       "format": "public",
+         *       "name": "smollm2-135m-it/15-res-4k"
+         *     }
          */
         ExportRequest: {
             /**
@@ -2359,6 +2363,9 @@ export interface components {
         /**
          * NameRequest
          * @description A source or a set.
+         * @example {
+         *       "name": "smollm2-135m-it/15-res-4k"
+         *     }
          */
         NameRequest: {
             /**

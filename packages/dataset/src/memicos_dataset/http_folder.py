@@ -81,11 +81,10 @@ class HttpFolders(HTTPFileSystem):
                 key = _tag(entry, "Key")
                 if key and key != quote(prefix):
                     name = bucket + quote(unquote(key.replace("+", " ")))
-                    size = _tag(entry, "Size") or "0"
-                    if not (size.isascii() and size.isdecimal()):
-                        raise OSError(f"{bucket} lists {name} with the size {size[:40]!r}, which is no number")
-                    self._listed_sizes[name] = int(size)
-                    entries.append({"name": name, "size": self._listed_sizes[name], "type": "file"})
+                    size = _size(entry)
+                    if size is not None:
+                        self._listed_sizes[name] = size
+                    entries.append({"name": name, "size": size, "type": "file"})
             for found in _PREFIX.findall(content):
                 name = bucket + quote(unquote(unescape(found).replace("+", " ")))
                 entries.append({"name": name, "size": None, "type": "directory"})
@@ -109,6 +108,12 @@ class HttpFolders(HTTPFileSystem):
                 content += more
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return response.status, kind, content.decode("utf-8", "replace")
+
+
+def _size(entry: str) -> int | None:
+    """The size of an entry of a bucket's listing; None where it has none."""
+    size = _tag(entry, "Size") or ""
+    return int(size) if re.fullmatch("[0-9]{1,18}", size) else None
 
 
 def _joined(url: str, link: str) -> str | None:
