@@ -29,6 +29,8 @@ STEER = {
 }
 TURNS = [{"role": "user", "content": "Hello"}]
 QUERY = {"query": "whale", "offset": 0, "minDensity": 0.0, "maxDensity": 1.0, "byMeaning": True}
+UPLOAD = {"uploadId": "0" * 32}
+UPLOAD_FILE = {"path": "manifest.json", "bytes": 4, "sha256": "0" * 64}
 BODIES: dict[str, dict[str, Any]] = {
     "/api/activation/new": {"feature": FEATURE, "customText": "a b", "ignoreBos": True},
     "/api/search-all": {
@@ -61,6 +63,25 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/vector/get": VECTOR,
     "/api/vector/delete": VECTOR,
     "/api/activation/upload-batch": {**VECTOR, "activations": [{"tokens": ["a"], "values": [1.0]}]},
+    # a folder that no import root has, and sources that do not exist: no job is added
+    "/api/admin/imports": {
+        "location": "/nowhere", "sources": ["1-res"], "missing": "keep", "moveSources": True, "layers": 4, "dModel": 16,
+        "vocabularySize": 50, "countedTokens": 1000, "license": "MIT", "corpusUrl": "https://example.org/texts",
+    },
+    "/api/admin/data/verify": {"name": "small/9-res"},
+    "/api/admin/data/delete": {"name": "small/9-res"},
+    "/api/admin/exports": {"name": "small/9-res", "format": "public"},
+    # a path twice, and an unknown upload: nothing is written
+    "/api/dataset-upload/new": {
+        "name": "parent/mine", "files": [UPLOAD_FILE, UPLOAD_FILE], "missing": "keep", "moveSources": True,
+        "metadata": {
+            "layers": 4, "dModel": 16, "vocabularySize": 50, "countedTokens": 1000, "license": "MIT",
+            "corpusUrl": "https://example.org/texts",
+        },
+    },
+    "/api/dataset-upload/get": UPLOAD,
+    "/api/dataset-upload/complete": UPLOAD,
+    "/api/dataset-upload/delete": UPLOAD,
     "/api/steer": {**STEER, "prompt": "Once"},
     "/api/steer-chat": {
         **STEER, "defaultChatMessages": TURNS, "steeredChatMessages": TURNS, "steer_special_tokens": True,
@@ -75,9 +96,22 @@ STATUSES = {
     "/api/vector/get": 404,
     "/api/vector/delete": 404,
     "/api/activation/upload-batch": 404,
+    "/api/admin/imports": 400,
+    "/api/admin/data/verify": 404,
+    "/api/admin/data/delete": 404,
+    "/api/admin/exports": 404,
+    "/api/dataset-upload/new": 400,
+    "/api/dataset-upload/get": 404,
+    "/api/dataset-upload/complete": 404,
+    "/api/dataset-upload/delete": 404,
 }
 """Status of the response to these bodies, where it is not 200."""
-WITHOUT_BODY = {"/api/explanation/{explanationId}/delete", "/api/vector/list-owned"}
+WITHOUT_BODY = {
+    "/api/explanation/{explanationId}/delete",
+    "/api/vector/list-owned",
+    "/api/admin/jobs/{number}/cancel",
+    "/api/admin/jobs/{number}/resume",
+}
 
 HOSTILE: tuple[Any, ...] = (
     None, True, -1, 1.5, 2**31, 2**63, 10**30, 1e308, "", " ", "x" * 5000, "\0", "a\0b", "ü→🐳", "'; DROP TABLE load",
@@ -210,6 +244,8 @@ QUERIES = (
     *(f"{name}={'[' * 1100}" for name in ("sortIndexes", "selectedLayers", "source", "set", "q", "feature")),
     "n_tokens=1e9", "seed=x", "mode=song", "chat=" + "[" * 2000, "chat=[]", "chat=1",
     "embed=maybe", "defaulttesttext=%00", "defaulttesttext=" + "y" * 9000,
+    "location=%00", "location=..%2F..%2Fetc", "location=http://[", "location=" + "x" * 3000, "location=%FF",
+    "source=" + "&source=" * 1100, "job=x", "job=0", "job=99999999999", "job=" + "&job=1" * 200,
     "a=b=c&&&=", "%", "q=a&index=99999999999&source=1-res",
 )  # fmt: skip
 ANY = "a embed %"
@@ -223,7 +259,11 @@ PATHS = {
     "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
     "/search-topk-by-token/results": TEXT, "/steer": "", "/small/steer": "feature source n_tokens seed mode chat",
     "/small/steer/find": "q", "/small/steer/feature": "source q steer_method",
-    "/small/inference": "", "/small/1-res/inference": "",
+    "/small/inference": "", "/small/1-res/inference": "", "/vectors": "", "/account/data": "",
+    "/account/data/browse": "location", "/account/data/plan": "location source", "/account/data/jobs/1": "",
+    "/account/data/jobs/events": "job", "/account/data/jobs/1/download": "", "/account/data/delete": "",
+    "/api/admin/data": "", "/api/admin/data/available": "location", "/api/admin/data/plan": "location source",
+    "/api/admin/jobs": "", "/api/admin/jobs/1": "",
     "/api-doc": "", "/api/feature/small/1-res/5": "", "/api/openapi.json": "",
 }  # fmt: skip
 """What every route that is read takes."""
@@ -239,13 +279,26 @@ async def test_invalid_paths(client: httpx.AsyncClient, inference: FakeInference
             f"/small/steer/find?q={text}", f"/small/steer/feature?source={text}&index={text}", f"/jump?to={text}",
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",
             f"/api/feature/small/1-res/{text}", f"/api/feature/{text}/1-res/5", f"/api/{text}", f"/static/{text}",
+            f"/account/data/{text}", f"/account/data/jobs/{text}", f"/account/data/jobs/{text}/download",
+            f"/account/data/browse?location={text}", f"/account/data/plan?location={text}&source={text}",
+            f"/account/data/jobs/events?job={text}", f"/api/admin/jobs/{text}",
+            f"/api/admin/data/available?location={text}", f"/api/admin/data/plan?location={text}&source={text}",
         ):  # fmt: skip
             response = await client.get(address)
             assert response.status_code < 500, address
             if response.headers.get("content-type", "").startswith("text/html"):
                 assert Page(response.text).open == []
-        for address in (f"/small/1-res/{text}/test", f"/{text}/1-res/5/test", f"/small/{text}/15/explain"):
+        for address in (
+            f"/small/1-res/{text}/test", f"/{text}/1-res/5/test", f"/small/{text}/15/explain",
+            f"/account/data/jobs/{text}/cancel", f"/account/data/jobs/{text}/resume",
+            f"/api/admin/jobs/{text}/cancel", f"/api/admin/jobs/{text}/resume",
+        ):  # fmt: skip
             assert (await client.post(address, data={"text": "a"})).status_code < 500, address
+        for address in (f"{text}/0/0", f"{'0' * 32}/{text}/0", f"{'0' * 32}/0/{text}"):
+            for sha256 in ("0" * 64, "x", quote(name)):
+                headers = {"X-Part-SHA256": sha256}
+                response = await client.put(f"/api/dataset-upload/part/{address}", content=b"a", headers=headers)
+                assert 400 <= response.status_code < 500, (address, sha256)
 
 
 async def test_invalid_queries(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
@@ -280,6 +333,13 @@ async def test_invalid_forms(client: httpx.AsyncClient, inference: FakeInference
         ):
             response = await client.post(path, content=content, headers={"Content-Type": kind, "HX-Request": "true"})
             assert response.status_code < 500, (path, content[:40], response.text)
+    for path in ("import", "verify", "export", "delete"):
+        for field in ("name", "location", "source", "missing", "layers", "d_model", "vocabulary_size", "format"):
+            for value in ("%00", "%FF", "x" * 3000, "-1", "1" * 5000, "%F0%9F%90%B3", ""):
+                content = f"name=small%2F9-res&location=%2Fnowhere&{field}={value}".encode()
+                kind = {"Content-Type": "application/x-www-form-urlencoded"}
+                response = await client.post(f"/account/data/{path}", content=content, headers=kind)
+                assert 400 <= response.status_code < 500, (path, content[:60], response.text)
     files = {"text": ("a.txt", b"a", "text/plain")}
     assert (await client.post("/small/1-res/5/test", files=files)).status_code == 422
 

@@ -19,7 +19,8 @@ import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import fetch
-from memicos_testing.webapp.visibility_probes import PROBES, Probe
+from memicos_testing.webapp.owner_probes import owner_probes
+from memicos_testing.webapp.visibility_probes import NONE, PROBES, Probe
 from memicos_webapp.database import embedded as embedded_module
 from memicos_webapp.database.embedded import embedded, postgres_server
 from memicos_webapp.database.embedded.users import owner
@@ -167,26 +168,49 @@ def stop(folder: Path) -> None:
         time.sleep(0.05)
 
 
-def route_requests() -> list[tuple[str, Probe]]:
-    return [(method, probes[0]) for (method, _), probes in PROBES.items() if probes]
+UPLOAD = {"uploadId": "0" * 32}
+OWN_REQUESTS = [
+    ("GET", Probe("/vectors", NONE)),
+    ("POST", Probe("/api/vector/list-owned", NONE, body={})),
+    (
+        "POST",
+        Probe(
+            "/api/dataset-upload/new",
+            NONE,
+            body={"name": "mine", "files": [{"path": "manifest.json", "bytes": 1, "sha256": "0" * 64}]},
+        ),
+    ),
+    ("POST", Probe("/api/dataset-upload/get", NONE, body=UPLOAD)),
+    ("PUT", Probe(f"/api/dataset-upload/part/{'0' * 32}/0/0", NONE, headers={"X-Part-SHA256": "0" * 64})),
+    ("POST", Probe("/api/dataset-upload/complete", NONE, body=UPLOAD)),
+    ("POST", Probe("/api/dataset-upload/delete", NONE, body=UPLOAD)),
+]
+"""Requests to routes of what an account itself stored."""
+
+
+def route_requests(import_root: Path) -> list[tuple[str, Probe]]:
+    listed = [(method, probes[0]) for (method, _), probes in PROBES.items() if probes]
+    owners = [(method, probe) for (method, _), probe in owner_probes(str(import_root), permitted=True).items()]
+    return listed + owners + OWN_REQUESTS
 
 
 async def test_every_route_says_that_the_database_is_down_and_recovers(
-    started: Start, own_server: str, small_dataset: Path, inference: FakeInferenceServer
+    started: Start, own_server: str, small_dataset: Path, inference: FakeInferenceServer, tmp_path: Path
 ) -> None:
+    requests = route_requests(small_dataset)
     await migrate(own_server)
     await load(small_dataset, own_server)
     folder = Path(str(make_url(own_server).query["host"]))
-    async with started(own_server) as client:
+    async with started(own_server, import_roots=str(small_dataset), data=tmp_path) as client:
         # those that change nothing
         before = {
             (method, probe.path): (await send(client, method, probe)).status_code
-            for method, probe in route_requests()
+            for method, probe in requests
             if method == "GET"
         }
         assert 200 in before.values() and 500 not in before.values()
         await asyncio.to_thread(stop, folder)
-        for method, probe in route_requests():
+        for method, probe in requests:
             response = await send(client, method, probe)
             assert (response.status_code, response.headers.get("retry-after")) == (503, "5"), probe.path
             assert "The database does not answer; try again." in response.text
@@ -199,7 +223,7 @@ async def test_every_route_says_that_the_database_is_down_and_recovers(
         try:
             # connections of before the stop are found dead one at a time
             await asyncio.gather(*(client.get("/") for _ in range(20)))
-            for method, probe in route_requests():
+            for method, probe in requests:
                 if method == "GET":
                     response = await send(client, method, probe)
                     assert response.status_code == before[method, probe.path], probe.path

@@ -14,6 +14,7 @@ from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start, free_port, running
 from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.html_page import Page
+from memicos_testing.webapp.owner_probes import owner_probes
 from memicos_webapp.accounts import service
 from memicos_webapp.database.engine import Database
 from memicos_webapp.database.errors import DatabaseError
@@ -29,7 +30,15 @@ WRITES = (
     ("POST", "/api/explanation/generate", FEATURE),
     ("POST", "/api/admin/inference-hosts", {"name": "second", "url": "http://127.0.0.1:9"}),
     ("POST", "/account/sign-in", None),
+    ("POST", "/api/dataset-upload/new", {"name": "mine", "files": [{"path": "a", "bytes": 1, "sha256": "0" * 64}]}),
+    ("POST", "/api/dataset-upload/complete", {"uploadId": "0" * 32}),
+    ("POST", "/api/dataset-upload/delete", {"uploadId": "0" * 32}),
+    ("PUT", f"/api/dataset-upload/part/{'0' * 32}/0/0", {}),
 )
+"""Besides those of the owner's pages and API of data, in `owner_probes`."""
+DATA_READS = ("/account/data", "/account/data/jobs/1", "/account/data/jobs/events", "/api/admin/data",
+              "/api/admin/data/available", "/api/admin/jobs", "/api/admin/jobs/1")  # fmt: skip
+"""What the owner of the server reads also on a read-only one."""
 
 
 def as_role(url: str, role: str) -> str:
@@ -92,6 +101,15 @@ async def test_everything_that_reads_works_and_every_write_is_refused(
             form = {"token": "x"} if json is None else None
             refused = await client.request(method, path, json=json, data=form, headers={"Origin": "http://localhost"})
             assert refused.status_code == 403 and "read-only" in refused.text, path
+        for (method, _), probe in owner_probes("/srv", permitted=True).items():
+            response = await client.request(method, probe.path, json=probe.body, data=probe.form)
+            if method != "GET":
+                assert response.status_code == 403 and "read-only" in response.text, probe.path
+            elif host == "0.0.0.0":
+                assert response.status_code == 403, probe.path
+        if host == "127.0.0.1":
+            for path in DATA_READS:
+                assert (await client.get(path)).status_code == 200, path
         n_checks = len(inference.checks)
         async with asyncio.timeout(20):
             while len(inference.checks) < n_checks + 6:  # noqa: ASYNC110

@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from pathlib import Path
 from urllib.parse import urldefrag, urljoin
 
 import pytest
@@ -13,8 +14,10 @@ LINK = re.compile(r'\s(?:href|src|action|hx-get|hx-post)="([^"]*)"')
 SITE = "http://localhost"
 
 
-async def test_every_link_of_every_page_stays_below_the_path(started: Start, loaded_url: str) -> None:
-    async with started(loaded_url, root_path="/memicos") as client:
+async def test_every_link_of_every_page_stays_below_the_path(
+    started: Start, loaded_url: str, small_dataset: Path
+) -> None:
+    async with started(loaded_url, root_path="/memicos", import_roots=str(small_dataset)) as client:
         waiting, seen = deque(["/memicos/"]), {"/memicos/"}
         pages = 0
         while waiting and pages < 60:

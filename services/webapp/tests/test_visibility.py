@@ -21,6 +21,7 @@ from memicos_embeddings.registry import EmbedderRegistry
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start
 from memicos_testing.webapp.app_settings import make_settings
+from memicos_testing.webapp.owner_probes import REDIRECT, owner_only, owner_probes
 from memicos_testing.webapp.visibility_probes import (
     LEVELS,
     NONE,
@@ -168,7 +169,7 @@ async def change(url: str, level: Level, visibility: str, owner: int | None) -> 
 
 
 def test_every_route_has_a_probe(app: FastAPI) -> None:
-    assert set(PROBES) | WITHOUT_DATA | OWN_DATA == routes(app)
+    assert set(PROBES) | WITHOUT_DATA | OWN_DATA | owner_only() == routes(app)
 
 
 async def ask(client: httpx.AsyncClient, method: str, probe: Probe) -> tuple[int, str]:
@@ -329,4 +330,32 @@ async def test_visibility_matrix_by_session_and_key_beyond_loopback(
                     wrong.append(
                         f"{name}: {probe.path}: status {response.status_code} for {expected}, seen: {not seen}"
                     )
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_only_the_owner_of_the_server_uses_pages_and_api_of_data(
+    hidden_url: str, started: Start, proofs: dict[str, Proof], tmp_path: Path
+) -> None:
+    """Neither owners of hidden items, nor keys of the server's owner without the scope admin."""
+    await change(hidden_url, "model", "private", OWNER.account_id)
+    requests = owner_probes(str(tmp_path), permitted=False) | REDIRECT
+    wrong = []
+    async with started(hidden_url, host="0.0.0.0", import_roots=str(tmp_path / "other")) as beyond:
+        for name, proof in proofs.items():
+            for (method, _), probe in requests.items():
+                # what a browser adds to a form
+                headers = {**proof.headers, "Origin": "http://localhost"}
+                beyond.headers.update(headers)
+                status, text = await ask(beyond, method, probe)
+                for header in headers:
+                    del beyond.headers[header]
+                if proof.viewer.admin:
+                    right = status == probe.status and probe.marker in text
+                else:
+                    refusal = 401 if name == "key of another system" else 403
+                    right = status == refusal and not any(
+                        secret in text for secret in (probe.marker, SECRET, "1-hid", str(tmp_path))
+                    )
+                if not right:
+                    wrong.append(f"{name}: {method} {probe.path}: status {status}, {probe.marker!r}: {text[-300:]}")
     assert not wrong, "\n".join(wrong)

@@ -76,6 +76,7 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
     ("GET", "/{model}/{source}/{index}/examples"): [Probe("/hidden/1-hid/5/examples", SOURCE, "whale")],
     ("GET", "/scores/{score_id}"): [Probe("/scores/1", SOURCE, "/hidden/1-hid/")],
     ("GET", "/score-type/{name}"): [Probe("/score-type/eleuther_embedding", NONE, missing=200)],
+    ("GET", "/explanation-type/{name}"): [Probe("/explanation-type/human", NONE, missing=200)],
     ("GET", "/api/feature/{model}/{source}/{index}"): [Probe("/api/feature/hidden/1-hid/5", SOURCE)],
     ("GET", "/api-doc"): [Probe("/api-doc", NONE, "/api/feature/hidden/1-hid/", 200)],
     ("GET", "/search-explanations"): [

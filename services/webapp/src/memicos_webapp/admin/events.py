@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from asyncpg import Record
 from fastapi.responses import StreamingResponse
@@ -74,9 +75,20 @@ def _event(name: str, body: BaseModel) -> str:
 
 
 class JobEvents(StreamingResponse):
-    """The answer with the events."""
+    """The answer with the events; `begin` makes it."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, admin: DataAdmin, shown: Sequence[int] = ()) -> None:
-        super().__init__(stream(admin, shown), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    @classmethod
+    async def begin(cls, admin: DataAdmin, shown: Sequence[int] = ()) -> "JobEvents":
+        """Read the first event before the status is sent, which is 503 where the database does not answer."""
+        events = stream(admin, shown)
+        first = await anext(events)
+        return cls(_continued(first, events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+async def _continued(first: str, events: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event

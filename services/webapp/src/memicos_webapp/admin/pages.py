@@ -192,7 +192,7 @@ async def job_events(
     _: OwnerAccess, admin: AdminDep, job: Annotated[list[JobQuery] | None, Query(max_length=100)] = None
 ) -> JobEvents:
     """Progress of all jobs that have not ended, until none is left. `job`: those that the page shows as not ended."""
-    return JobEvents(admin, job or [])
+    return await JobEvents.begin(admin, job or [])
 
 
 @router.get("/jobs/{number}", response_class=HTMLResponse)
