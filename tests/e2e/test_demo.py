@@ -53,7 +53,7 @@ def test_a_port_that_an_orchestrator_set_is_ignored(start: Start, data: Path, tm
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"MEMICOS_HOST=127.0.0.1\nMEMICOS_PO", "line 2 of {} is not NAME=value"),
+        (b"MEMICOS_HOST=127.0.0.1\nMEMICOS_PO", "line 2 of {} is not NAME=value: complete the line, or delete it"),
         (b"MEMICOS_PROT=3000\n", "line 1 of {}: unknown variable MEMICOS_PROT; the most similar name is MEMICOS_PORT"),
         (b"MEMICOS_HOST=\xff\n", "{} cannot be read: it is not UTF-8"),
     ],

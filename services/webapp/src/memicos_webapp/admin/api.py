@@ -30,6 +30,10 @@ OWNER_ONLY: dict[int | str, dict[str, Any]] = {
 BAD_LOCATION: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "The location is in no import root, or has no dataset"}
 }
+BAD_BODY: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "The body is not JSON, or a text in it has a character that no name has"},
+    413: {"model": ErrorBody, "description": "The body is too large"},
+}
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "There is nothing of this name"}}
 ENDED: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody, "description": "The state of the job forbids it"}}
 
@@ -80,25 +84,29 @@ async def plan_import(
     return await admin.plan(location, source or [])
 
 
-@router.post("/imports", summary="Import a dataset", status_code=202, responses=OWNER_ONLY | BAD_LOCATION)
+@router.post("/imports", summary="Import a dataset", status_code=202, responses=OWNER_ONLY | BAD_BODY | BAD_LOCATION)
 async def add_import(_: OwnerAccess, admin: AdminDep, body: ImportRequest) -> Job:
     """Queue an import for the worker (`memicos worker`)."""
     return await admin.add_import(body)
 
 
-@router.post("/data/verify", summary="Verify stored sources", status_code=202, responses=OWNER_ONLY | UNKNOWN)
+@router.post(
+    "/data/verify", summary="Verify stored sources", status_code=202, responses=OWNER_ONLY | BAD_BODY | UNKNOWN
+)
 async def verify_data(_: OwnerAccess, admin: AdminDep, body: NameRequest) -> Job:
     """Queue the comparison of stored rows with what was imported."""
     return await admin.verify(body.name)
 
 
-@router.post("/data/delete", summary="Delete stored sources", status_code=202, responses=OWNER_ONLY | UNKNOWN)
+@router.post(
+    "/data/delete", summary="Delete stored sources", status_code=202, responses=OWNER_ONLY | BAD_BODY | UNKNOWN
+)
 async def delete_data(_: OwnerAccess, admin: AdminDep, body: NameRequest) -> Job:
     """Queue the deletion of a source or a set. Readers see all of it, or nothing."""
     return await admin.delete(body.name)
 
 
-@router.post("/exports", summary="Export stored sources", status_code=202, responses=OWNER_ONLY | UNKNOWN)
+@router.post("/exports", summary="Export stored sources", status_code=202, responses=OWNER_ONLY | BAD_BODY | UNKNOWN)
 async def add_export(_: OwnerAccess, admin: AdminDep, body: ExportRequest) -> Job:
     """Queue an export. Once it is done, `/account/data/jobs/{number}/download` sends its files as a tar archive."""
     return await admin.export(body.name, body.format)

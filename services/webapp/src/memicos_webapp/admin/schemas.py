@@ -197,6 +197,6 @@ class Reject(BaseModel):
 class JobDetail(BaseModel):
     """A job with its log and the rows that it left out."""
 
-    job: Job
+    job: Job = Field(description="the job")
     log: list[LogLine] = Field(description="the newest 1,000 lines, the oldest first")
     rejects: list[Reject] = Field(description="at most 1,000 rows, by file and line")
