@@ -61,7 +61,7 @@ export interface paths {
         put?: never;
         /**
          * Score an explanation by embeddings
-         * @description Is the explanation nearer to texts on which the feature is active than to others?
+         * @description Compare the embedding of the explanation with those of texts with and without the feature.
          *
          *     The score is the area under the ROC curve of the cosine similarities. The embedder is all-MiniLM-L6-v2 on this
          *     server, or OpenAI's where AUTOINTERP_EMBEDDER is openai. Fewer than 5 texts of a class are status 400.
@@ -84,7 +84,7 @@ export interface paths {
         put?: never;
         /**
          * Score an explanation by a language model that classifies texts
-         * @description Which texts fit the explanation, according to a language model?
+         * @description Let a language model say which texts fit the explanation.
          *
          *     The score is balanced accuracy. Texts are asked about five at a time; those whose answer failed are excluded and
          *     reported. Where fewer than 5 texts of a class are left there is no score but status 502, and `cause` has the kind of
@@ -509,7 +509,7 @@ export interface components {
             explanation: string;
             /**
              * Type
-             * @description FUZZ: do the marked tokens fit the explanation? DETECTION: does the text?
+             * @description FUZZ: whether the marked tokens fit the explanation; DETECTION: whether the text has what it names
              * @enum {string}
              */
             type: "FUZZ" | "DETECTION";

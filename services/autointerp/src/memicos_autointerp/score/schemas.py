@@ -33,7 +33,7 @@ class ScoreFuzzDetectionRequest(ProviderFields):
     activations: Activations
     explanation: Explanation
     type: Literal["FUZZ", "DETECTION"] = Field(
-        description="FUZZ: do the marked tokens fit the explanation? DETECTION: does the text?"
+        description="FUZZ: whether the marked tokens fit the explanation; DETECTION: whether the text has what it names"
     )
     seed: Seed = 0
 

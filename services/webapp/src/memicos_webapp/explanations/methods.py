@@ -83,5 +83,5 @@ def current_name(name: str) -> str:
 
 def short_description(name: str) -> str:
     """What pages say of a method beside an explanation: of an unknown one its name."""
-    method = METHODS.get(name)
+    method = METHODS.get(current_name(name))
     return method.short if method else name

@@ -20,7 +20,7 @@ BATCH = 10_000
 async def delete(connection: asyncpg.Connection, chosen: selection.Selection, retired_seconds: float) -> int:
     """Hide sources, all at once, and delete their explanations; returns how many sources were hidden.
 
-    Waits for imports of their set. Their features stay for `retired_seconds` for requests in progress, as those of a
+    A source that was imported again since it was chosen stays. Waits for imports of their set. Their features stay for `retired_seconds` for requests in progress, as those of a
     load that an import replaced do.
     """
     await locks.lock_set(connection, chosen.subject)
@@ -28,9 +28,7 @@ async def delete(connection: asyncpg.Connection, chosen: selection.Selection, re
         async with connection.transaction():
             await locks.lock_catalogue(connection)
             rows = await connection.fetch(
-                f"{selection.SOURCES} WHERE source.model_id = $1 AND source.name = ANY($2)",
-                chosen.model,
-                chosen.sources,
+                f"{selection.SOURCES} WHERE source.model_id = $1 AND load.id = ANY($2)", chosen.model, chosen.loads
             )
             await load_states.flip(connection, {}, [row["id"] for row in rows])
         await _delete_explanations(connection, chosen)
@@ -73,13 +71,18 @@ async def add(connection: asyncpg.Connection, address: str, retired_seconds: flo
     """
     chosen = await selection.select(connection, address)
     # noted, as an interrupted deletion finds hidden sources only
-    options = {"set": chosen.set_name, "sources": chosen.sources, "retired_seconds": retired_seconds}
+    options = {
+        "set": chosen.set_name,
+        "sources": chosen.sources,
+        "loads": chosen.loads,
+        "retired_seconds": retired_seconds,
+    }
     return await job_service.add(connection, DELETE.name, chosen.label, options)
 
 
 async def _run(run: JobRun) -> None:
     model, name = selection.parse(run.location)
-    chosen = selection.Selection(model, run.options["set"], name, run.options["sources"])
+    chosen = selection.Selection(model, run.options["set"], name, run.options["sources"], run.options["loads"])
     await jobs.describe(run.connection, run.id, chosen.label)
     await jobs.set_stage(run.connection, run.id, "hides the sources, then deletes their rows")
     hidden = await delete(run.connection, chosen, run.options["retired_seconds"])

@@ -20,12 +20,13 @@ _ORDER = "ORDER BY source.layer, source.name"
 
 @dataclass(frozen=True)
 class Selection:
-    """Sources of one set; `name` is that of the source or of the set."""
+    """Sources of one set; `name` is that of the source or of the set, `loads` are the ids of what they show."""
 
     model: str
     set_name: str
     name: str
     sources: list[str]
+    loads: list[int]
 
     @property
     def label(self) -> str:
@@ -70,7 +71,7 @@ async def select(connection: Connection, address: str) -> Selection:
             f"There is no source or set {name!r} of the model {model!r}"
             + (f"; its sources are {names}." if names else ", which has none.")
         )
-    return Selection(model, own[0]["set_name"], name, [row["name"] for row in own])
+    return Selection(model, own[0]["set_name"], name, [row["name"] for row in own], [row["load_id"] for row in own])
 
 
 async def all_sources(connection: Connection) -> list[Record]:

@@ -26,7 +26,8 @@ class ScoreFuzzDetectionRequest:
         activations (list[Activation]): texts on which the feature is active (a value is above 0), and texts on which it
             is not; at least 5 of each, and at most AUTOINTERP_MAX_ACTIVATIONS in all
         explanation (str): the explanation to score
-        type_ (ScoreFuzzDetectionRequestType): FUZZ: do the marked tokens fit the explanation? DETECTION: does the text?
+        type_ (ScoreFuzzDetectionRequestType): FUZZ: whether the marked tokens fit the explanation; DETECTION: whether
+            the text has what it names
         model (None | str | Unset): model, as its endpoint names it; null: the profile's default. Without a key of the
             request one of the profile's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS for the default profile)
         profile (None | str | Unset): provider by its name on this server; null: the default profile

@@ -97,7 +97,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | ScoreEmbeddingResponse]:
     """Score an explanation by embeddings
 
-     Is the explanation nearer to texts on which the feature is active than to others?
+     Compare the embedding of the explanation with those of texts with and without the feature.
 
     The score is the area under the ROC curve of the cosine similarities. The embedder is all-
     MiniLM-L6-v2 on this
@@ -133,7 +133,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | ScoreEmbeddingResponse]:
     """Score an explanation by embeddings
 
-     Is the explanation nearer to texts on which the feature is active than to others?
+     Compare the embedding of the explanation with those of texts with and without the feature.
 
     The score is the area under the ROC curve of the cosine similarities. The embedder is all-
     MiniLM-L6-v2 on this
@@ -175,7 +175,7 @@ def sync(
 ) -> ScoreEmbeddingResponse:
     """Score an explanation by embeddings
 
-     Is the explanation nearer to texts on which the feature is active than to others?
+     Compare the embedding of the explanation with those of texts with and without the feature.
 
     The score is the area under the ROC curve of the cosine similarities. The embedder is all-
     MiniLM-L6-v2 on this
@@ -211,7 +211,7 @@ async def asyncio(
 ) -> ScoreEmbeddingResponse:
     """Score an explanation by embeddings
 
-     Is the explanation nearer to texts on which the feature is active than to others?
+     Compare the embedding of the explanation with those of texts with and without the feature.
 
     The score is the area under the ROC curve of the cosine similarities. The embedder is all-
     MiniLM-L6-v2 on this

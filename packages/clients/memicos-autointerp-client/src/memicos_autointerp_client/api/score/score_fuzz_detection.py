@@ -97,7 +97,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | ScoreFuzzDetectionResponse]:
     """Score an explanation by a language model that classifies texts
 
-     Which texts fit the explanation, according to a language model?
+     Let a language model say which texts fit the explanation.
 
     The score is balanced accuracy. Texts are asked about five at a time; those whose answer failed are
     excluded and
@@ -134,7 +134,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | ScoreFuzzDetectionResponse]:
     """Score an explanation by a language model that classifies texts
 
-     Which texts fit the explanation, according to a language model?
+     Let a language model say which texts fit the explanation.
 
     The score is balanced accuracy. Texts are asked about five at a time; those whose answer failed are
     excluded and
@@ -177,7 +177,7 @@ def sync(
 ) -> ScoreFuzzDetectionResponse:
     """Score an explanation by a language model that classifies texts
 
-     Which texts fit the explanation, according to a language model?
+     Let a language model say which texts fit the explanation.
 
     The score is balanced accuracy. Texts are asked about five at a time; those whose answer failed are
     excluded and
@@ -214,7 +214,7 @@ async def asyncio(
 ) -> ScoreFuzzDetectionResponse:
     """Score an explanation by a language model that classifies texts
 
-     Which texts fit the explanation, according to a language model?
+     Let a language model say which texts fit the explanation.
 
     The score is balanced accuracy. Texts are asked about five at a time; those whose answer failed are
     excluded and
