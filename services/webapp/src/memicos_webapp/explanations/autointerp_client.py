@@ -61,7 +61,7 @@ class AutointerpStatus:
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """Method, model, provider and key of a request. `profile` None: the server's default one. `api_key` None: the server's."""
+    """Method, model, provider and key of a request. `profile` None: the default one; `api_key` None: the server's."""
 
     method: str
     model: str

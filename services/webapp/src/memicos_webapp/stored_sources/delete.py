@@ -20,8 +20,8 @@ BATCH = 10_000
 async def delete(connection: asyncpg.Connection, chosen: selection.Selection, retired_seconds: float) -> int:
     """Hide sources, all at once, and delete their explanations; returns how many sources were hidden.
 
-    A source that was imported again since it was chosen stays. Waits for imports of their set. Their features stay for `retired_seconds` for requests in progress, as those of a
-    load that an import replaced do.
+    A source that was imported again since it was chosen stays. Waits for imports of their set. Their features stay for
+    `retired_seconds` for requests in progress, as those of a load that an import replaced do.
     """
     await locks.lock_set(connection, chosen.subject)
     try:
