@@ -20,7 +20,7 @@ from memicos_dataset.upload.files import dataset_files
 from memicos_dataset.upload.server import Server, new_session
 from memicos_testing.servers import Start, running
 from memicos_testing.webapp.app_settings import make_settings
-from memicos_testing.webapp.database import fetch
+from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import JOBS, until
 from memicos_webapp.accounts import service as accounts
 from memicos_webapp.accounts.rows import Scope
@@ -32,6 +32,8 @@ from memicos_webapp.dataset_uploads.service import Uploads
 from memicos_webapp.datasets.service import IMPORT
 from memicos_webapp.jobs.worker import work
 from memicos_webapp.settings import Settings
+from memicos_webapp.stored_sources import delete
+from memicos_webapp.stored_sources.selection import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 API = "/api/dataset-upload"
@@ -130,10 +132,15 @@ async def test_an_uploaded_dataset_is_imported_like_a_local_one(
         folder = settings.uploads / upload_id / "data" / small_dataset.parent.name / small_dataset.name
         for file in files:
             assert hashlib.sha256((folder / file.path).read_bytes()).hexdigest() == file.sha256
+        # what is no longer shown is imported again
+        async with connected(fresh_url) as connection:
+            await delete.delete(connection, await select(connection, "small/res"), 0)
+        again, second_job = await upload(Folder.of(small_dataset), server, UploadOptions(), lambda p: None)
+        assert again != upload_id and second_job != job_id
         database: Database = app.state.database
         assert await background.clean(database, settings) == [upload_id]
-        assert list(settings.uploads.iterdir()) == []
-    assert len(await fetch(fresh_url, JOBS)) == 1
+        assert [folder.name for folder in settings.uploads.iterdir()] == [again]
+    assert len(await fetch(fresh_url, JOBS)) == 2
 
 
 async def test_parts_that_are_there_are_not_sent_again(client: httpx.AsyncClient) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from memicos_webapp.catalog.models import Load, LoadState
 from memicos_webapp.database.mapping import from_row
 from memicos_webapp.dataset_uploads.models import DatasetUpload, DatasetUploadFile, DatasetUploadPart
 from memicos_webapp.dataset_uploads.rows import FileRow, JobRow, UploadRow
@@ -49,14 +50,17 @@ async def outstanding_bytes(session: AsyncSession) -> int:
 
 
 async def find_same(session: AsyncSession, account_id: int, fingerprint: str) -> UploadRow | None:
-    """The newest upload of the same files that is open, or whose import is queued, runs or is done."""
+    """The newest upload of the same files that is open, or whose import is queued, runs, or is done and still shown."""
+    shown = select(Load.id).where(Load.manifest_sha256 == Job.manifest_sha256, Load.state == LoadState.SHOWN).exists()
     statement = (
         select(*_COLUMNS)
         .outerjoin(Job, Job.id == DatasetUpload.job_id)
         .where(
             DatasetUpload.account_id == account_id,
             DatasetUpload.fingerprint == fingerprint,
-            Job.id.is_(None) | Job.state.not_in((JobState.FAILED, JobState.CANCELLED)),
+            Job.id.is_(None)
+            | Job.state.not_in((JobState.DONE, JobState.FAILED, JobState.CANCELLED))
+            | ((Job.state == JobState.DONE) & shown),
         )
         .order_by(DatasetUpload.created_at.desc())
         .limit(1)
