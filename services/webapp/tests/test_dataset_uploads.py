@@ -26,7 +26,7 @@ from memicos_webapp.accounts import service as accounts
 from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.app import create_app
 from memicos_webapp.database.engine import Database
-from memicos_webapp.dataset_uploads import background, storage
+from memicos_webapp.dataset_uploads import background, repository, storage
 from memicos_webapp.dataset_uploads.rows import FileRow
 from memicos_webapp.dataset_uploads.service import Uploads
 from memicos_webapp.datasets.service import IMPORT
@@ -513,7 +513,7 @@ async def test_the_clean_up_deletes_folders_of_uploads_only(
     uploads: Uploads = app.state.uploads
     (settings.uploads / "of-others").mkdir(parents=True)
     (settings.uploads / ("f" * 32)).mkdir()
-    known = background.repository.known
+    known = repository.known
     begun: list[str] = []
 
     async def known_before_another_begins(session: AsyncSession) -> set[str]:
@@ -521,7 +521,7 @@ async def test_the_clean_up_deletes_folders_of_uploads_only(
         begun.append(await send(client, FILES))
         return ids
 
-    monkeypatch.setattr(background.repository, "known", known_before_another_begins)
+    monkeypatch.setattr(repository, "known", known_before_another_begins)
     assert await background.clean(uploads.database, settings) == []
     assert {folder.name for folder in settings.uploads.iterdir()} == {"of-others", *begun}
     assert (await complete(client, begun[0])).status_code == 200
