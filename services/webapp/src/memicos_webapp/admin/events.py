@@ -17,7 +17,7 @@ from memicos_webapp.jobs import repository as jobs
 SECONDS = 0.5
 """Time between two events."""
 STREAM_SECONDS = 60
-"""A stream ends after so long; browsers open another one. So none holds up the end of the server for longer."""
+"""Longest time of a stream; browsers then open another one. A shutdown waits for a stream no longer than that."""
 WINDOW_SECONDS = 10
 """Speeds are averages over so long."""
 ACTIVE = ("queued", "running", "interrupted", "cancelling")

@@ -93,7 +93,8 @@ class InferenceSettings(ConnectionSettings):
 
     @field_validator("inference_secret", "inference_client_key", mode="before")
     @classmethod
-    def _no_secret(cls, value: Any) -> Any:
+    # a validator of the same name in the settings class would replace this one
+    def _empty_secret_is_unset(cls, value: Any) -> Any:
         return empty_is_unset(value)
 
     @field_validator("inference_hosts")

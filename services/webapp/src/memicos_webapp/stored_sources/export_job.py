@@ -43,7 +43,7 @@ async def _run(run: JobRun) -> None:
     paths = await asyncio.to_thread(_paths, folder)
     await asyncio.to_thread(_delete_old, paths, run.options["days"], await jobs.running(run.connection))
     kind = ExportFormat(run.options["format"])
-    # a report from a thread or from inside the snapshot has no place in the database
+    # stored at the end: reports come from threads, and while the snapshot's transaction is open
     lines: list[str] = []
     await export(run.connection, chosen, folder / str(run.id), kind, lines.append)
     for line in lines:

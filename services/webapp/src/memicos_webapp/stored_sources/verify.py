@@ -32,7 +32,7 @@ async def verify(connection: asyncpg.Connection, chosen: selection.Selection) ->
     corpora: dict[int, list[str]] = {}
     for name in chosen.sources:
         # an import that replaces the source meanwhile changes neither the load nor the explanations of this snapshot
-        loads: list[verification.StoredLoad] = []
+        load_problems: dict[int, list[str]] = {}
         async with connection.transaction(isolation="repeatable_read"):
             for load in await verification.shown_loads(connection, chosen.model, [name]):
                 if load.corpus_id not in corpora:
@@ -40,9 +40,9 @@ async def verify(connection: asyncpg.Connection, chosen: selection.Selection) ->
                 found = await verification.problems(connection, load) + corpora[load.corpus_id]
                 found = list(dict.fromkeys(found))
                 results.append(Result(load.name, found))
-                loads.append(load)
-        for load in loads:
-            await verification.note_result(connection, load.load_id, results[-1].problems)
+                load_problems[load.load_id] = found
+        for load_id, found in load_problems.items():
+            await verification.note_result(connection, load_id, found)
     return results
 
 
