@@ -43,8 +43,8 @@ setup: .venv/.ok ## create .venv from requirements.lock (other commands run it t
 	$(UV) pip install -q -p .venv $(LOCKED) $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
-doctor: ## list what memicos needs and this machine lacks, with the commands that install it
-	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor
+doctor: ## list what memicos needs and this machine lacks, with the commands that install it (WITHOUT=docker,gpu,hub: what you do not use)
+	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor $(if $(WITHOUT),--without "$(WITHOUT)")
 
 ##@ Servers in the virtual environment
 
@@ -106,7 +106,7 @@ doc-autointerp-localhost: ## show the interactive API page of autointerp
 
 ##@ Servers in docker
 
-init-env: ## create deploy/docker/.env with random secrets; an existing file is checked, not changed
+init-env: ## create deploy/docker/.env with random secrets; an existing file is checked, and gets only secrets that it lacks
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.stack_env write
 
 # Docker. The stacks are in deploy/docker, docs/deploy.md describes them. STACK checks what they need before they start.

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,9 +23,18 @@ ROOT = Path(__file__).parents[3]
 OURS = ("MEMICOS_", "INFERENCE_", "AUTOINTERP_", "DOCTOR_", "DATABASE_URL")
 
 
+def write_programs(folder: Path, **scripts: str) -> str:
+    """A PATH whose first folder has the given shell scripts, and no other docker or driver."""
+    folder.mkdir(exist_ok=True)
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
 @pytest.fixture
-def environment() -> dict[str, str]:
-    """An environment in which the checks find nothing wrong, without a hub."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which the checks find nothing wrong: docker answers, and the hub is not to be used."""
     environment_without_ours = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     ports = {}
     for prefix in ("MEMICOS", "INFERENCE", "AUTOINTERP"):
@@ -34,7 +44,8 @@ def environment() -> dict[str, str]:
     return {
         **environment_without_ours,
         **ports,
-        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "PATH": write_programs(tmp_path_factory.mktemp("programs"), docker="exit 0"),
+        "HF_HUB_OFFLINE": "1",
         "DOCTOR_DISK_GB": "0.01",
         "DOCTOR_MEMORY_GB": "0.01",
     }
@@ -49,13 +60,55 @@ def only_failure(root: Path, environment: dict[str, str], capsys: pytest.Capture
     return line
 
 
-def test_gpu_keys_hub_and_secrets_are_optional(
+def test_gpu_keys_and_files_that_commands_make_are_optional(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert doctor.run(tmp_path, {**environment, "PATH": str(tmp_path)}) == 0
+    assert doctor.run(tmp_path, environment) == 0
     output = capsys.readouterr().out
-    assert all(f"note  {subject}" in output for subject in ("GPU", "hub", "docker", "env file", "keys", "versions"))
+    assert all(f"note  {subject}" in output for subject in ("GPU", "env file", "keys", "versions"))
     assert output.endswith("nothing is wrong\n") and "make init-env" in output and "make setup" in output
+
+
+def test_docker_hub_and_gpu_are_left_out_on_request(
+    tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    del environment["HF_HUB_OFFLINE"]
+    values = {
+        **environment,
+        "PATH": write_programs(tmp_path / "bin", **{"nvidia-smi": "exit 9"}),
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+    }
+    assert doctor.run(tmp_path, values) == 1
+    output = capsys.readouterr().out
+    assert "WRONG docker    not installed: https://docs.docker.com/engine/install has it\n" in output
+    assert "WRONG GPU       a driver is installed, and nvidia-smi finds no GPU: restart the machine" in output
+    assert "WRONG hub       http://127.0.0.1:9 cannot be reached: correct network or HTTPS_PROXY" in output
+    assert "if you do not use docker or gpu or hub: make doctor WITHOUT=docker,gpu,hub\n3 wrong:" in output
+    assert doctor.run(tmp_path, values, ("docker", "gpu")) == 1
+    output = capsys.readouterr().out
+    assert output.count("\nWRONG ") == 1 and "note  docker    not checked" in output and "WITHOUT=hub\n" in output
+    assert doctor.run(tmp_path, values, ("docker", "gpu", "hub")) == 0
+    assert capsys.readouterr().out.endswith("nothing is wrong\n")
+
+
+@pytest.mark.parametrize(("names", "status"), [("", 1), ("docker", 0), ("hub, docker", 0), ("dokcer", 2)])
+def test_make_doctor_passes_on_what_is_left_out(
+    tmp_path: Path, environment: dict[str, str], names: str, status: int
+) -> None:
+    for part in ("Makefile", "packages"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    path = write_programs(tmp_path / "bin")
+    for name in ("bash", "sh", "sed"):
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "")
+    values = {name: value for name, value in environment.items() if not name.startswith("MAKE")}
+    command = [shutil.which("make") or "", "-s", "doctor", f"WITHOUT={names}", f"PYTHON={sys.executable}"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**values, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    # make itself ends with 2
+    assert done.returncode == (2 if status else 0), done.stdout + done.stderr
+    assert f"Error {status}" in done.stderr or not status
+    assert ("cannot leave out dokcer: name some of docker, gpu, hub" in done.stderr) == (status == 2)
 
 
 def test_a_port_that_is_taken(tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,24 +305,17 @@ def test_services_that_are_installed_alone(
 def test_a_docker_compose_that_cannot_be_used(
     command: str, reason: str, tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, text in {
-        "docker": '#!/bin/sh\n[ "$1" = info ]\n',
-        "docker-compose": f"#!/bin/sh\n{command}\n",
-    }.items():
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    assert doctor.run(tmp_path, {**environment, "PATH": f"{tmp_path}:/usr/bin:/bin"}) == 0
-    assert f"note  docker    {reason}" in capsys.readouterr().out
+    path = write_programs(tmp_path / "bin", **{"docker": '[ "$1" = info ]', "docker-compose": command})
+    line = only_failure(tmp_path, {**environment, "PATH": path}, capsys)
+    assert line.startswith(f"WRONG docker    {reason}")
 
 
 def test_a_user_who_may_not_use_docker(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    docker = tmp_path / "docker"
-    docker.write_text("#!/bin/sh\necho ERROR: permission denied while trying to connect >&2\nexit 1\n")
-    docker.chmod(0o755)
-    assert doctor.run(tmp_path, {**environment, "PATH": f"{tmp_path}:/usr/bin:/bin"}) == 0
-    assert "note  docker    this user may not use it: sudo usermod -aG docker" in capsys.readouterr().out
+    path = write_programs(tmp_path / "bin", docker="echo ERROR: permission denied while trying to connect >&2\nexit 1")
+    line = only_failure(tmp_path, {**environment, "PATH": path}, capsys)
+    assert line.startswith("WRONG docker    this user may not use it: sudo usermod -aG docker")
 
 
 @pytest.mark.parametrize("data", ["a-file", "a-file/data", "/proc/data"])
@@ -281,7 +327,7 @@ def test_a_data_folder_that_cannot_be_written(
     assert line.startswith("WRONG data") and "or set MEMICOS_DATA to another folder" in line
 
 
-@pytest.mark.parametrize(("status", "shown"), [(404, "ok    hub"), (503, "note  hub")])
+@pytest.mark.parametrize(("status", "shown"), [(404, "ok    hub"), (503, "WRONG hub")])
 def test_what_is_known_of_the_hub(
     tmp_path: Path, environment: dict[str, str], capsys: pytest.CaptureFixture[str], status: int, shown: str
 ) -> None:
@@ -295,7 +341,8 @@ def test_what_is_known_of_the_hub(
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
         threading.Thread(target=hub.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{hub.server_port}"
-        assert doctor.run(tmp_path, {**environment, "HF_ENDPOINT": url}) == 0
+        values = {name: value for name, value in environment.items() if name != "HF_HUB_OFFLINE"}
+        assert doctor.run(tmp_path, {**values, "HF_ENDPOINT": url}) == (status == 503)
         hub.shutdown()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if " hub " in line]
     assert line.startswith(shown) and ("no download was tried" if status == 404 else "status 503") in line

@@ -60,6 +60,31 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     assert init_env(dangling).returncode == 1 and not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.parametrize("ending", ["\n", ""])
+def test_a_secret_that_an_older_file_lacks_is_added_and_nothing_else_changes(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / ".env"
+    older = "".join(line for line in GOOD.splitlines(True) if "SECRET_KEY" not in line)
+    older += "# mine\nMEMICOS_PORT='3001'" + ending
+    file.write_text(older)
+    file.chmod(0o640)
+    refused = init_env(file, "check")
+    assert refused.returncode == 1 and file.read_text() == older
+    assert refused.stderr == f"init-env: {file} cannot be used: MEMICOS_SECRET_KEY is missing: make init-env adds it.\n"
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    added = init_env(link)
+    assert added.returncode == 0 and link.is_symlink()
+    assert added.stdout == f"added to {link} with a random value, as it was missing: MEMICOS_SECRET_KEY\n"
+    assert file.read_text().startswith(older) and stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert len(values(file)["MEMICOS_SECRET_KEY"]) == 43 and values(file).keys() == {
+        *stack_env.SECRETS,
+        "MEMICOS_PORT",
+    }
+    complete = file.read_text()
+    assert "was not changed" in init_env(file).stdout and file.read_text() == complete
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".env", "link"]
+
+
 def test_an_interruption_leaves_no_half_written_file(tmp_path: Path) -> None:
     """If the process is killed while writing, the file either does not exist or is complete."""
     file = tmp_path / ".env"
@@ -103,13 +128,13 @@ GOOD = "".join(f"{name}={'r4nd0m-' * 4}\n" for name in stack_env.SECRETS)
         (GOOD + "MEMICOS_PORT='30' 1", "line 6 has text after its quotation mark"),
         (GOOD[:-21], "line 5: GRAFANA_PASSWORD has fewer than 16 characters"),
         (GOOD.replace("r4nd0m-" * 4, "postgres"), "line 1: POSTGRES_PASSWORD has fewer than 16 characters"),
-        (GOOD.rpartition("GRAFANA")[0], "GRAFANA_PASSWORD is missing: add the line GRAFANA_PASSWORD="),
         (
             GOOD + "\nMEMICOS_PROT=3001\n",
             "line 7: unknown variable MEMICOS_PROT; the most similar name is MEMICOS_PORT",
         ),
         (GOOD + "INFERENCE_SECRET=another-one-of-enough-length", "line 6: INFERENCE_SECRET is set a second time"),
-        ("", "POSTGRES_PASSWORD is missing"),
+        ("", "POSTGRES_PASSWORD is missing: add the line POSTGRES_PASSWORD="),
+        (GOOD.partition("\n")[2].replace("GRAFANA", "G"), "GRAFANA_PASSWORD is missing: make init-env adds it"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_line_and_without_its_values(tmp_path: Path, text: str, problem: str) -> None:

@@ -1,11 +1,13 @@
 """`make doctor`: what this machine lacks for memicos, a line for each check, with the command that fixes it.
 
-Standard library only: it runs before anything is installed. The exit status is 1 if anything that memicos needs is
-wrong; optional parts (docker, a GPU, keys, the hub) are reported and do not change it.
+Standard library only: it runs before anything is installed. The exit status is 1 if anything is missing or wrong. What
+a user does not want (docker, the hub, a GPU) is left out by `--without`; keys that are not set, and files that another
+command makes, are notes.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import math
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,20 +152,20 @@ def check_stack_file(machine: Machine) -> Result:
 
 def check_docker(machine: Machine) -> Result:
     if shutil.which("docker", path=machine.environment.get("PATH")) is None:
-        return Result(
-            NOTE, "docker", "not installed; only the commands in docker need it: https://docs.docker.com/engine/install"
-        )
+        return Result(WRONG, "docker", "not installed: https://docs.docker.com/engine/install has it")
     info = _process(machine, "docker", "info")
     if info and info.returncode and "permission denied" in info.stderr:
-        return Result(NOTE, "docker", "this user may not use it: sudo usermod -aG docker $USER, then sign in again")
+        return Result(WRONG, "docker", "this user may not use it: sudo usermod -aG docker $USER, then sign in again")
     if info is None or info.returncode:
-        return Result(NOTE, "docker", "the engine is not running: sudo systemctl start docker, or start Docker Desktop")
+        return Result(
+            WRONG, "docker", "the engine is not running: sudo systemctl start docker, or start Docker Desktop"
+        )
     if _run(machine, "docker", "compose", "version") is None:
         if shutil.which("docker-compose", path=machine.environment.get("PATH")) is None:
-            return Result(NOTE, "docker", "compose is not installed: https://docs.docker.com/compose/install")
+            return Result(WRONG, "docker", "compose is not installed: https://docs.docker.com/compose/install")
         version = _run(machine, "docker-compose", "version", "--short")
         if reason := compose_version.refusal(version or ""):
-            return Result(NOTE, "docker", reason)
+            return Result(WRONG, "docker", reason)
     return Result(OK, "docker", "engine and compose answer")
 
 
@@ -200,28 +202,36 @@ def check_database(machine: Machine) -> Result:
 def check_keys(machine: Machine) -> Result:
     missing = [name for name in stack_env.USER_KEYS if not machine.environment.get(name)]
     if missing:
-        return Result(NOTE, "keys", f"not set: {', '.join(missing)} (docs/configuration.md says what each is for)")
+        return Result(
+            NOTE, "keys", f"optional, not set: {', '.join(missing)} (docs/configuration.md: what each is for)"
+        )
     return Result(OK, "keys", "all are set")
 
 
 def check_gpu(machine: Machine) -> Result:
+    if shutil.which("nvidia-smi", path=machine.environment.get("PATH")) is None:
+        return Result(NOTE, "GPU", "no driver of an NVIDIA GPU is installed; models run on the CPU")
     names = _run(machine, "nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     if not names:
-        return Result(NOTE, "GPU", "no NVIDIA GPU answers; models run on the CPU")
+        fix = "restart the machine, or install the driver again (https://www.nvidia.com/drivers)"
+        return Result(WRONG, "GPU", f"a driver is installed, and nvidia-smi finds no GPU: {fix}")
     return Result(OK, "GPU", names.splitlines()[0])
 
 
 def check_hub(machine: Machine) -> Result:
+    if machine.environment.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return Result(OK, "hub", "HF_HUB_OFFLINE is set: only models that were downloaded before are used")
     url = machine.environment.get("HF_ENDPOINT") or HUB_URL
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
             return Result(OK, "hub", f"{url} answers; no download was tried")
     except urllib.error.HTTPError as error:
         if error.code >= 500:
-            return Result(NOTE, "hub", f"{url} answers with status {error.code}: try again later")
+            return Result(WRONG, "hub", f"{url} answers with status {error.code}: try again later")
         return Result(OK, "hub", f"{url} answers; no download was tried")
     except (OSError, ValueError):
-        return Result(NOTE, "hub", f"{url} cannot be reached; the demo needs no hub, other models do")
+        fix = "correct network or HTTPS_PROXY, or set HF_ENDPOINT to a mirror; the demo needs no hub, other models do"
+        return Result(WRONG, "hub", f"{url} cannot be reached: {fix}")
 
 
 CHECKS: tuple[Callable[[Machine], Result], ...] = (
@@ -233,11 +243,11 @@ CHECKS: tuple[Callable[[Machine], Result], ...] = (
     *((lambda machine, server=server: check_port(machine, *server)) for server in SERVERS),
     check_database,
     check_stack_file,
-    check_docker,
     check_keys,
-    check_gpu,
-    check_hub,
 )
+
+OPTIONAL: Mapping[str, Callable[[Machine], Result]] = {"docker": check_docker, "gpu": check_gpu, "hub": check_hub}
+"""Checks that `--without` leaves out."""
 
 
 def read_environment(root: Path, environment: Mapping[str, str]) -> tuple[dict[str, str], list[Result]]:
@@ -309,26 +319,47 @@ def _process(machine: Machine, *command: str) -> subprocess.CompletedProcess[str
         return None
 
 
-def doctor() -> None:
-    """Say what this machine lacks for memicos, and the command that fixes it."""
+def doctor(without: list[str] | None = None) -> None:
+    """Say what this machine lacks for memicos, and the command that fixes it. Exit status 1 if anything is wrong.
+
+    `--without docker`, `gpu` or `hub` leaves that check out; several are separated by commas.
+    """
     if hasattr(signal, "SIGPIPE"):
         # a reader that ends early, such as `head`, ends this program without a traceback
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    raise SystemExit(run(Path.cwd(), os.environ))
+    names = [name for text in without or () for name in re.split("[, ]+", text.lower()) if name]
+    unknown = [name for name in names if name not in OPTIONAL]
+    if unknown:
+        print(f"doctor: cannot leave out {', '.join(unknown)}: name some of {', '.join(OPTIONAL)}", file=sys.stderr)
+        raise SystemExit(2)
+    raise SystemExit(run(Path.cwd(), os.environ, names))
 
 
-def run(root: Path, environment: Mapping[str, str]) -> int:
-    """Print a line for each check; 1 if anything that is needed is wrong."""
+def run(root: Path, environment: Mapping[str, str], without: Collection[str] = ()) -> int:
+    """Print a line for each check; 1 if anything is missing or wrong. `without` are names of OPTIONAL."""
     merged, results = read_environment(root, environment)
     machine = Machine(root, merged)
+    checks = [*((lambda _, result=result: result) for result in results), *CHECKS]
     failures = 0
-    for check in (*((lambda _, result=result: result) for result in results), *CHECKS):
-        result = check(machine)
+    optional_failures = []
+    for name, check in [*(("", check) for check in checks), *OPTIONAL.items()]:
+        result = Result(NOTE, name, "not checked, as --without says") if name in without else check(machine)
         print(f"{result.state:<6}{result.subject:<10}{result.text}", flush=True)
         failures += result.state == WRONG
+        if result.state == WRONG and name:
+            optional_failures.append(name)
+    if optional_failures:
+        names = ",".join(optional_failures)
+        print(f"if you do not use {' or '.join(optional_failures)}: make doctor WITHOUT={names}")
     print(f"{failures} wrong: the lines that begin with {WRONG} say how to fix it" if failures else "nothing is wrong")
     return 1 if failures else 0
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="doctor", description="What this machine lacks for memicos.")
+    parser.add_argument("--without", action="append", metavar="NAMES", help=f"leave out: {', '.join(OPTIONAL)}")
+    doctor(parser.parse_args(arguments).without)
+
+
 if __name__ == "__main__":
-    doctor()
+    main()

@@ -1,5 +1,7 @@
 """`deploy/docker/.env`, the env file of the docker compose stack: written once with random secrets, and checked.
 
+A file of an earlier version may lack a secret; `write` appends it, and changes nothing that is there.
+
     python -m memicos_cli.stack_env write FILE     what `make init-env` runs
     python -m memicos_cli.stack_env check FILE     what the commands that start a stack run first
 
@@ -29,6 +31,8 @@ SECRETS: dict[str, str] = {
     "GRAFANA_PASSWORD": "Password of Grafana's user admin (compose.monitoring.yaml).",
 }
 """Secrets that the file must have, and what each is for."""
+NEVER_ADDED = ("POSTGRES_PASSWORD",)
+"""Secrets that are not added to a file: the database of an earlier start keeps the password that it was made with."""
 
 USER_KEYS: dict[str, str] = {
     "AUTOINTERP_API_KEY": "Key for explanations by a language model: of OpenAI, or of AUTOINTERP_BASE_URL.",
@@ -86,12 +90,8 @@ def write(file: Path) -> bool:
     Raises:
         OSError: the folder cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=".env.", suffix=".tmp", dir=str(file.parent))
+    name = _temporary(file, fresh_text())
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as temporary:
-            temporary.write(fresh_text())
-            temporary.flush()
-            os.fsync(temporary.fileno())
         # unlike a rename, a link never replaces a file
         os.link(name, str(file))
     except FileExistsError:
@@ -99,6 +99,58 @@ def write(file: Path) -> bool:
     finally:
         Path(name).unlink()
     return True
+
+
+def add_missing(file: Path) -> list[str]:
+    """Append a random value for each secret that an existing file lacks; returns their names.
+
+    Nothing is added to a file with any other problem, and none of its lines changes. An interruption leaves the old
+    file or the new one.
+
+    Raises:
+        OSError: the file or its folder cannot be written.
+    """
+    if not file.is_file():
+        return []
+    names = missing_secrets(file)
+    if not names or len(problems(file)) > len(names):
+        return []
+    target = file.resolve()
+    text = target.read_text(encoding="utf-8")
+    lines = [text if text.endswith("\n") or not text else text + "\n"]
+    for name in names:
+        lines.append("# " + SECRETS[name] + "\n" + name + "=" + secrets.token_urlsafe(32) + "\n")
+    temporary = Path(_temporary(target, "".join(lines)))
+    try:
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
+    except OSError:
+        temporary.unlink()
+        raise
+    return names
+
+
+def missing_secrets(file: Path) -> list[str]:
+    """Secrets that a readable file lacks and that `add_missing` may add."""
+    try:
+        present = {assignment.name for assignment in parse(file.read_text(encoding="utf-8"))}
+    except (OSError, UnicodeDecodeError, EnvFileError):
+        return []
+    return [name for name in SECRETS if name not in present and name not in NEVER_ADDED]
+
+
+def _temporary(file: Path, text: str) -> str:
+    """The name of a complete new file beside `file`, readable by its owner only."""
+    handle, name = tempfile.mkstemp(prefix=".env.", suffix=".tmp", dir=str(file.parent))
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as temporary:
+            temporary.write(text)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+    except OSError:
+        Path(name).unlink()
+        raise
+    return name
 
 
 def problems(file: Path) -> list[str]:
@@ -128,7 +180,8 @@ def problems(file: Path) -> list[str]:
             messages.append(location + unknown_name(assignment.name, valid_names))
     for name in SECRETS:
         if name not in values:
-            messages.append(f"{name} is missing: add the line {name}=<at least {SHORTEST_SECRET} random characters>")
+            added = f"add the line {name}=<at least {SHORTEST_SECRET} random characters>"
+            messages.append(f"{name} is missing: " + (added if name in NEVER_ADDED else "make init-env adds it"))
         elif len(values[name].value) < SHORTEST_SECRET:
             messages.append(f"line {values[name].line}: {name} has fewer than {SHORTEST_SECRET} characters")
     return messages
@@ -160,6 +213,8 @@ def refusal(file: Path) -> str | None:
     messages = problems(file)
     if not messages:
         return None
+    if len(messages) == len(missing_secrets(file)):
+        return f"{file} cannot be used: {'; '.join(messages)}."
     advice = (
         "Correct it, or delete it and run make init-env (a database made with the old password needs that password)"
     )
@@ -175,10 +230,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "write":
         try:
             created = write(file)
+            added = [] if created else add_missing(file)
         except OSError as error:
             return _fail(f"{file} cannot be written: {error.strerror}.")
         if created:
             print(f"wrote {file} with new random secrets (readable by you only)")
+            return 0
+        if added:
+            print(f"added to {file} with a random value, as it was missing: {', '.join(added)}")
             return 0
     reason = refusal(file)
     if reason:
