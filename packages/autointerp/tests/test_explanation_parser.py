@@ -46,6 +46,18 @@ from memicos_autointerp_core.explainers.explanation_parser import parse_explanat
         # upper() makes two characters of one, which moves every position after it
         ("ß" * 30 + "\nExplanation: names of months", "names of months"),
         ("ﬃ" * 30 + " is a ligature.\nEXPLANATION: the sign ß", "the sign ß"),
+        ("EXPLANATION: ```\nnames of months\n```", "names of months"),
+        ("```\nEXPLANATION: names of months\n```", "names of months"),
+        ("```text\nEXPLANATION:\nnames of months\n```\nDone.", "names of months Done."),
+        ("EXPLANATION:\n- names of months", "names of months"),
+        ("EXPLANATION:\n\n1. names of months", "names of months"),
+        ("EXPLANATION: - 5 and other negative numbers", "- 5 and other negative numbers"),
+        ("## EXPLANATION\nnames of months", "names of months"),
+        ("**EXPLANATION**\n\n> names of\n> months", "names of months"),
+        ("EXPLANATION - names of months", "names of months"),
+        ("**EXPLANATION** — names of months", "names of months"),
+        ("EXPLANATION-like text\nExplanation - by kind\nExplanation\nEXPLANATION: months", "months"),
+        ("Explanation\nI compared them.\nExplanation: months", "months"),
         ("EXPLANATION: *args and **kwargs", "*args and **kwargs"),
     ],
 )
@@ -53,7 +65,17 @@ def test_the_phrase_is_read_from_the_answer(answer: str, phrase: str) -> None:
     assert parse_explanation(answer, 100) == phrase
 
 
-@pytest.mark.parametrize("answer", ["It is about months.", "EXPLANATION:", "EXPLANATION: **", "no EXPLANATION"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "It is about months.",
+        "EXPLANATION:",
+        "EXPLANATION: **",
+        "no EXPLANATION",
+        "Explanation\nof months",
+        "EXPLANATION",
+    ],
+)
 def test_a_response_without_the_phrase_is_an_error(answer: str) -> None:
     with pytest.raises(ProviderError) as caught:
         parse_explanation(answer, 100)

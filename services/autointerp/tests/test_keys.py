@@ -127,6 +127,15 @@ async def test_no_key_is_logged_or_sent_back(
     assert "memicos_autointerp_core.providers.client" in {record.name for record in caplog.records}
 
 
+@pytest.mark.parametrize("key", ["none", "ollama", "k"])
+async def test_a_word_in_place_of_a_key_may_be_in_an_answer(serve: Serve, provider: LlmProvider, key: str) -> None:
+    """A local model needs no key, and docs/autointerp.md sets AUTOINTERP_API_KEY=none for it."""
+    phrase = f"{key} and other words"
+    provider.script(Reply(content=f"EXPLANATION: {phrase}"))
+    response = await post(await serve(api_key=key))
+    assert (response.status_code, response.json().get("explanation")) == (200, phrase)
+
+
 async def test_an_invalid_request_is_not_echoed(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     response = await post(await serve(), api_key=OWN, openrouter_key=[OWN], base_url=5)

@@ -15,9 +15,13 @@ MAX_LABELS = 100
 _LABEL_LINE = re.compile(
     r"^[ \t]*+(?:>[ \t]*+)*+"  # quoted text
     r"(?:(?:[-*+•–—]|\d++[.)])[ \t]++)?+"  # list item
-    r"(?P<before>[^\w\n]*+_*+)(?P<label>EXPLANATION)(?P<between>[^\w\n:：]*+_*+)[ \t]*+[:：]",
+    r"(?P<before>[^\w\n]*+_*+)(?P<label>EXPLANATION)(?P<between>[^\w\n:：–—-]*+_*+)[ \t]*+"
+    r"(?P<end>[:：]|[–—-]++[ \t]|$)",
     re.MULTILINE | re.IGNORECASE,
 )
+_COLONS = (":", "：")
+_LIST_MARK = re.compile(r"\A(?:[-*+•–—]|\d++[.)])[ \t]++(?=\S)")
+_CODE_FENCE = "```"
 _EMPTY_LINE = re.compile(r"\n[ \t]*+\n")
 _DECORATION = re.compile(r"\*+|_+|`+|[\[({<\"'“‘«「『【]")
 
@@ -29,17 +33,19 @@ _CLOSING = _QUOTES | _BRACKETS
 def parse_explanation(answer: str, max_characters: int) -> str:
     """The phrase after the first line that begins with `EXPLANATION:`, up to an empty line, as one line.
 
-    Decoration is dropped: list items, quoted text, headings, bold and italic text, brackets and quotation marks around
-    the label or around the whole phrase. The label in capitals, as the prompt requests it, takes precedence over other
-    spellings.
+    Decoration is dropped: list items, quoted text, headings, code blocks, bold and italic text, brackets and quotation
+    marks around the label or around the whole phrase. The label in capitals, as the prompt requests it, takes
+    precedence over other spellings, and may be followed by a dash, or be alone on its line, in place of the colon.
 
     Raises:
         ProviderError: the answer has no such line, or the phrase is longer than `max_characters`.
     """
     text = _without_reasoning(answer).replace("\r\n", "\n")
-    labels = list(_LABEL_LINE.finditer(text))
-    labels.sort(key=lambda label: not label["label"].isupper())  # stable: by position within each spelling
-    phrase = next((phrase for label in labels[:MAX_LABELS] if (phrase := _phrase(text, label))), "")
+    labels = [label for label in _LABEL_LINE.finditer(text) if label["label"].isupper() or label["end"] in _COLONS]
+    ends = [*(label.start() for label in labels), len(text)][1:]
+    # stable: by position within each spelling
+    attempts = sorted(zip(labels, ends, strict=False), key=lambda attempt: not attempt[0]["label"].isupper())
+    phrase = next((phrase for label, end in attempts[:MAX_LABELS] if (phrase := _phrase(text, label, end))), "")
     if not phrase:
         raise ProviderError("unreadable", "The model's answer has no line that begins with EXPLANATION:.")
     if len(phrase) > max_characters:
@@ -60,14 +66,18 @@ def _without_reasoning(answer: str) -> str:
     return "".join([*parts, answer[position:]])
 
 
-def _phrase(text: str, label: re.Match[str]) -> str:
-    """The phrase after a label; empty if there is none."""
-    paragraph = _EMPTY_LINE.split(text[label.end() :].lstrip(), maxsplit=1)[0]
-    if _LABEL_LINE.search(paragraph):  # a second attempt follows: the phrase is one line
+def _phrase(text: str, label: re.Match[str], next_label: int) -> str:
+    """The phrase after a label; empty if there is none. `next_label` is where the next label begins, or the end."""
+    rest = text[label.end() :]
+    paragraph = _EMPTY_LINE.split(rest.lstrip(), maxsplit=1)[0]
+    start = len(text) - len(rest.lstrip())
+    if next_label <= start:
+        return ""
+    if next_label < start + len(paragraph):  # a second attempt follows: the phrase is one line
         paragraph = paragraph.split("\n", maxsplit=1)[0]
-        if _LABEL_LINE.match(paragraph):
-            return ""
-    lines = (line.strip().removeprefix(">") for line in paragraph.split("\n"))
+    if "\n" in text[label.end() : start]:  # the phrase on a line of its own may be a list item
+        paragraph = _LIST_MARK.sub("", paragraph)
+    lines = (line.strip().removeprefix(">") for line in paragraph.split("\n") if not line.startswith(_CODE_FENCE))
     phrase = " ".join(" ".join(lines).split())
     for opening in reversed(_DECORATION.findall(label["before"])):
         closing = str(_CLOSING.get(opening, opening))

@@ -8,7 +8,7 @@ from openai.types.chat import ChatCompletion
 
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest, TokenLogprob, TokenUsage
-from memicos_autointerp_core.providers.faults import MAX_DETAIL_CHARACTERS, malformed, status_error
+from memicos_autointerp_core.providers.faults import MAX_DETAIL_CHARACTERS, malformed, reveals_key, status_error
 from memicos_autointerp_core.providers.profile import Profile
 
 MAX_TOKEN_COUNT = 1_000_000_000
@@ -44,7 +44,7 @@ def parse_completion(response: object, profile: Profile, key: str, request: Chat
         raise ProviderError("empty", f"The model behind {profile.host} gave an empty answer.")
     if not _is_unicode(text):
         raise malformed(profile)
-    if key and key in text:
+    if reveals_key(key, text):
         raise ProviderError("malformed", f"The answer of {profile.host} contains the key.")
     usage = _usage(body)
     cost = profile.cost(request.model, usage.prompt_tokens, usage.completion_tokens) if usage else None
@@ -64,7 +64,7 @@ def _model(body: Mapping[str, object], key: str, requested: str) -> str:
     """The model's name as the provider gives it, or that of the request where it gives none that can be shown."""
     model = body.get("model")
     usable = isinstance(model, str) and 0 < len(model) <= MAX_DETAIL_CHARACTERS and _is_unicode(model)
-    return model if usable and isinstance(model, str) and not (key and key in model) else requested
+    return model if usable and isinstance(model, str) and not reveals_key(key, model) else requested
 
 
 def _usage(body: Mapping[str, object]) -> TokenUsage | None:

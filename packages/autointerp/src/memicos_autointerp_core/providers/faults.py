@@ -10,6 +10,15 @@ MAX_DETAIL_CHARACTERS = 300
 KEY_PIECE_CHARACTERS = 6
 """A word of a provider's message that contains this many consecutive characters of the key is removed."""
 
+SECRET_KEY_CHARACTERS = 16
+"""Keys with fewer characters are words that stand for no key, such as `none` for a local model: an answer may have
+them. Providers' keys are longer."""
+
+
+def reveals_key(key: str, text: str) -> bool:
+    """Whether a text that a provider wrote contains the key; a key of less than SECRET_KEY_CHARACTERS is no secret."""
+    return len(key) >= SECRET_KEY_CHARACTERS and key in text
+
 
 def malformed(profile: Profile) -> ProviderError:
     return ProviderError("malformed", f"The answer of {profile.host} is not a chat completion.")
