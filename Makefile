@@ -5,12 +5,12 @@ MEMBERS := packages/cli packages/service_kit packages/autointerp packages/datase
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright pip-audit import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
-	glassllm psutil watchfiles python-dotenv schemathesis scipy neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+	glassllm psutil watchfiles python-dotenv schemathesis scikit-learn scipy neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and the packages that their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \
 	packages/clients/memicos-client services/webapp[embedded] services/autointerp
-LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis scipy neuronpedia neuronpedia-autointerp-client
+LIGHT_TOOLS := pytest pytest-asyncio pytest-xdist schemathesis scikit-learn scipy neuronpedia neuronpedia-autointerp-client
 UV := .venv/bin/uv
 BIN := .venv/bin
 # uv verifies the hashes of the constraints. TORCH_LOCK=requirements.torch.lock: those of torch too, whose wheels differ

@@ -7,23 +7,8 @@ import pytest
 from memicos_autointerp_core.errors import ProviderCause, ProviderError
 from memicos_autointerp_core.scorers import classification
 from memicos_autointerp_core.scorers.classification import DETECTION, FUZZ, Method
-from memicos_autointerp_core.scorers.interface import NOT_ACTIVE, Score, ScoredText
-
-PLANTED = ("whale", "ship", "sail", "anchor")
-OTHER = ("senate", "law", "court", "judge")
-FILLER = ("the", "of", "and", "a", "in", "it", "was", "on")
-
-
-def _text(word: str, number: int, active: bool) -> ScoredText:
-    chooser = random.Random(f"{word}{number}{active}")
-    tokens = [f" {chooser.choice(FILLER)}" for _ in range(8)]
-    place = chooser.randrange(8)
-    tokens[place] = f" {word}"
-    values = [9.0 if i == place and active else 0.0 for i in range(8)]
-    return ScoredText(tokens, values, 1 if active else NOT_ACTIVE)
-
-
-TEXTS = [_text(PLANTED[i % 4], i, True) for i in range(50)] + [_text(OTHER[i % 4], i, False) for i in range(50)]
+from memicos_autointerp_core.scorers.interface import Score
+from memicos_testing.planted_feature import SEA, TEXTS
 
 
 class Model:
@@ -53,19 +38,19 @@ async def _score(method: Method, explanation: str, error_rate: float = 0.05, see
 
 @pytest.mark.parametrize("method", [FUZZ, DETECTION])
 async def test_right_explanation_scores_high_and_random_one_is_chance(method: Method) -> None:
-    right = await _score(method, " ".join(PLANTED))
+    right = await _score(method, " ".join(SEA))
     assert right.estimate and right.estimate.value >= 0.9
     assert (right.positives, right.negatives) == (50, 50)
     # a model that cannot tell answers half of the texts wrongly
     chance = await _score(method, "volcano", error_rate=0.5)
     assert chance.estimate and chance.estimate.low <= 0.5 <= chance.estimate.high
-    assert await _score(method, " ".join(PLANTED)) == right
+    assert await _score(method, " ".join(SEA)) == right
 
 
 async def test_last_batch_counts_and_order_of_classes_is_random() -> None:
     model = Model(0)
     texts = [*TEXTS[:6], *TEXTS[50:57]]
-    score = await classification.score(DETECTION, " ".join(PLANTED), texts, model, "planted")
+    score = await classification.score(DETECTION, " ".join(SEA), texts, model, "planted")
     assert model.calls == 3
     assert (score.positives, score.negatives) == (6, 7)
     assert score.estimate and score.estimate.value == 1
@@ -73,11 +58,11 @@ async def test_last_batch_counts_and_order_of_classes_is_random() -> None:
 
 
 async def test_fuzzing_marks_the_strong_tokens_and_random_ones() -> None:
-    score = await classification.score(FUZZ, " ".join(PLANTED), TEXTS, Model(0), "planted")
+    score = await classification.score(FUZZ, " ".join(SEA), TEXTS, Model(0), "planted")
     for row in score.breakdown:
         marked = [row.text.tokens[i] for i in row.marked]
         assert len(marked) == 1
-        assert (marked[0].strip() in PLANTED) is row.truth
+        assert (marked[0].strip() in SEA) is row.truth
 
 
 @pytest.mark.parametrize("cause", ["unauthorized", "payment_required", "rate_limited", "timeout", "filtered"])
@@ -100,7 +85,7 @@ async def test_failed_batch_is_excluded_and_reported() -> None:
             raise ProviderError("timeout", "no answer")
         return answer
 
-    score = await classification.score(DETECTION, " ".join(PLANTED), TEXTS, third_fails, "planted")
+    score = await classification.score(DETECTION, " ".join(SEA), TEXTS, third_fails, "planted")
     assert score.failures == {"timeout": 5}
     assert score.positives + score.negatives == 95
     assert score.estimate and score.estimate.value == 1

@@ -1,4 +1,4 @@
-"""Statistics of scores against independent computations: scipy, numpy and loops in plain Python."""
+"""Statistics of scores against independent computations: scipy, scikit-learn, numpy and loops in plain Python."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from memicos_autointerp_core.scorers import statistics
 from scipy import stats
+from sklearn import metrics
 
 SEED = 7
 EXACT = 1e-9
@@ -106,3 +107,24 @@ def test_intervals_are_the_same_for_the_same_seed_and_hold_the_truth() -> None:
         assert estimate == statistics.auc_estimate(positives, negatives, [number])
         contained += estimate.low <= 0.5 <= estimate.high
     assert 180 <= contained <= 198
+
+
+def test_auc_and_balanced_accuracy_are_those_of_scikit_learn_and_so_is_the_bootstrap() -> None:
+    """Each resample is a weighting of the texts, which scikit-learn takes as `sample_weight`."""
+    positives, negatives = _classes()
+    truths, answers = [True] * 13 + [False] * 17, positives + negatives
+    predictions = [answer >= 5 for answer in answers]
+    generator = np.random.default_rng([SEED])
+    weights = np.hstack([statistics.resample_counts(generator, size, 200) for size in (13, 17)])
+    cases = [
+        (statistics.auc_estimate(positives, negatives, [SEED], 200), metrics.roc_auc_score, answers),
+        (
+            statistics.balanced_accuracy_estimate(truths, predictions, [SEED], 200),
+            metrics.balanced_accuracy_score,
+            predictions,
+        ),
+    ]
+    for estimate, metric, values in cases:
+        assert estimate.value == pytest.approx(metric(truths, values), abs=EXACT)
+        resampled = [float(metric(truths, values, sample_weight=row)) for row in weights]
+        assert (estimate.low, estimate.high) == pytest.approx(_interval(resampled), abs=EXACT)

@@ -97,6 +97,53 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/score/explanation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Score an explanation by any method
+         * @description Score an explanation by `method`, as JSON or with `stream` as server-sent events.
+         *
+         *     Texts whose answer failed are excluded and reported. Where fewer than 5 texts of a class are left there is no score
+         *     but status 502, and `cause` has the kind of failure. An error after a stream has begun is sent as an event named
+         *     `error`, the last one. Closing a stream ends the requests to the language model.
+         */
+        post: operations["score_explanation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/score/output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Score an explanation by what the feature does to the output
+         * @description Compare the embedding of the explanation with those of what steering raises, and of what it does not raise.
+         *
+         *     The score is the area under the ROC curve of the cosine similarities. The embedder is that of `/v1/score/embedding`;
+         *     no language model judges, and no key is needed. Fewer than 5 texts of either list are status 400.
+         */
+        post: operations["score_output"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -126,6 +173,57 @@ export interface components {
              * @description position of the token that dfa_values belong to
              */
             dfa_target_index?: number | null;
+        };
+        /**
+         * BreakdownText
+         * @description A text with the answer about it.
+         */
+        BreakdownText: {
+            /**
+             * Index
+             * @description number of the text in the request, from 0
+             */
+            index: number;
+            /**
+             * Distance
+             * @description 1 for the strongest examples, 2 and above for intervals of activations from strong to weak, -1 for a text on which the feature is not active, -2 for one on which a similar feature is
+             */
+            distance: number;
+            /**
+             * Ground Truth
+             * @description what the right answer is: whether the feature is active
+             */
+            ground_truth: boolean;
+            /**
+             * Prediction
+             * @description the answer; null where there is none, or it is not yes or no
+             */
+            prediction: boolean | null;
+            /**
+             * Probability
+             * @description of the answer yes: 0 or 1; for eleuther_embedding the cosine similarity, -1 to 1; for simulation the largest expected activation, 0 to 1; null where there is no answer
+             */
+            probability: number | null;
+            /**
+             * Correct
+             * @description whether prediction is ground_truth; null where there is no prediction
+             */
+            correct: boolean | null;
+            /**
+             * Marked
+             * @description positions of the tokens that were marked in the text, for eleuther_fuzz
+             */
+            marked: number[];
+            /**
+             * Expected
+             * @description for simulation the expected activation of each token, 0 to 9; null for others, and without answer
+             */
+            expected: number[] | null;
+            /**
+             * Failure
+             * @description why there is no answer: a cause of errors
+             */
+            failure: string | null;
         };
         /**
          * ClassifiedText
@@ -371,6 +469,32 @@ export interface components {
             profiles: components["schemas"]["ProfileState"][];
         };
         /**
+         * OutputText
+         * @description A text or token with its similarity to the explanation.
+         */
+        OutputText: {
+            /**
+             * Index
+             * @description number of the text in its list, from 0
+             */
+            index: number;
+            /**
+             * Raised
+             * @description whether it is one of `raised`
+             */
+            raised: boolean;
+            /**
+             * Text
+             * @description the text
+             */
+            text: string;
+            /**
+             * Similarity
+             * @description cosine similarity of the embeddings of text and explanation, -1 to 1
+             */
+            similarity: number;
+        };
+        /**
          * ProfileState
          * @description A provider of this server.
          */
@@ -414,7 +538,7 @@ export interface components {
         ScoreEmbeddingResponse: {
             /**
              * Score
-             * @description 0 to 1; 0.5 is chance
+             * @description 0 to 1, 0.5 is chance; for simulation -1 to 1, 0 is chance
              */
             score: number;
             /**
@@ -470,6 +594,154 @@ export interface components {
              */
             breakdown: components["schemas"]["EmbeddedText"][];
         };
+        /** ScoreExplanationRequest */
+        ScoreExplanationRequest: {
+            /**
+             * Model
+             * @description model, as its endpoint names it; null: the profile's default. Without a key of the request one of the profile's models (AUTOINTERP_MODEL, AUTOINTERP_MODELS for the default profile)
+             */
+            model?: string | null;
+            /**
+             * Profile
+             * @description provider by its name on this server; null: the default profile
+             */
+            profile?: string | null;
+            /**
+             * Openrouter Key
+             * @description the client's key for OpenRouter, sent only there; empty is the same as null
+             */
+            openrouter_key?: string | null;
+            /**
+             * Api Key
+             * @description the client's key for profile or base_url, or for the default profile where both are null
+             */
+            api_key?: string | null;
+            /**
+             * Base Url
+             * @description another endpoint that this server allows; needs api_key and model
+             */
+            base_url?: string | null;
+            /**
+             * Activations
+             * @description texts on which the feature is active (a value is above 0), and texts on which it is not; at least 5 of each, and at most AUTOINTERP_MAX_ACTIVATIONS in all
+             */
+            activations: components["schemas"]["TextToScore"][];
+            /**
+             * Explanation
+             * @description the explanation to score
+             */
+            explanation: string;
+            /**
+             * Method
+             * @description scorer; eleuther_embedding needs no key
+             * @enum {string}
+             */
+            method: "eleuther_embedding" | "eleuther_fuzz" | "eleuther_recall" | "recall_alt" | "simulation";
+            /**
+             * Seed
+             * @description of the order of the texts, of random marks and of the bootstrap
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Attempt
+             * @description another number asks the language model again for what is stored
+             * @default 0
+             */
+            attempt: number;
+            /**
+             * Stream
+             * @description respond with server-sent events; the last one is the score
+             * @default false
+             */
+            stream: boolean;
+            /**
+             * Stream Steps
+             * @description with `stream`: also send an event after each request to the model
+             * @default false
+             */
+            stream_steps: boolean;
+        };
+        /**
+         * ScoreExplanationResponse
+         * @description A score by any method.
+         */
+        ScoreExplanationResponse: {
+            /**
+             * Score
+             * @description 0 to 1, 0.5 is chance; for simulation -1 to 1, 0 is chance
+             */
+            score: number;
+            /**
+             * Low
+             * @description lower end of the 95% bootstrap interval
+             */
+            low: number;
+            /**
+             * High
+             * @description upper end of the 95% bootstrap interval
+             */
+            high: number;
+            /**
+             * Statistic
+             * @description what the number is, such as balanced accuracy
+             */
+            statistic: string;
+            /**
+             * Method
+             * @description name of the scorer
+             */
+            method: string;
+            /**
+             * Model
+             * @description language model or embedder that answered
+             */
+            model: string;
+            /**
+             * Seed
+             * @description seed of the request
+             */
+            seed: number;
+            /**
+             * Positives
+             * @description texts with an answer on which the feature is active
+             */
+            positives: number;
+            /**
+             * Negatives
+             * @description texts with an answer on which it is not
+             */
+            negatives: number;
+            /**
+             * Failures
+             * @description texts without an answer, which do not count, by cause
+             */
+            failures: {
+                [key: string]: number;
+            };
+            /**
+             * Chance
+             * @description score of an explanation that tells nothing: 0.5, or 0 for simulation
+             */
+            chance: number;
+            /**
+             * Breakdown
+             * @description every text, in the order of the request
+             */
+            breakdown: components["schemas"]["BreakdownText"][];
+            /**
+             * Profile
+             * @description provider by its name on this server; `request` for another base_url; null without a provider
+             */
+            profile: string | null;
+            /** @description tokens of all calls; null where the provider does not count them */
+            usage: components["schemas"]["Usage"] | null;
+            /**
+             * Cost
+             * @description US dollars paid, by the profile's prices; null where they are unknown
+             */
+            cost: number | null;
+        };
         /** ScoreFuzzDetectionRequest */
         ScoreFuzzDetectionRequest: {
             /**
@@ -524,7 +796,7 @@ export interface components {
         ScoreFuzzDetectionResponse: {
             /**
              * Score
-             * @description 0 to 1; 0.5 is chance
+             * @description 0 to 1, 0.5 is chance; for simulation -1 to 1, 0 is chance
              */
             score: number;
             /**
@@ -591,6 +863,151 @@ export interface components {
              * @description US dollars paid, by the profile's prices; null where they are unknown
              */
             cost: number | null;
+        };
+        /** ScoreOutputRequest */
+        ScoreOutputRequest: {
+            /**
+             * Explanation
+             * @description the explanation to score
+             */
+            explanation: string;
+            /**
+             * Kind
+             * @description TEXTS: steered texts and texts without steering; TOKENS: tokens that the feature raises and tokens that other features raise
+             * @enum {string}
+             */
+            kind: "TEXTS" | "TOKENS";
+            /**
+             * Raised
+             * @description steered texts, or tokens whose logits the feature raises; at least 5
+             */
+            raised: string[];
+            /**
+             * Others
+             * @description texts without steering, or tokens that other features raise; at least 5
+             */
+            others: string[];
+            /**
+             * Seed
+             * @description of the order of the texts, of random marks and of the bootstrap
+             * @default 0
+             */
+            seed: number;
+        };
+        /**
+         * ScoreOutputResponse
+         * @description How well the explanation names what the feature does to the output; `positives` counts the texts of `raised`.
+         */
+        ScoreOutputResponse: {
+            /**
+             * Score
+             * @description 0 to 1, 0.5 is chance; for simulation -1 to 1, 0 is chance
+             */
+            score: number;
+            /**
+             * Low
+             * @description lower end of the 95% bootstrap interval
+             */
+            low: number;
+            /**
+             * High
+             * @description upper end of the 95% bootstrap interval
+             */
+            high: number;
+            /**
+             * Statistic
+             * @description what the number is, such as balanced accuracy
+             */
+            statistic: string;
+            /**
+             * Method
+             * @description name of the scorer
+             */
+            method: string;
+            /**
+             * Model
+             * @description language model or embedder that answered
+             */
+            model: string;
+            /**
+             * Seed
+             * @description seed of the request
+             */
+            seed: number;
+            /**
+             * Positives
+             * @description texts with an answer on which the feature is active
+             */
+            positives: number;
+            /**
+             * Negatives
+             * @description texts with an answer on which it is not
+             */
+            negatives: number;
+            /**
+             * Failures
+             * @description texts without an answer, which do not count, by cause
+             */
+            failures: {
+                [key: string]: number;
+            };
+            /**
+             * Breakdown
+             * @description every text, those of `raised` first
+             */
+            breakdown: components["schemas"]["OutputText"][];
+        };
+        /**
+         * ScoreProgress
+         * @description How far a score is.
+         */
+        ScoreProgress: {
+            /**
+             * Finished
+             * @description requests to the language model that were answered or failed
+             */
+            finished: number;
+            /**
+             * Requests
+             * @description requests in all
+             */
+            requests: number;
+            /**
+             * Cost
+             * @description US dollars paid so far; null where the price is unknown
+             */
+            cost: number | null;
+        };
+        /**
+         * TextToScore
+         * @description A text as its tokens, with the feature's activation on each, and where it comes from.
+         */
+        TextToScore: {
+            /**
+             * Tokens
+             * @description the text, split into tokens, with their spaces
+             */
+            tokens: string[];
+            /**
+             * Values
+             * @description the activation on each token: as many as tokens
+             */
+            values: number[];
+            /**
+             * Dfa Values
+             * @description for features of attention layers: the contribution of each token to the activation on the token dfa_target_index; as many as tokens
+             */
+            dfa_values?: number[] | null;
+            /**
+             * Dfa Target Index
+             * @description position of the token that dfa_values belong to
+             */
+            dfa_target_index?: number | null;
+            /**
+             * Distance
+             * @description 1 for the strongest examples, 2 and above for intervals of activations from strong to weak, -1 for a text on which the feature is not active, -2 for one on which a similar feature is; null: 1 or -1, by whether a value is above 0
+             */
+            distance?: number | null;
         };
         /**
          * Usage
@@ -831,6 +1248,181 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ScoreFuzzDetectionResponse"];
+                };
+            };
+            /** @description The body is not JSON or not Unicode, the request exceeds a limit, or its keys, base_url and model contradict one another */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Wrong or missing X-SECRET-KEY */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS) */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing or out of range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The language model's provider or the embedder failed; `cause` has the kind of failure */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Neither the request nor the server has a key for a provider */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    score_explanation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoreExplanationRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreExplanationResponse"];
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description The body is not JSON or not Unicode, the request exceeds a limit, or its keys, base_url and model contradict one another */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Wrong or missing X-SECRET-KEY */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request's Host is not allowed (AUTOINTERP_ALLOWED_HOSTS) */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing or out of range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The language model's provider or the embedder failed; `cause` has the kind of failure */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Neither the request nor the server has a key for a provider */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    score_output: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoreOutputRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreOutputResponse"];
                 };
             };
             /** @description The body is not JSON or not Unicode, the request exceeds a limit, or its keys, base_url and model contradict one another */

@@ -16,12 +16,14 @@ from memicos_service.guards import ServiceGuard
 from memicos_service.host_names import allowed_names
 from memicos_service.logs import request_log
 from memicos_service.logs.request_log import FinishedRequest, RequestObserver
+from pydantic.json_schema import models_json_schema
 
 from memicos_autointerp import errors
 from memicos_autointerp.explain import api as explain_api
 from memicos_autointerp.explain.schemas import HealthResponse, ProfileState
 from memicos_autointerp.providers.service import Providers
 from memicos_autointerp.score import api as score_api
+from memicos_autointerp.score.schemas import ScoreProgress
 from memicos_autointerp.settings import Settings, read
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -40,6 +42,18 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     },
     503: {"model": errors.ErrorBody, "description": "Neither the request nor the server has a key for a provider"},
 }
+
+
+class _App(ServiceApp):
+    def openapi(self) -> dict[str, Any]:
+        """FastAPI's document, and the models that only events contain."""
+        document = super().openapi()
+        _, definitions = models_json_schema(
+            [(ScoreProgress, "serialization")], ref_template="#/components/schemas/{model}"
+        )
+        schemas = document["components"]["schemas"]
+        document["components"]["schemas"] = dict(sorted((definitions["$defs"] | schemas).items()))
+        return document
 
 
 @asynccontextmanager
@@ -81,7 +95,7 @@ async def health(request: Request) -> HealthResponse:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; `settings` are read from the environment where none are given."""
-    app = ServiceApp(
+    app = _App(
         title="memicos autointerp",
         version="0.1.0",
         summary="Explains features with a language model, and scores explanations.",

@@ -13,15 +13,15 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from memicos_autointerp_core.errors import ProviderError
-from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, ScoredText, missing_class
-from memicos_autointerp_core.scorers.statistics import balanced_accuracy_estimate
+from memicos_autointerp_core.scorers.binary import binary_score, shuffled
+from memicos_autointerp_core.scorers.interface import Ask, BreakdownRow, Score, ScoredText
 
 FUZZ, DETECTION = "eleuther_fuzz", "eleuther_recall"
 Method = Literal["eleuther_fuzz", "eleuther_recall"]
@@ -30,10 +30,6 @@ BATCH_TEXTS = 5
 MARK_SHARE = 0.3
 PROMPT_VERSION = 1
 """Raised with every change of a prompt: stored answers belong to one version."""
-
-Ask = Callable[[str, str, Mapping[str, Any]], Awaitable[str]]
-"""The text of a language model's answer to a system and a user message, as JSON of a schema where the provider offers
-structured output; raises ProviderError where there is none (`language_model.ScoringModel`)."""
 
 ANSWER_SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -70,16 +66,10 @@ async def score(
     """
     generator = np.random.default_rng([seed])
     rows = _mark(texts, generator) if method == FUZZ else [BreakdownRow(text, text.active) for text in texts]
-    # in random order: the order must not tell the class
-    rows = [rows[number] for number in generator.permutation(len(rows))]
+    rows = shuffled(rows, generator)
     batches = [rows[start : start + BATCH_TEXTS] for start in range(0, len(rows), BATCH_TEXTS)]
     answered = await asyncio.gather(*(_answer(method, explanation, batch, ask) for batch in batches))
-    breakdown = [row for batch in answered for row in batch]
-    if reason := missing_class(breakdown):
-        return Score(method, model, None, reason, seed, breakdown)
-    pairs = [(row.truth, row.prediction) for row in breakdown if row.prediction is not None]
-    truths, predictions = [truth for truth, _ in pairs], [prediction for _, prediction in pairs]
-    return Score(method, model, balanced_accuracy_estimate(truths, predictions, [seed]), None, seed, breakdown)
+    return binary_score(method, model, seed, [row for batch in answered for row in batch])
 
 
 def _mark(texts: Sequence[ScoredText], generator: np.random.Generator) -> list[BreakdownRow]:

@@ -26,6 +26,13 @@ async def score(explanation: str, texts: Sequence[ScoredText], embed: Embed, mod
 
     Whatever `embed` raises is passed on: without vectors there is no score.
     """
+    return await similarity_score(METHOD, explanation, texts, embed, model, seed)
+
+
+async def similarity_score(
+    method: str, explanation: str, texts: Sequence[ScoredText], embed: Embed, model: str, seed: int
+) -> Score:
+    """The area under the ROC curve of the similarity between the explanation and each text, as a score by `method`."""
     breakdown: list[BreakdownRow] = []
     reason = missing_class([BreakdownRow(text, text.distance > 0) for text in texts])
     if texts:
@@ -37,9 +44,9 @@ async def score(explanation: str, texts: Sequence[ScoredText], embed: Embed, mod
             for text, similarity in zip(texts, similarities, strict=True)
         ]
     if reason:
-        return Score(METHOD, model, None, reason, seed, breakdown)
+        return Score(method, model, None, reason, seed, breakdown)
     positives, negatives = (
         [row.probability for row in breakdown if row.truth is truth and row.probability is not None]
         for truth in (True, False)
     )
-    return Score(METHOD, model, auc_estimate(positives, negatives, [seed]), None, seed, breakdown)
+    return Score(method, model, auc_estimate(positives, negatives, [seed]), None, seed, breakdown)

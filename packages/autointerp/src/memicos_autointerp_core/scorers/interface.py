@@ -1,8 +1,9 @@
 """Types that scorers take and return."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from memicos_autointerp_core.scorers.statistics import Estimate
 
@@ -12,6 +13,10 @@ NEAR_MISS = -2
 """Distance of a text on which the feature is not active, and one of its nearest neighbours is."""
 MIN_PER_CLASS = 5
 """Fewest texts of each class with an answer. With fewer there is a reason in place of a score."""
+
+Ask = Callable[[str, str, Mapping[str, Any]], Awaitable[str]]
+"""The text of a language model's answer to a system and a user message, as JSON of a schema where the provider offers
+structured output; raises ProviderError where there is none (`language_model.ScoringModel`)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class BreakdownRow:
         marked: positions of the tokens that were marked in the text.
         truth: what the right answer is.
         prediction: the answer; None where the method gives no yes or no, or gave no answer.
-        probability: of the answer yes, from 0 to 1; for `eleuther_embedding` the cosine similarity.
+        probability: of the answer yes, from 0 to 1; for methods by embeddings the cosine similarity, for `simulation`
+            the largest expected activation as a share of the largest possible one.
+        expected: for `simulation` the expected activation of each token.
         failure: why there is no answer; such a text does not count.
     """
 
@@ -66,6 +73,7 @@ class BreakdownRow:
     prediction: bool | None = None
     probability: float | None = None
     marked: tuple[int, ...] = ()
+    expected: tuple[float, ...] | None = None
     failure: str | None = None
 
     @property

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
+AUC, BALANCED_ACCURACY, CORRELATION = "area under the ROC curve", "balanced accuracy", "correlation"
+"""What a score is, in words."""
+
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 

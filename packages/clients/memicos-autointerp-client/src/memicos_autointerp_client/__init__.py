@@ -3,7 +3,12 @@
 from . import errors, models
 from .api.explain import explain_default
 from .api.health import health
-from .api.score import score_embedding, score_fuzz_detection
+from .api.score import (
+    score_embedding,
+    score_explanation,
+    score_fuzz_detection,
+    score_output,
+)
 from .client import AuthenticatedClient, Client
 from .errors import (
     ApiError,
@@ -17,6 +22,7 @@ from .errors import (
 )
 from .models import (
     Activation,
+    BreakdownText,
     ClassifiedText,
     EmbeddedText,
     ErrorBody,
@@ -25,22 +31,35 @@ from .models import (
     ExplainResponse,
     ExplainResponseParameters,
     HealthResponse,
+    OutputText,
     ProfileState,
     ScoreEmbeddingRequest,
     ScoreEmbeddingResponse,
     ScoreEmbeddingResponseFailures,
+    ScoreExplanationRequest,
+    ScoreExplanationRequestMethod,
+    ScoreExplanationResponse,
+    ScoreExplanationResponseFailures,
     ScoreFuzzDetectionRequest,
     ScoreFuzzDetectionRequestType,
     ScoreFuzzDetectionResponse,
     ScoreFuzzDetectionResponseFailures,
+    ScoreOutputRequest,
+    ScoreOutputRequestKind,
+    ScoreOutputResponse,
+    ScoreOutputResponseFailures,
+    ScoreProgress,
+    TextToScore,
     Usage,
 )
+from .sse import StreamError
 
 __all__ = (
     "Activation",
     "ApiError",
     "AuthenticatedClient",
     "BadRequest",
+    "BreakdownText",
     "ClassifiedText",
     "Client",
     "EmbeddedText",
@@ -52,14 +71,26 @@ __all__ = (
     "Forbidden",
     "HealthResponse",
     "NotFound",
+    "OutputText",
     "ProfileState",
     "ScoreEmbeddingRequest",
     "ScoreEmbeddingResponse",
     "ScoreEmbeddingResponseFailures",
+    "ScoreExplanationRequest",
+    "ScoreExplanationRequestMethod",
+    "ScoreExplanationResponse",
+    "ScoreExplanationResponseFailures",
     "ScoreFuzzDetectionRequest",
     "ScoreFuzzDetectionRequestType",
     "ScoreFuzzDetectionResponse",
     "ScoreFuzzDetectionResponseFailures",
+    "ScoreOutputRequest",
+    "ScoreOutputRequestKind",
+    "ScoreOutputResponse",
+    "ScoreOutputResponseFailures",
+    "ScoreProgress",
+    "StreamError",
+    "TextToScore",
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",
@@ -70,5 +101,7 @@ __all__ = (
     "health",
     "models",
     "score_embedding",
+    "score_explanation",
     "score_fuzz_detection",
+    "score_output",
 )

@@ -1,13 +1,20 @@
 """Routes of scoring an explanation."""
 
 from fastapi import APIRouter, Request
+from memicos_service.openapi_events import MESSAGE, events_response
 
-from memicos_autointerp.score import service
+from memicos_autointerp.errors import ErrorBody
+from memicos_autointerp.score import any_method, output_service, service
 from memicos_autointerp.score.schemas import (
     ScoreEmbeddingRequest,
     ScoreEmbeddingResponse,
+    ScoreExplanationRequest,
+    ScoreExplanationResponse,
     ScoreFuzzDetectionRequest,
     ScoreFuzzDetectionResponse,
+    ScoreOutputRequest,
+    ScoreOutputResponse,
+    ScoreProgress,
 )
 
 router = APIRouter(prefix="/v1/score", tags=["score"])
@@ -32,3 +39,38 @@ async def score_fuzz_detection(body: ScoreFuzzDetectionRequest, request: Request
     failure.
     """
     return await service.score_fuzz_detection(body, request.app.state.settings, request.app.state.providers)
+
+
+@router.post(
+    "/explanation",
+    summary="Score an explanation by any method",
+    response_model=ScoreExplanationResponse,
+    responses=events_response(
+        {MESSAGE: ScoreExplanationResponse, any_method.STEP: ScoreProgress, "error": ErrorBody},
+        {any_method.STEP: "stream_steps"},
+    ),
+)
+async def score_explanation(
+    body: ScoreExplanationRequest, request: Request
+) -> ScoreExplanationResponse | any_method.ScoreEvents:
+    """Score an explanation by `method`, as JSON or with `stream` as server-sent events.
+
+    Texts whose answer failed are excluded and reported. Where fewer than 5 texts of a class are left there is no score
+    but status 502, and `cause` has the kind of failure. An error after a stream has begun is sent as an event named
+    `error`, the last one. Closing a stream ends the requests to the language model.
+    """
+    state = request.app.state
+    score = any_method.prepare(body, state.settings, state.providers, state.embedders)
+    if body.stream:
+        return any_method.ScoreEvents(score, body.stream_steps)
+    return await score.run(lambda _: None)
+
+
+@router.post("/output", summary="Score an explanation by what the feature does to the output")
+async def score_output(body: ScoreOutputRequest, request: Request) -> ScoreOutputResponse:
+    """Compare the embedding of the explanation with those of what steering raises, and of what it does not raise.
+
+    The score is the area under the ROC curve of the cosine similarities. The embedder is that of `/v1/score/embedding`;
+    no language model judges, and no key is needed. Fewer than 5 texts of either list are status 400.
+    """
+    return await output_service.score_output(body, request.app.state.settings, request.app.state.embedders)

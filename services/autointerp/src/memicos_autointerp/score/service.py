@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from memicos_autointerp_core.scorers import classification, eleuther_embedding
+from memicos_autointerp_core.scorers import classification, eleuther_embedding, statistics
 from memicos_autointerp_core.scorers.interface import MIN_PER_CLASS, NOT_ACTIVE, BreakdownRow, Score, ScoredText
 from memicos_autointerp_core.scorers.language_model import ScoringModel
 from memicos_embeddings.embedder import EmbedderError
@@ -27,16 +27,21 @@ from memicos_autointerp.settings import Settings
 METHODS: dict[str, classification.Method] = {"FUZZ": classification.FUZZ, "DETECTION": classification.DETECTION}
 
 
-def _texts(activations: Sequence[Activation], settings: Settings) -> list[ScoredText]:
+def read_texts(
+    activations: Sequence[Activation], settings: Settings, distances: Sequence[int] | None = None
+) -> list[ScoredText]:
     """The texts of a request; `context` is their number in it.
+
+    `distances` None: 1 where the feature is active, otherwise NOT_ACTIVE.
 
     Raises:
         BadInput: the request exceeds a limit, or has too few texts of a class.
     """
     check_size(activations, [], settings)
+    known = distances or [1 if max(item.values) > 0 else NOT_ACTIVE for item in activations]
     texts = [
-        ScoredText(item.tokens, item.values, 1 if max(item.values) > 0 else NOT_ACTIVE, context=number)
-        for number, item in enumerate(activations)
+        ScoredText(item.tokens, item.values, distance, context=number)
+        for number, (item, distance) in enumerate(zip(activations, known, strict=True))
     ]
     active = sum(text.active for text in texts)
     if min(active, len(texts) - active) < MIN_PER_CLASS:
@@ -47,7 +52,7 @@ def _texts(activations: Sequence[Activation], settings: Settings) -> list[Scored
     return texts
 
 
-def _score_fields(score: Score, statistic: str, model: str) -> dict[str, Any]:
+def score_fields(score: Score, statistic: str, model: str) -> dict[str, Any]:
     """The fields that all responses share.
 
     Raises:
@@ -70,7 +75,7 @@ def _score_fields(score: Score, statistic: str, model: str) -> dict[str, Any]:
     }
 
 
-def _by_number(score: Score) -> list[tuple[int, BreakdownRow]]:
+def by_number(score: Score) -> list[tuple[int, BreakdownRow]]:
     """The breakdown in the order of the request: scorers shuffle the texts."""
     rows = [(row.text.context, row) for row in score.breakdown]
     return sorted(((number, row) for number, row in rows if number is not None), key=lambda item: item[0])
@@ -85,7 +90,7 @@ async def score_embedding(
         BadInput: the request exceeds a limit, or has too few texts of a class.
         EmbeddingFailed: the embedder gave no vectors.
     """
-    texts = _texts(body.activations, settings)
+    texts = read_texts(body.activations, settings)
     embedder = embedders.by_key[embedders.preferred]
     try:
         score = await eleuther_embedding.score(body.explanation, texts, embedder.embed, embedder.title, body.seed)
@@ -93,9 +98,9 @@ async def score_embedding(
         raise EmbeddingFailed(error.message) from None
     breakdown = [
         EmbeddedText(index=number, text=row.text.text, distance=row.text.distance, similarity=row.probability or 0.0)
-        for number, row in _by_number(score)
+        for number, row in by_number(score)
     ]
-    return ScoreEmbeddingResponse(**_score_fields(score, "area under the ROC curve", score.model), breakdown=breakdown)
+    return ScoreEmbeddingResponse(**score_fields(score, statistics.AUC, score.model), breakdown=breakdown)
 
 
 async def score_fuzz_detection(
@@ -108,7 +113,7 @@ async def score_fuzz_detection(
         NoKey: there is no key for the endpoint.
         ScoreFailed: the language model answered too few texts.
     """
-    texts = _texts(body.activations, settings)
+    texts = read_texts(body.activations, settings)
     chosen = providers.pick(body)
     model = ScoringModel(chosen.provider, chosen.model, settings.max_tokens, settings.temperature)
     score = await classification.score(METHODS[body.type], body.explanation, texts, model, chosen.model, body.seed)
@@ -126,11 +131,11 @@ async def score_fuzz_detection(
             correct=row.correct,
             failure=row.failure,
         )
-        for number, row in _by_number(score)
+        for number, row in by_number(score)
     ]
     usage = Usage(**asdict(model.usage)) if model.usage.prompt_tokens else None
     return ScoreFuzzDetectionResponse(
-        **_score_fields(score, "balanced accuracy", model.answered_by),
+        **score_fields(score, statistics.BALANCED_ACCURACY, model.answered_by),
         breakdown=breakdown,
         profile=chosen.provider.profile.name,
         usage=usage,

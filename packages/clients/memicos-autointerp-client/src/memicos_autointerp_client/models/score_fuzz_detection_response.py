@@ -21,7 +21,7 @@ T = TypeVar("T", bound="ScoreFuzzDetectionResponse")
 class ScoreFuzzDetectionResponse:
     """
     Attributes:
-        score (float): 0 to 1; 0.5 is chance
+        score (float): 0 to 1, 0.5 is chance; for simulation -1 to 1, 0 is chance
         low (float): lower end of the 95% bootstrap interval
         high (float): upper end of the 95% bootstrap interval
         statistic (str): what the number is, such as balanced accuracy
