@@ -145,6 +145,26 @@ def test_dev_serves_restarts_when_code_changes_and_shows_its_api_page(installed:
     assert f"Start the server: make {service}-localhost-dev" in stopped.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["NO_RELOAD=1"]], ids=["reload", "no reload"])
+def test_a_killed_embedded_postgresql_is_503_until_dev_has_started_it_again(
+    installed: Path, options: list[str]
+) -> None:
+    with dev(installed, "webapp", *options) as url:
+        assert httpx.get(url).status_code == 200
+        for _ in range(2):
+            postmaster = int((installed / "data/postgres/postmaster.pid").read_text().split()[0])
+            os.kill(postmaster, signal.SIGKILL)
+            responses: list[httpx.Response] = []
+            end = time.monotonic() + 30
+            while time.monotonic() < end and (not responses or responses[-1].status_code != 200):
+                responses.append(httpx.get(url, timeout=20))
+                time.sleep(0.02)
+            outage, last = responses[:-1], responses[-1]
+            assert last.status_code == 200 and outage
+            assert {(response.status_code, response.headers.get("retry-after")) for response in outage} == {(503, "5")}
+            assert int((installed / "data/postgres/postmaster.pid").read_text().split()[0]) != postmaster
+
+
 def test_no_reload_runs_the_code_of_the_start(installed: Path) -> None:
     with (
         dev(installed, "autointerp", "NO_RELOAD=1") as url,

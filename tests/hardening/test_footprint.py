@@ -1,18 +1,22 @@
-"""Ports, files, owners and modes that a run of the demo leaves, as root and as another user, against the table of
-docs/security.md: every one has its row, and every row that a run can show is there."""
+"""Ports, files, owners and modes that a run of the demo leaves, as root and as another user, with an API key, an upload
+and an export made meanwhile, against the table of docs/security.md: every one has its row, and every row that a run can
+show is there."""
 
+import hashlib
 import os
 import pwd
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import demo_footprint
+import httpx
 import pytest
 from demo_footprint import Entry, Footprint, Run, Tree
 from memicos_testing.demo_program import ROOT, data_folder, environment
@@ -22,6 +26,11 @@ pytestmark = pytest.mark.slow
 ROW = re.compile(r"^\| (?P<paths>`[^|]*?) \| (?P<owner>[^|]*) \|", re.MULTILINE)
 OTHER_USER = "nobody"
 PROGRAM = [sys.executable, "demo/run.py", "--no-model"]
+JOB_SECONDS = 120
+EXPORTED = "smollm2-135m-it/7-res-4k"
+UPLOADED = "features/batch-0.jsonl.gz", b"no dataset: its conversion begins and fails"
+SHOWN = {"postgres", "postgres.start.lock", "postgres.users.lock", "secret-key", "uploads", "exports", "imports"}
+"""What of the data folder every run shows."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +108,46 @@ def run_demo(user: pwd.struct_passwd, folders: Folders) -> tuple[Footprint, Foot
     run = Run([*as_user(user), *PROGRAM], variables)
     try:
         run.wait_until_ready()
+        make_key(user, variables)
+        add_files(f"http://127.0.0.1:{variables['MEMICOS_PORT']}")
         during = run.footprint()
     finally:
         if run.process.poll() is None:
             run.end()
     assert run.process.returncode == 0, run.lines[-20:]
     return during, run.footprint()
+
+
+def make_key(user: pwd.struct_passwd, variables: dict[str, str]) -> None:
+    """What `memicos key new` does to the data folder of the demo, which runs."""
+    command = [*as_user(user), str(Path(sys.executable).with_name("memicos")), "key", "new", "of the test"]
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+
+
+def add_files(url: str) -> None:
+    """Upload a dataset in the public layout, whose import fails and keeps it, and export a source."""
+    path, content = UPLOADED
+    digest = hashlib.sha256(content).hexdigest()
+    announced = {"name": "model/0-set", "files": [{"path": path, "bytes": len(content), "sha256": digest}]}
+    with httpx.Client(base_url=url, timeout=60) as client:
+
+        def post(path: str, body: dict[str, object]) -> dict[str, object]:
+            return client.post(path, json=body).raise_for_status().json()
+
+        upload = {"uploadId": post("/api/dataset-upload/new", announced)["uploadId"]}
+        part = f"/api/dataset-upload/part/{upload['uploadId']}/0/0"
+        client.put(part, content=content, headers={"X-Part-SHA256": digest}).raise_for_status()
+        jobs = [post("/api/dataset-upload/complete", dict(upload))["jobId"]]
+        jobs.append(post("/api/admin/exports", {"name": EXPORTED})["id"])
+        end = time.monotonic() + JOB_SECONDS
+        while [state(client, job) for job in jobs] != ["failed", "done"]:
+            assert time.monotonic() < end, [client.get(f"/api/admin/jobs/{job}").text for job in jobs]
+            time.sleep(0.2)
+
+
+def state(client: httpx.Client, job: object) -> str:
+    return client.get(f"/api/admin/jobs/{job}").raise_for_status().json()["job"]["state"]
 
 
 def as_user(user: pwd.struct_passwd) -> list[str]:
@@ -140,7 +183,7 @@ def test_what_a_run_leaves_is_in_the_table(name: str, model_folder: Path) -> Non
             assert set(footprint.users) <= {"memicos"}
             shown = [shown_in(tree, own, name, rows) for tree in footprint.trees]
             seen = {row.path for row in shown if row is not None}
-            assert {".data/postgres", ".data/postgres.start.lock", ".data/postgres.users.lock"} <= seen
+            assert {f".data/{name}" for name in SHOWN} <= seen
             assert ("/var/lib/memicos/postgres-…" in seen) == (name == "root")
 
 
@@ -174,12 +217,12 @@ def check_owner_and_mode(tree: Tree, row: Row, name: str) -> None:
     for entry in entries:
         if entry.kind == "link":
             continue
-        if "0700" in row.words:
+        if "0700" in row.words and "files in it" not in row.words:
             assert entry.mode & 0o077 == 0, (tree.path, entry, row)
         else:
             assert entry.mode & 0o022 == 0, (tree.path, entry, row)
     # the mode of the path itself follows its owner; others are those of files in it
-    if (mode := re.match(r"[^,]*, (0\d{3})\b", row.words)) and tree.entry.kind == "folder":
+    if (mode := re.match(r"[^,]*, (0\d{3})\b", row.words)) and tree.entry.kind != "link":
         assert tree.entry.mode == int(mode[1], 8), (tree.path, tree.entry, row)
 
 

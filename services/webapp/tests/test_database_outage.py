@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer
 from memicos_testing.servers import Start
-from memicos_testing.webapp.database import fetch
+from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.owner_probes import owner_probes
 from memicos_testing.webapp.visibility_probes import NONE, PROBES, Probe
 from memicos_webapp.database import embedded as embedded_module
+from memicos_webapp.database import engine
 from memicos_webapp.database.embedded import embedded, postgres_server
 from memicos_webapp.database.embedded.users import owner
 from memicos_webapp.database.migrate import migrate
@@ -254,3 +256,67 @@ async def test_sessions_that_the_server_ends_are_503_and_the_next_ones_work(
         assert 503 in statuses and statuses <= {200, 503}
         await asyncio.gather(*(client.get("/small/1-res/5") for _ in range(20)))
         assert await read() == [200] * 40
+
+
+TABLES = "job, source, load, feature, dataset_upload, model, release, explanation, steer_output, api_key, vector"
+END_WAITING = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name LIKE 'memicos%' AND wait_event_type = 'Lock'"""
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["sessions that the server ends", "connections that are cut"])
+async def test_an_outage_during_a_statement_is_503_on_every_route(
+    started: Start,
+    own_url: str,
+    gate: Gate,
+    small_dataset: Path,
+    inference: FakeInferenceServer,
+    tmp_path: Path,
+    cut: bool,
+) -> None:
+    """Each request waits for a lock when its connection ends, also those on connections of their own (`DataAdmin`)."""
+    url = f"postgresql://postgres@127.0.0.1:{gate.port}/{make_url(own_url).database}"
+    options: dict[str, Any] = {"import_roots": str(small_dataset), "data": tmp_path, "embed_every_seconds": 0}
+    async with started(url, **options) as client, connected(own_url) as locks, connected(own_url) as other:
+        requests = [client.request(method, probe.path, json=probe.body, data=probe.form, headers=probe.headers)
+                    for method, probe in route_requests(small_dataset)]  # fmt: skip
+        async with locks.transaction():
+            await locks.execute(f"LOCK {TABLES} IN ACCESS EXCLUSIVE MODE")
+            waiting = asyncio.gather(*requests)
+            while not waiting.done():
+                await asyncio.sleep(0.05)
+                if cut:
+                    await gate.set("up")
+                else:
+                    await other.execute(END_WAITING)
+        responses = await waiting
+        ended = [response for response in responses if response.status_code == 503]
+        assert len(ended) > 0.7 * len(responses)
+        for response in responses:
+            assert response.status_code < 500 or response.headers.get("retry-after"), (response.url, response.text)
+        # the connections of before are found dead one at a time
+        await asyncio.gather(*(client.get("/") for _ in range(20)))
+        assert set((await statuses(client)).values()) == {200}
+
+
+async def test_a_database_that_does_not_answer_at_all_is_503(
+    started: Start, own_server: str, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes are stopped, as on a machine that hangs: connections stay, and nothing is sent on them."""
+    monkeypatch.setattr(engine, "ANSWER_MARGIN_SECONDS", 0.5)
+    await migrate(own_server)
+    folder = Path(str(make_url(own_server).query["host"]))
+    running = postgres_server.find_running(folder)
+    assert running is not None
+    async with started(own_server, statement_seconds=0.5, embed_every_seconds=0) as client:
+        assert (await client.get("/")).status_code == (await client.get("/account/data")).status_code == 200
+        processes = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            response = await client.get("/", timeout=20)
+        finally:
+            for process in reversed(processes):
+                process.resume()
+        assert (response.status_code, response.headers.get("retry-after")) == (503, "5")
+        await asyncio.gather(*(client.get("/") for _ in range(20)))
+        assert (await client.get("/")).status_code == 200

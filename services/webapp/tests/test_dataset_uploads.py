@@ -1,7 +1,9 @@
 """Uploads of datasets: parts, their checks, one import, limits, and who may upload."""
 
 import asyncio
+import errno
 import hashlib
+import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +19,7 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.upload.client import UploadOptions, follow, upload
 from memicos_dataset.upload.errors import RefusedError, UploadError
 from memicos_dataset.upload.files import dataset_files
-from memicos_dataset.upload.server import Server, new_session
+from memicos_dataset.upload.server import ANSWER_SECONDS, COMPLETION_SECONDS, Server, new_session
 from memicos_testing.servers import Start, running
 from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.database import connected, fetch
@@ -369,6 +371,91 @@ async def test_a_disk_that_becomes_full_is_status_507(
         response = await put(client, upload_id, 0, 0, b"{}")
     assert response.status_code == 507 and "disk" in response.json()["error"]
     assert (await put(client, upload_id, 0, 0, b"{}")).status_code == 200
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EIO])
+async def test_a_folder_that_cannot_be_written_is_status_503_with_the_setting(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    upload_id = (await begin(client, FILES))["uploadId"]
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        responses = [await put(client, upload_id, 0, 0, b"{}")]
+        responses.append(await client.post(f"{API}/new", json=announced({"other": b"x"})))
+    for file, content in enumerate(FILES.values()):
+        for part in range(0, len(content), PART):
+            assert (await put(client, upload_id, file, part // PART, content[part : part + PART])).status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "FileLock", refuse)
+        responses.append(await complete(client, upload_id))
+    for response in responses:
+        assert response.status_code == 503
+        assert os.strerror(number) in response.text and "MEMICOS_UPLOAD_FOLDER" in response.text
+    assert (await complete(client, upload_id)).status_code == 200
+
+
+async def test_a_folder_that_is_a_file_is_status_503(started: Start, fresh_url: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with started(fresh_url, upload_folder=tmp_path / "file") as client:
+        response = await client.post(f"{API}/new", json=announced(FILES))
+    assert response.status_code == 503 and "MEMICOS_UPLOAD_FOLDER" in response.json()["error"]
+
+
+async def test_completions_leave_threads_to_others(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They took minutes each in the threads that embedding, ranking and other routes use."""
+    uploads: Uploads = app.state.uploads
+    begun, end = threading.Semaphore(0), threading.Event()
+
+    def assemble(self: storage.UploadStorage, files: object, part_bytes: int, stop: threading.Event) -> None:
+        begun.release()
+        end.wait(60)
+
+    upload_id = await send(client, FILES)
+    monkeypatch.setattr(storage.UploadStorage, "assemble", assemble)
+    requests = [asyncio.create_task(complete(client, upload_id)) for _ in range(64)]
+    try:
+        for _ in range(uploads.settings.upload_completions_at_once):
+            assert await asyncio.wait_for(asyncio.to_thread(begun.acquire, timeout=10), 12)
+        # more than the default pool has; parts are still received
+        await asyncio.wait_for(asyncio.gather(*(asyncio.to_thread(int) for _ in range(64))), 5)
+        other = (await begin(client, {"other": b"x"}))["uploadId"]
+        assert (await asyncio.wait_for(put(client, other, 0, 0, b"x"), 5)).status_code == 200
+        assert not begun.acquire(blocking=False)
+    finally:
+        end.set()
+    assert {response.status_code for response in await asyncio.gather(*requests)} == {200}
+
+
+async def test_only_a_completion_may_take_long_to_answer(small_dataset: Path) -> None:
+    """The server of the test answers after 0.6 s."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.6)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as slow, new_session(None) as session:
+        server = Server(f"http://127.0.0.1:{slow.sockets[0].getsockname()[1]}", session, 0)
+        with pytest.raises(UploadError, match="did not answer"):
+            await server.post("/", {}, 0.1)
+        assert await server.post("/", {}, 5) == {}
+        waits: list[float] = []
+
+        async def post(path: str, body: object, answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+            waits.append(answer_seconds)
+            states = {"/new": {"uploadId": "a", "job": None, "partBytes": 1, "files": []}}
+            return states.get(path.removeprefix(API), {"jobId": 1})
+
+        server.post = post  # pyright: ignore[reportAttributeAccessIssue]
+        assert await upload(Folder.of(small_dataset), server, UploadOptions(), lambda p: None) == ("a", 1)
+        assert waits == [ANSWER_SECONDS, COMPLETION_SECONDS] and ANSWER_SECONDS < COMPLETION_SECONDS
 
 
 async def test_two_clients_at_once_send_one_dataset(

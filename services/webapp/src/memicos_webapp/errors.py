@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import asyncpg
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from memicos_service import errors as service_errors
@@ -214,11 +215,13 @@ async def _busy(request: Request, error: Exception) -> Response:
 
 
 async def _database(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DBAPIError)
-    state = getattr(error.orig, "sqlstate", None) or ""
+    """Errors of statements: SQLAlchemy's, and those of asyncpg's own connections."""
+    assert isinstance(error, DBAPIError | asyncpg.PostgresError)
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(reason, "sqlstate", None) or ""
     # class 22: a value that its column cannot hold, such as a NUL in a text
     if state.startswith("22"):
-        log.warning("a request had a value that the database does not take: %s", error.orig)
+        log.warning("a request had a value that the database does not take: %s", reason)
         return error_response(
             request,
             400,
@@ -226,13 +229,14 @@ async def _database(request: Request, error: Exception) -> Response:
         )
     # insufficient_privilege, read_only_sql_transaction
     if state in ("42501", "25006"):
-        log.warning("the database refused a write: %s", error.orig)
+        log.warning("the database refused a write: %s", reason)
         return error_response(request, 403, "The database refuses writes from this server: its role is read-only.")
     if state == "57014":
         message = "The database took too long; narrow the request and try again."
         return error_response(request, 503, message, {"Retry-After": "5"})
+    ended = isinstance(error, DBAPIError) and error.connection_invalidated
     # connection exceptions, insufficient resources, operator intervention
-    if error.connection_invalidated or state.startswith(("08", "53", "57P")):
+    if ended or state.startswith(("08", "53", "57P")):
         return await _unreachable(request, error)
     raise error
 
@@ -247,4 +251,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(asyncpg.PostgresError, _database)
     app.add_exception_handler(DatabaseUnreachableError, _unreachable)

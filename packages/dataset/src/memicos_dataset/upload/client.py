@@ -14,7 +14,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.upload.errors import RefusedError
 from memicos_dataset.upload.files import LocalFile, dataset_files, dataset_name
-from memicos_dataset.upload.server import Server
+from memicos_dataset.upload.server import COMPLETION_SECONDS, Server
 
 COMPLETIONS = 3
 """How often parts that the server lacks or has discarded are sent again."""
@@ -84,7 +84,8 @@ async def upload(
 async def _complete(server: Server, upload_id: str) -> dict[str, Any]:
     while True:
         try:
-            return await server.post("/api/dataset-upload/complete", {"uploadId": upload_id})
+            request = {"uploadId": upload_id}
+            return await server.post("/api/dataset-upload/complete", request, COMPLETION_SECONDS)
         except RefusedError as error:
             if error.status != CONFLICT or "Another request" not in str(error):
                 raise

@@ -14,8 +14,10 @@ from memicos_dataset.upload.errors import RefusedError, UploadError
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 15.0
 CONNECT_SECONDS = 20
-ANSWER_SECONDS = 3600
-"""Longest wait for an answer: the server reads all files before it completes an upload."""
+ANSWER_SECONDS = 120
+"""Longest wait for an answer, after the request was sent."""
+COMPLETION_SECONDS = 3600
+"""The same for the answer to a completion: the server reads all files before it."""
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Statuses of a server or proxy that may answer later."""
 _REASONS = {
@@ -34,14 +36,16 @@ class Server:
     session: aiohttp.ClientSession
     patience_seconds: float
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a JSON request.
+    async def post(
+        self, path: str, body: Mapping[str, Any], answer_seconds: float = ANSWER_SECONDS
+    ) -> dict[str, Any]:
+        """The answer to a JSON request, for which it waits so long.
 
         Raises:
             RefusedError: the server refused it.
             UploadError: it did not answer within the patience, or is no server of memicos.
         """
-        return await self._request("POST", path, json=body)
+        return await self._request("POST", path, json=body, timeout=_timeout(answer_seconds))
 
     async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         """The answer to a request with bytes. Raises as `post`."""
@@ -114,5 +118,8 @@ def check_address(url: str, has_key: bool, allow_http: bool) -> str:
 def new_session(key: str | None) -> aiohttp.ClientSession:
     """A session that sends the API key; proxies are those of the environment."""
     headers = {"X-Api-Key": key} if key else {}
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
-    return aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=True)
+    return aiohttp.ClientSession(headers=headers, timeout=_timeout(ANSWER_SECONDS), trust_env=True)
+
+
+def _timeout(answer_seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=answer_seconds)

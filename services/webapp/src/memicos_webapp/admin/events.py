@@ -1,18 +1,23 @@
 """Progress of jobs as server-sent events."""
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+import asyncpg
 from asyncpg import Record
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from memicos_webapp.admin.schemas import Job, JobProgress
 from memicos_webapp.admin.service import DataAdmin, job_fields
+from memicos_webapp.database.errors import DatabaseUnreachableError
 from memicos_webapp.jobs import repository as jobs
+
+log = logging.getLogger(__name__)
 
 SECONDS = 0.5
 """Time between two events."""
@@ -88,7 +93,11 @@ class JobEvents(StreamingResponse):
 
 
 async def _continued(first: str, events: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """All events. The stream just ends where the database no longer answers: its status was sent before."""
     async with aclosing(events):
         yield first
-        async for event in events:
-            yield event
+        try:
+            async for event in events:
+                yield event
+        except (DatabaseUnreachableError, asyncpg.PostgresError) as error:
+            log.warning("a stream of jobs ended, as the database does not answer: %s", error)

@@ -26,13 +26,13 @@ from memicos_webapp.admin.schemas import (
     StoredSet,
     StoredSource,
 )
-from memicos_webapp.database.connection import connect
-from memicos_webapp.database.engine import Database
+from memicos_webapp.database.connection import opened
+from memicos_webapp.database.engine import ANSWER_MARGIN_SECONDS, Database
 from memicos_webapp.datasets import preview
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import IMPORT, add_import
 from memicos_webapp.datasets.steps import ImportOptions
-from memicos_webapp.errors import BadInput, NotFound
+from memicos_webapp.errors import BadInput, NotConfigured, NotFound
 from memicos_webapp.import_roots.roots import Roots, parse_roots
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
@@ -58,11 +58,11 @@ class DataAdmin:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of its own, which neither waits for visitors' requests nor delays them."""
-        connection = await connect(self._url, "memicos-admin")
-        try:
+        seconds = self.settings.statement_seconds
+        options = {"server_settings": {"statement_timeout": str(round(1000 * seconds))}}
+        wait = seconds + ANSWER_MARGIN_SECONDS
+        async with opened(self._url, "memicos-admin", command_timeout=wait, **options) as connection:
             yield connection
-        finally:
-            await connection.close()
 
     async def stored(self) -> StoredData:
         async with self.connection() as connection:
@@ -140,16 +140,23 @@ class DataAdmin:
 
         Raises:
             NotFound: there is none.
+            NotConfigured: this process may not read its files.
         """
         async with self.connection() as connection:
             job = await job_service.get(connection, number)
         folder = Path(jobs.options(job).get("folder", "")) / str(number)
         if job["kind"] != export_job.EXPORT.name or job["state"] != "done":
             raise NotFound(f"Job {number} has no export to download: it is {job['kind']}, {job['state']}.")
-        if not await asyncio.to_thread(folder.is_dir):
-            raise NotFound(f"The files of export {number} were deleted; export {job['location']} again.")
         name = f"{job['location'].replace('/', '--')}-{jobs.options(job)['format']}"
-        return name, await asyncio.to_thread(export_job.Archive, folder, name)
+        try:
+            if not await asyncio.to_thread(folder.is_dir):
+                raise NotFound(f"The files of export {number} were deleted; export {job['location']} again.")
+            return name, await asyncio.to_thread(export_job.Archive, folder, name)
+        except OSError as error:
+            raise NotConfigured(
+                f"The files of export {number} cannot be read ({error.strerror}): run webapp and worker as the same "
+                f"user, or let the webapp's user read {folder}."
+            ) from error
 
     async def delete(self, name: str) -> Job:
         async with self.connection() as connection:

@@ -1,5 +1,7 @@
 """Connections to the database that a URL names: of asyncpg, and SQLAlchemy's engines over them."""
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,8 @@ from memicos_webapp.database.errors import DatabaseError, DatabaseUnreachableErr
 
 CONNECT_SECONDS = 10
 """How long a connection may take to open, where the URL has no connect_timeout."""
+CLOSE_SECONDS = 2
+"""How long the end of a connection may take before it is cut."""
 NO_LIMIT_SECONDS = 86_400
 """connect_timeout=0, which to libpq is no limit."""
 PARAMETERS = frozenset(
@@ -100,7 +104,41 @@ async def connect(url: str, application: str, **options: Any) -> asyncpg.Connect
         raise DatabaseUnreachableError(str(error) or type(error).__name__) from error
 
 
-def create_engine(url: str, application: str, server_settings: dict[str, str], **options: Any) -> AsyncEngine:
+@contextmanager
+def ended_connection(connection: asyncpg.Connection) -> Iterator[None]:
+    """For statements on asyncpg's own connection; SQLAlchemy's engines do the same for theirs.
+
+    Raises:
+        DatabaseUnreachableError: the connection ended, or the database did not answer in time.
+    """
+    try:
+        yield
+    except DatabaseUnreachableError:
+        raise
+    except (OSError, asyncpg.InterfaceError) as error:
+        # asyncpg's errors of a wrong call are InterfaceErrors too, and other files and connections raise OSError
+        if not connection.is_closed() and not isinstance(error, TimeoutError):
+            raise
+        raise DatabaseUnreachableError(str(error) or type(error).__name__) from error
+
+
+@asynccontextmanager
+async def opened(url: str, application: str, **options: Any) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that is closed at the end. Raises as `connect` and `ended_connection` do."""
+    connection = await connect(url, application, **options)
+    try:
+        with ended_connection(connection):
+            yield connection
+    finally:
+        try:
+            await connection.close(timeout=CLOSE_SECONDS)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            connection.terminate()
+
+
+def create_engine(
+    url: str, application: str, server_settings: dict[str, str], answer_seconds: float | None = None, **options: Any
+) -> AsyncEngine:
     """SQLAlchemy's engine for the database.
 
     Its connections raise DatabaseUnreachableError where the database does not answer, or no longer does.
@@ -109,6 +147,7 @@ def create_engine(url: str, application: str, server_settings: dict[str, str], *
         url: `postgresql://…`, with libpq's parameters.
         application: name in the server's list of sessions, where the URL gives none.
         server_settings: PostgreSQL's settings for each session.
+        answer_seconds: a connection whose server does not answer a statement for so long has ended; None: no limit.
         options: of `create_async_engine`.
 
     Raises:
@@ -117,7 +156,7 @@ def create_engine(url: str, application: str, server_settings: dict[str, str], *
     parse_url(url)
 
     async def open_connection() -> asyncpg.Connection:
-        return await connect(url, application, server_settings=server_settings)
+        return await connect(url, application, server_settings=server_settings, command_timeout=answer_seconds)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=open_connection, **options)
     event.listen(engine.sync_engine, "handle_error", _unreachable, retval=True)

@@ -17,6 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from memicos_webapp.database.connection import create_engine
 from memicos_webapp.settings import Settings
 
+ANSWER_MARGIN_SECONDS = 5
+"""PostgreSQL ends long statements itself (MEMICOS_STATEMENT_SECONDS); so much later it is taken as gone."""
+
 
 class Database:
     """The connection pool, and the two kinds of transaction."""
@@ -31,6 +34,7 @@ class Database:
                 # compiling a statement takes longer than running it
                 "jit": "off",
             },
+            settings.statement_seconds + ANSWER_MARGIN_SECONDS,
             pool_size=settings.database_pool,
             max_overflow=0,
             pool_timeout=settings.database_wait_seconds,

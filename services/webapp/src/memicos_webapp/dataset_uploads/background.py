@@ -75,14 +75,14 @@ async def _clean_periodically(database: Database, settings: Settings) -> None:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Set `app.state.uploads`, and clean up while the application runs."""
     settings: Settings = app.state.settings
-    app.state.uploads = Uploads(app.state.database, settings)
-    if not settings.cleanup_every_seconds or settings.read_only:
-        yield
-        return
-    cleaning = asyncio.create_task(_clean_periodically(app.state.database, settings))
+    uploads = app.state.uploads = Uploads(app.state.database, settings)
+    cleans = settings.cleanup_every_seconds and not settings.read_only
+    cleaning = asyncio.create_task(_clean_periodically(app.state.database, settings)) if cleans else None
     try:
         yield
     finally:
-        cleaning.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await cleaning
+        if cleaning is not None:
+            cleaning.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await cleaning
+        await asyncio.to_thread(uploads.threads.close)

@@ -1,6 +1,7 @@
 """SQL of uploads. Every statement is about the uploads of one account, or is part of the clean-up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, text, update
@@ -8,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.models import Load, LoadState
+from memicos_webapp.database.connection import ended_connection
 from memicos_webapp.database.mapping import from_row
 from memicos_webapp.dataset_uploads.models import DatasetUpload, DatasetUploadFile, DatasetUploadPart
 from memicos_webapp.dataset_uploads.rows import FileRow, JobRow, UploadRow
@@ -141,17 +143,22 @@ async def remove(session: AsyncSession, upload_id: str) -> None:
     await session.execute(delete(DatasetUpload).where(DatasetUpload.id == upload_id))
 
 
-async def _driver_connection(session: AsyncSession) -> Any:
+@asynccontextmanager
+async def _driver_connection(session: AsyncSession) -> AsyncIterator[Any]:
     """The asyncpg connection of a session whose transaction has begun: statements on it are part of that."""
     raw = await (await session.connection()).get_raw_connection()
-    return raw.driver_connection
+    connection = raw.driver_connection
+    assert connection is not None
+    with ended_connection(connection):
+        yield connection
 
 
 async def queue_import(
     session: AsyncSession, upload: UploadRow, kind: str, location: str, options: Mapping[str, Any]
 ) -> int:
     """Queue the import of an upload and note it there, both or neither; returns the number of the job."""
-    job_id = await job_service.add(await _driver_connection(session), kind, location, options)
+    async with _driver_connection(session) as connection:
+        job_id = await job_service.add(connection, kind, location, options)
     await session.execute(
         update(DatasetUpload)
         .where(DatasetUpload.id == upload.id)
@@ -165,7 +172,8 @@ async def job(session: AsyncSession, upload: UploadRow) -> JobRow | None:
     """The import that an upload became, with its progress."""
     if upload.job_id is None:
         return None
-    row = await jobs.get(await _driver_connection(session), upload.job_id)
+    async with _driver_connection(session) as connection:
+        row = await jobs.get(connection, upload.job_id)
     return JobRow(**{name: row[name] for name in _JOB_COLUMNS}) if row else None
 
 

@@ -10,6 +10,7 @@ import json
 import secrets
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from memicos_webapp.dataset_uploads import repository
 from memicos_webapp.dataset_uploads.rows import FileRow, UploadDetail, UploadRow
 from memicos_webapp.dataset_uploads.schemas import NewUploadRequest
 from memicos_webapp.dataset_uploads.storage import UnusablePartsError, UploadStorage, check_space, disk_errors
+from memicos_webapp.dataset_uploads.threads import UploadThreads, run
 from memicos_webapp.datasets.service import IMPORT
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import BadInput, Conflict, NotFound, Refused, TooLarge
@@ -39,9 +41,11 @@ class Uploads:
     database: Database
     settings: Settings
     slots: asyncio.Semaphore = field(init=False)
+    threads: UploadThreads = field(init=False)
 
     def __post_init__(self) -> None:
         self.slots = asyncio.Semaphore(self.settings.upload_parts_at_once)
+        self.threads = UploadThreads(self.settings)
 
     async def begin(self, viewer: Viewer, body: NewUploadRequest) -> UploadDetail:
         """Begin an upload, or return that of the same files which is open or was imported.
@@ -70,7 +74,7 @@ class Uploads:
             # the parts, and the largest file while it is made of them
             needed = total + max(file.bytes for file in files)
             outstanding = await repository.outstanding_bytes(session)
-            with disk_errors(""):
+            with disk_errors(self.settings.uploads):
                 check_space(self.settings.uploads, needed, outstanding, self.settings.upload_free_bytes)
             values = {
                 "id": secrets.token_hex(16),
@@ -153,11 +157,14 @@ class Uploads:
                 if await repository.has_part(session, upload, number, part):
                     return
             storage = UploadStorage.of(self.settings, upload)
-            with disk_errors(upload_id):
-                place = await storage.receive(body, file.part_size(part, upload.part_bytes), sha256)
-                try:
-                    await self._store(viewer, upload, storage.part(file, part), place, (file, part))
-                finally:
+            with self._disk_errors(upload_id):
+                place = await storage.receive(
+                    body, file.part_size(part, upload.part_bytes), sha256, self.threads.parts
+                )
+            try:
+                await self._store(viewer, upload, storage.part(file, part), place, (file, part))
+            finally:
+                with self._disk_errors(upload_id):
                     place.unlink(missing_ok=True)
 
     async def _store(
@@ -170,7 +177,8 @@ class Uploads:
             _check_open(upload)
             if await repository.has_part(session, upload, file.number, number):
                 return
-            await asyncio.to_thread(place.rename, target)
+            with self._disk_errors(upload.id):
+                await run(self.threads.parts, place.rename, target)
             await repository.add_part(session, upload, file.number, number, file.part_size(number, upload.part_bytes))
             await repository.touch(session, upload)
 
@@ -197,15 +205,16 @@ class Uploads:
             )
         storage = UploadStorage.of(self.settings, upload)
         try:
-            with disk_errors(upload_id):
+            with self._disk_errors(upload_id):
                 # of files that are all empty nothing was received
-                storage.root.mkdir(parents=True, exist_ok=True)
-                await _assemble(storage, files, upload.part_bytes)
+                storage.make()
+                await self._assemble(storage, files, upload.part_bytes)
         except UnusablePartsError as error:
             async with self.database.transaction() as session:
                 await self._found(session, viewer, upload_id, lock=True)
                 for file in error.files:
-                    await asyncio.to_thread(storage.discard_parts, file, upload.part_bytes)
+                    with self._disk_errors(upload_id):
+                        await run(self.threads.parts, storage.discard_parts, file, upload.part_bytes)
                     await repository.discard_parts(session, upload, file.number)
             raise Conflict(f"{error} Send them again, or begin a new upload.") from error
         async with self.database.transaction() as session:
@@ -229,7 +238,19 @@ class Uploads:
             if job is not None and job.state in ("queued", "running"):
                 raise Conflict(f"Its import, job {job.id}, is {job.state}: `memicos jobs cancel {job.id}` ends it.")
             await repository.remove(session, upload.id)
-        await asyncio.to_thread(UploadStorage.of(self.settings, upload).delete)
+        await run(self.threads.parts, UploadStorage.of(self.settings, upload).delete)
+
+    def _disk_errors(self, upload_id: str) -> AbstractContextManager[None]:
+        return disk_errors(self.settings.uploads, upload_id)
+
+    async def _assemble(self, storage: UploadStorage, files: Sequence[FileRow], part_bytes: int) -> None:
+        """`storage.assemble` in a thread, which a cancelled request ends: the server's shutdown waits for its
+        threads."""
+        stop = threading.Event()
+        try:
+            await run(self.threads.completions, storage.assemble, files, part_bytes, stop)
+        finally:
+            stop.set()
 
     async def _found(self, session: AsyncSession, viewer: Viewer, upload_id: str, lock: bool = False) -> UploadRow:
         upload = await repository.get(session, _account(viewer), upload_id, lock)
@@ -247,15 +268,6 @@ class Uploads:
             await repository.received(session, upload),
             await repository.job(session, upload),
         )
-
-
-async def _assemble(storage: UploadStorage, files: Sequence[FileRow], part_bytes: int) -> None:
-    """`storage.assemble` in a thread, which a cancelled request ends: the server's shutdown waits for its threads."""
-    stop = threading.Event()
-    try:
-        await asyncio.to_thread(storage.assemble, files, part_bytes, stop)
-    finally:
-        stop.set()
 
 
 def _account(viewer: Viewer) -> int:

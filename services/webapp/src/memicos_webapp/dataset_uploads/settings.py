@@ -20,6 +20,11 @@ class UploadSettings(ConnectionSettings):
     upload_parts_at_once: int = Field(
         default=16, ge=1, description="Parts that are received at the same time; others wait."
     )
+    upload_completions_at_once: int = Field(
+        default=2,
+        ge=1,
+        description="Uploads whose files are checked at the same time when they are completed; others wait.",
+    )
     upload_bytes: int = Field(default=200_000_000_000, ge=1, description="Largest dataset that may be uploaded.")
     upload_files: int = Field(default=5000, ge=1, description="Most files of an uploaded dataset.")
     uploads_per_account: int = Field(

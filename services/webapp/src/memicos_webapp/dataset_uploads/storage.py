@@ -8,14 +8,15 @@ Files appear under their names in one step, after they are on disk: a process th
 incomplete.
 """
 
-import asyncio
 import errno
 import hashlib
+import logging
 import os
 import secrets
 import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,15 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from memicos_webapp.dataset_uploads.rows import FileRow, UploadRow
-from memicos_webapp.errors import BadInput, Conflict, InsufficientStorage, NotFound, TooLarge
+from memicos_webapp.dataset_uploads.threads import run
+from memicos_webapp.errors import BadInput, Conflict, InsufficientStorage, NotConfigured, NotFound, TooLarge
 from memicos_webapp.settings import Settings, variable
 
+log = logging.getLogger(__name__)
+
 COPY_BYTES = 1 << 20
+PRIVATE = 0o700
+"""Mode of folders that only their owner may enter."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -44,22 +50,32 @@ class StoppedError(Exception):
 
 
 @contextmanager
-def disk_errors(upload_id: str) -> Iterator[None]:
-    """
+def disk_errors(folder: Path, upload_id: str | None = None) -> Iterator[None]:
+    """For what is done with files of uploads.
+
+    Args:
+        folder: the folder of uploads.
+        upload_id: the upload whose folder has to be there.
+
     Raises:
         InsufficientStorage: the disk is full.
         NotFound: the upload was deleted meanwhile.
+        NotConfigured: the folder cannot be used.
     """
     try:
         yield
-    except FileNotFoundError as error:
-        raise NotFound(f"The upload {upload_id} was deleted; start it again.") from error
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and upload_id is not None:
+            raise NotFound(f"The upload {upload_id} was deleted; start it again.") from error
         if error.errno in _FULL:
             raise InsufficientStorage(
                 "The disk of the folder of uploads is full. Parts that were received stay: free space and go on."
             ) from error
-        raise
+        log.error("the folder of uploads cannot be used: %s", error)
+        raise NotConfigured(
+            f"The folder of uploads, {folder}, cannot be used ({error.strerror or error}): let the webapp's user read "
+            f"and write there, or set {variable('upload_folder')} to another folder. Parts that were received stay."
+        ) from error
 
 
 def check_space(folder: Path, needed: int, outstanding: int, keep: int) -> None:
@@ -73,7 +89,7 @@ def check_space(folder: Path, needed: int, outstanding: int, keep: int) -> None:
     Raises:
         InsufficientStorage: there is not enough space.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(PRIVATE, parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free - outstanding - keep
     if needed > free:
         raise InsufficientStorage(
@@ -98,18 +114,25 @@ class UploadStorage:
         """Folder of the complete files: what is imported."""
         return (self.root / "data" / self.name).resolve()
 
+    def make(self) -> None:
+        """Make the upload's folder where it is missing; another user of the machine reads no dataset in it."""
+        self.root.mkdir(PRIVATE, parents=True, exist_ok=True)
+
     def part(self, file: FileRow, part: int) -> Path:
         return self.root / "parts" / f"{file.number}-{part}"
 
-    async def receive(self, body: AsyncIterator[bytes], size: int, sha256: str) -> Path:
-        """Write a part to a file of its own and check it; returns the file.
+    async def receive(
+        self, body: AsyncIterator[bytes], size: int, sha256: str, threads: ThreadPoolExecutor
+    ) -> Path:
+        """Write a part to a file of its own, in `threads`, and check it; returns the file.
 
         Raises:
             BadInput: it has another size or another sha256.
         """
         incoming = self.root / "incoming"
-        incoming.mkdir(parents=True, exist_ok=True)
-        (self.root / "parts").mkdir(exist_ok=True)
+        self.make()
+        for folder in (incoming, self.root / "parts"):
+            folder.mkdir(exist_ok=True)
         place = incoming / secrets.token_hex(8)
         digest, received = hashlib.sha256(), 0
         try:
@@ -118,7 +141,7 @@ class UploadStorage:
                     received += len(block)
                     if received > size:
                         raise TooLarge(f"The part has {size} bytes, and more were sent.")
-                    await asyncio.to_thread(_write, output, digest, block)
+                    await run(threads, _write, output, digest, block)
                 if received != size:
                     raise BadInput(f"The part has {size} bytes, and {received} were sent; send it again.")
                 if digest.hexdigest() != sha256:
@@ -126,7 +149,7 @@ class UploadStorage:
                         f"The part that arrived has the sha256 {digest.hexdigest()}, and X-Part-SHA256 says {sha256}: "
                         "it was changed on its way; send it again."
                     )
-                await asyncio.to_thread(_flush, output)
+                await run(threads, _flush, output)
         except BaseException:
             place.unlink(missing_ok=True)
             raise

@@ -68,7 +68,8 @@ async def convert(
 def _make(folder: Path) -> None:
     """Make the folder where conversions are, and write a file there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # other users of the machine read no dataset in it
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

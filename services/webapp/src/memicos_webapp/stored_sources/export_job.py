@@ -39,8 +39,10 @@ async def _run(run: JobRun) -> None:
     await jobs.describe(run.connection, run.id, chosen.label)
     await jobs.set_stage(run.connection, run.id, f"writes the {run.options['format']} format")
     folder = Path(run.options["folder"])
+    # for its owner alone: it may have sources that pages do not show to everybody
+    await asyncio.to_thread(folder.mkdir, 0o700, parents=True, exist_ok=True)
     # listed first: what another worker begins meanwhile is not in the list
-    paths = await asyncio.to_thread(_paths, folder)
+    paths = await asyncio.to_thread(lambda: list(folder.iterdir()))
     await asyncio.to_thread(_delete_old, paths, run.options["days"], await jobs.running(run.connection))
     kind = ExportFormat(run.options["format"])
     # stored at the end: reports come from threads, and while the snapshot's transaction is open
@@ -48,10 +50,6 @@ async def _run(run: JobRun) -> None:
     await export(run.connection, chosen, folder / str(run.id), kind, lines.append)
     for line in lines:
         await jobs.add_line(run.connection, run.id, line)
-
-
-def _paths(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _delete_old(paths: Collection[Path], days: float, running: Collection[int]) -> None:
@@ -77,10 +75,17 @@ class Archive:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
+        """
+        Raises:
+            OSError: a file cannot be read.
+        """
         self._entries: list[tuple[Path, int, bytes]] = []
         for path in sorted(own for own in folder.rglob("*") if own.is_file()):
             info = tarfile.TarInfo(f"{name}/{path.relative_to(folder).as_posix()}")
             status = path.stat()
+            with path.open("rb"):
+                # known before the status is sent
+                pass
             info.size, info.mtime, info.mode = status.st_size, int(status.st_mtime), 0o644
             self._entries.append((path, info.size, info.tobuf(tarfile.PAX_FORMAT)))
         self.length = len(_END) + sum(len(header) + size + _padding(size) for _, size, header in self._entries)
