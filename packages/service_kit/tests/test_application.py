@@ -164,6 +164,13 @@ async def test_bad_bodies(client: httpx.AsyncClient, content: bytes, status: int
         ("sae.example", "0.0.0.0", "127.0.0.1:3000", True),
         ("sae.example", "127.0.0.1", "localhost", True),
         ("sae.example", "127.0.0.1", "localhost.evil.example", False),
+        ("", "127.0.0.1", "localhost:", True),
+        # the end would be the path of Starlette's `request.url`
+        ("", "127.0.0.1", "localhost:5002/health?", False),
+        ("", "0.0.0.0", "sae.example/health#", False),
+        ("", "127.0.0.1", "localhost:80@evil.example", False),
+        ("", "127.0.0.1", "localhost:\u0663", False),
+        ("", "0.0.0.0", "", True),
     ],
 )
 def test_allowed_host_names(setting: str, address: str, host: str, allowed: bool) -> None:

@@ -4,6 +4,7 @@ A page of another site can reach a server on loopback by a name of its own that 
 the browser then sends that name as `Host`.
 """
 
+import re
 from collections.abc import Collection
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import BeforeValidator
 
 from memicos_service.server import is_loopback
 
+_HOST = re.compile(r"(?P<name>[^\s:/?#@\\\[\]]+|\[[0-9a-f:.]+\])(:[0-9]{0,5})?", re.ASCII)
 LOOPBACK = "127.0.0.1"
 LOOPBACK_NAMES = frozenset({"localhost", LOOPBACK, "[::1]"})
 ANY = "*"
@@ -44,6 +46,12 @@ def allowed_names(setting: str, bind_address: str) -> list[str]:
 
 
 def is_allowed(host: str, names: Collection[str]) -> bool:
-    """Whether `host`, a Host header with or without a port, is one of `names`."""
-    name = host.lower() if host.endswith("]") else host.lower().rsplit(":", 1)[0]
-    return ANY in names or name in names
+    """Whether `host`, a Host header with or without a port, is one of `names`.
+
+    A header of another form never is: Starlette makes `request.url` of it, so that its end would be the path.
+    """
+    match = _HOST.fullmatch(host.lower())
+    if match is None:
+        # HTTP/1.0 has no such header
+        return not host and ANY in names
+    return ANY in names or match["name"] in names
