@@ -450,8 +450,10 @@ async def test_only_a_completion_may_take_long_to_answer(small_dataset: Path) ->
 
         async def post(path: str, body: object, answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
             waits.append(answer_seconds)
-            states = {"/new": {"uploadId": "a", "job": None, "partBytes": 1, "files": []}}
-            return states.get(path.removeprefix(API), {"jobId": 1})
+            if path == f"{API}/complete":
+                return {"jobId": 1}
+            received = [{"received": [0]} for _ in dataset_files(Folder.of(small_dataset))]
+            return {"uploadId": "a", "job": None, "partBytes": 10**9, "files": received}
 
         server.post = post  # pyright: ignore[reportAttributeAccessIssue]
         assert await upload(Folder.of(small_dataset), server, UploadOptions(), lambda p: None) == ("a", 1)

@@ -36,9 +36,7 @@ class Server:
     session: aiohttp.ClientSession
     patience_seconds: float
 
-    async def post(
-        self, path: str, body: Mapping[str, Any], answer_seconds: float = ANSWER_SECONDS
-    ) -> dict[str, Any]:
+    async def post(self, path: str, body: Mapping[str, Any], answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """The answer to a JSON request, for which it waits so long.
 
         Raises:

@@ -158,9 +158,7 @@ class Uploads:
                     return
             storage = UploadStorage.of(self.settings, upload)
             with self._disk_errors(upload_id):
-                place = await storage.receive(
-                    body, file.part_size(part, upload.part_bytes), sha256, self.threads.parts
-                )
+                place = await storage.receive(body, file.part_size(part, upload.part_bytes), sha256, self.threads.parts)
             try:
                 await self._store(viewer, upload, storage.part(file, part), place, (file, part))
             finally:

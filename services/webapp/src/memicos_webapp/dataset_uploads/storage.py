@@ -121,9 +121,7 @@ class UploadStorage:
     def part(self, file: FileRow, part: int) -> Path:
         return self.root / "parts" / f"{file.number}-{part}"
 
-    async def receive(
-        self, body: AsyncIterator[bytes], size: int, sha256: str, threads: ThreadPoolExecutor
-    ) -> Path:
+    async def receive(self, body: AsyncIterator[bytes], size: int, sha256: str, threads: ThreadPoolExecutor) -> Path:
         """Write a part to a file of its own, in `threads`, and check it; returns the file.
 
         Raises:
