@@ -258,7 +258,7 @@ async def test_sessions_that_the_server_ends_are_503_and_the_next_ones_work(
         assert await read() == [200] * 40
 
 
-TABLES = "job, source, load, feature, dataset_upload, model, release, explanation, steer_output, api_key, vector"
+TABLES = "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public'"
 END_WAITING = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name LIKE 'memicos%' AND wait_event_type = 'Lock'"""
 
@@ -277,11 +277,9 @@ async def test_an_outage_during_a_statement_is_503_on_every_route(
     url = f"postgresql://postgres@127.0.0.1:{gate.port}/{make_url(own_url).database}"
     options: dict[str, Any] = {"import_roots": str(small_dataset), "data": tmp_path, "embed_every_seconds": 0}
     async with started(url, **options) as client, connected(own_url) as locks, connected(own_url) as other:
-        requests = [client.request(method, probe.path, json=probe.body, data=probe.form, headers=probe.headers)
-                    for method, probe in route_requests(small_dataset)]  # fmt: skip
         async with locks.transaction():
-            await locks.execute(f"LOCK {TABLES} IN ACCESS EXCLUSIVE MODE")
-            waiting = asyncio.gather(*requests)
+            await locks.execute(f"LOCK {await locks.fetchval(TABLES)} IN ACCESS EXCLUSIVE MODE")
+            waiting = asyncio.gather(*(send(client, *request) for request in route_requests(small_dataset)))
             while not waiting.done():
                 await asyncio.sleep(0.05)
                 if cut:

@@ -452,7 +452,7 @@ async def test_only_a_completion_may_take_long_to_answer(small_dataset: Path) ->
             waits.append(answer_seconds)
             if path == f"{API}/complete":
                 return {"jobId": 1}
-            received = [{"received": [0]} for _ in dataset_files(Folder.of(small_dataset))]
+            received = [{"received": [0], "parts": 1} for _ in dataset_files(Folder.of(small_dataset))]
             return {"uploadId": "a", "job": None, "partBytes": 10**9, "files": received}
 
         server.post = post  # pyright: ignore[reportAttributeAccessIssue]
