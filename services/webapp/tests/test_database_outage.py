@@ -263,6 +263,7 @@ END_WAITING = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name LIKE 'memicos%' AND wait_event_type = 'Lock'"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [False, True], ids=["sessions that the server ends", "connections that are cut"])
 async def test_an_outage_during_a_statement_is_503_on_every_route(
     started: Start,
@@ -296,6 +297,7 @@ async def test_an_outage_during_a_statement_is_503_on_every_route(
         assert set((await statuses(client)).values()) == {200}
 
 
+@pytest.mark.slow
 async def test_a_database_that_does_not_answer_at_all_is_503(
     started: Start, own_server: str, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
