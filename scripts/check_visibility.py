@@ -17,7 +17,7 @@ COLUMN = "current_load_id"
 ALLOWED = ("catalog/visibility.py", "catalog/models.py", "database/migrations/")
 FLIP = ("datasets/load_states.py", "flip")
 PASSES = {"Viewer", "ResolvedSource", "SourceInfo", "FeatureCard", "ExplanationRow", "VectorRow"}
-BACKGROUND = ("datasets/", "embeddings/", "jobs/", "stored_sources/", "admin/", "database/")
+BACKGROUND = ("bulk/", "datasets/", "embeddings/", "jobs/", "stored_sources/", "admin/", "database/")
 EXCEPTIONS = {
     ("explanation_search/repository.py", "set_planner"): "settings of the transaction",
     ("embeddings/repository.py", "coverage"): "counts for the background embedder, kept between requests",

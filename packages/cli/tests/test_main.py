@@ -10,7 +10,18 @@ from memicos_cli import main
 from typer.testing import CliRunner
 
 WEBAPP_COMMANDS = ("import", "export", "sources", "jobs", "worker", "db", "owner-link", "key", "embed", "hosts")
-COMMANDS = ["generate", "score", "recompute", "sae", "model", "selftest", "dataset", "upload", *WEBAPP_COMMANDS]
+COMMANDS = [
+    "generate",
+    "explain",
+    "score",
+    "recompute",
+    "sae",
+    "model",
+    "selftest",
+    "dataset",
+    "upload",
+    *WEBAPP_COMMANDS,
+]
 
 
 def entry(name: str, value: str) -> EntryPoint:
@@ -50,7 +61,11 @@ def test_a_command_that_is_not_installed_names_its_extra(name: str, monkeypatch:
     help_result = CliRunner().invoke(main.app, ["--help"])
     assert help_result.exit_code == 0 and " selftest " not in help_result.stdout
     result = CliRunner().invoke(main.app, [name, "--help"])
-    extras = {own: own for own in ("generate", "recompute", "dataset")} | {"score": "generate", "upload": "dataset"}
+    extras = {own: own for own in ("generate", "recompute", "dataset")} | {
+        "explain": "generate",
+        "score": "generate",
+        "upload": "dataset",
+    }
     extra = {**extras, **dict.fromkeys(WEBAPP_COMMANDS, "webapp")}.get(name, "inference")
     assert result.exit_code == 2
     assert (

@@ -231,7 +231,7 @@ def test_a_second_run_that_writes_the_same_dataset_is_refused(generated_dataset:
     config = generated_dataset.config.model_copy(update={"out": out, "work": tmp_path / "work"})
     with (
         FileLock(tmp_path / ".dataset.lock"),
-        pytest.raises(ConfigError, match=f"another `memicos generate` is writing {out}"),
+        pytest.raises(ConfigError, match=f"another `memicos generate`, `score` or `explain` is writing {out}"),
     ):
         generate(config, lambda line: None)
     assert not out.exists() and not (tmp_path / "work").exists()

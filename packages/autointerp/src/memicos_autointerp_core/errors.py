@@ -30,10 +30,14 @@ class ProviderError(Exception):
         cause: the kind of failure, for programs.
         message: the failure for people. It never contains an API key.
         option: name of the option of `ProviderOptions` or of the explainer whose limit was reached.
+        paid: US dollars that an answer cost which cannot be used; None where that is unknown, or there was no answer.
     """
 
-    def __init__(self, cause: ProviderCause, message: str, option: str | None = None) -> None:
+    def __init__(
+        self, cause: ProviderCause, message: str, option: str | None = None, paid: float | None = None
+    ) -> None:
         super().__init__(message)
         self.cause: ProviderCause = cause
         self.message = message
         self.option = option
+        self.paid = paid

@@ -4,7 +4,7 @@ A dataset is in a folder or at a URL that `folder` can read.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -162,6 +162,25 @@ def context_batches(folder: Location, manifest: Manifest, size: int = 4096) -> I
 def feature_file_batches(folder: Location, entry: FileEntry, size: int = 256) -> Iterator[Batch]:
     """Batches of one of a source's files of features."""
     return _batches(folder, entry, schema.FEATURE_TABLE, size)
+
+
+def feature_columns(
+    location: Location, source: Source, columns: Sequence[str], size: int = 64
+) -> Iterator[pa.RecordBatch]:
+    """Batches of a source's features with those of the columns that its files have; the others are not read.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    folder = Folder.of(location)
+    for entry in source.features:
+        path = folder.locate(entry.path)
+        try:
+            with folder.open_seekable(entry.path) as opened, pq.ParquetFile(opened) as file:
+                names = [name for name in columns if name in file.schema_arrow.names]
+                yield from file.iter_batches(batch_size=size, columns=names)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DatasetError(path, f"is not a readable Parquet file ({error})") from error
 
 
 def feature_batches(folder: Location, source: Source, size: int = 256) -> Iterator[Batch]:

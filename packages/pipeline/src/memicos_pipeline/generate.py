@@ -11,13 +11,14 @@ from memicos_engine.model.language_model import LanguageModel
 
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.contexts import PADDING, chunks
+from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.dataset_writer import corpus_files
 from memicos_pipeline.earlier_runs import FinishedSources, inputs_digest, is_complete, note_complete, run_key
 from memicos_pipeline.harvest import ShardShape, harvest
 from memicos_pipeline.preparation import GenerateInputs, check_folders, prepare
 from memicos_pipeline.progress import Progress
 from memicos_pipeline.source_files import SourceWriter
-from memicos_pipeline.work_folder import lock_dataset, lock_work_folder, work_folder
+from memicos_pipeline.work_folder import lock_work_folder, work_folder
 
 
 def generate(config: GenerateConfig, report: Callable[[str], None], harvest_only: bool = False) -> None:

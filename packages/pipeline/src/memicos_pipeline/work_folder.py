@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from memicos_engine.sources.source import SaeSource, Source
 
-from memicos_pipeline.config import ConfigError
 from memicos_pipeline.contexts import chunks
+from memicos_pipeline.dataset_lock import hold_lock
 from memicos_pipeline.harvest import DEFAULT_SHAPE, FORMAT_VERSION, ShardShape
 
 _NOT_WEIGHTS = {"_name_or_path", "transformers_version", "device", "metadata"}
@@ -53,39 +52,11 @@ def work_folder(
 def lock_work_folder(folder: Path) -> Iterator[None]:
     """Make a work folder and hold its lock. Raises ConfigError where another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _hold(
+    with hold_lock(
         folder / LOCK_NAME,
         f"another `memicos generate` is using {folder}: wait until it ends, or set another folder as `work`",
     ):
         yield
-
-
-@contextmanager
-def lock_dataset(folder: Path) -> Iterator[None]:
-    """Hold the lock of the dataset that is written to `folder`. Raises ConfigError where another process holds it.
-
-    The lock's file is beside the folder, which is replaced as a whole.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _hold(
-        folder.with_name(f".{folder.name}.lock"),
-        f"another `memicos generate` is writing {folder}: wait until it ends, or set another folder as `out`",
-    ):
-        yield
-
-
-@contextmanager
-def _hold(path: Path, message: str) -> Iterator[None]:
-    """Hold the lock file `path`; the system releases the lock of a process that is killed."""
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(message) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _add_config(key: "hashlib._Hash", config: dict[str, Any]) -> None:

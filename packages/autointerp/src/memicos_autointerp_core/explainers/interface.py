@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 from memicos_autointerp_core.explainers.explanation_parser import parse_explanation
 from memicos_autointerp_core.explainers.prompt_template import PromptTemplate, read_template
-from memicos_autointerp_core.providers.chat import ChatRequest, Message, TokenUsage
-from memicos_autointerp_core.providers.client import Provider
+from memicos_autointerp_core.providers.chat import Chat, ChatRequest, Message, TokenUsage
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Explainer(ABC):
         return ChatRequest(messages, model, options.max_tokens, options.temperature, attempt=attempt)
 
     async def explain(
-        self, evidence: Evidence, provider: Provider, model: str, options: ExplainerOptions, attempt: int = 0
+        self, evidence: Evidence, provider: Chat, model: str, options: ExplainerOptions, attempt: int = 0
     ) -> Explanation:
         """An explanation of the feature.
 

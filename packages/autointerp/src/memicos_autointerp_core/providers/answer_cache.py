@@ -56,12 +56,18 @@ class DiskAnswerCache:
 
     With write-ahead logging each committed answer outlives a kill of the process.
 
+    Args:
+        path: the file; it is made where it is missing.
+        run: the work that answers are paid for. What a run has paid is stored with its answers, so that it is known
+            after a kill; None stores no payments.
+
     Raises:
         CacheError: the file cannot be opened, read or written; also by `get` and `put`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, run: str | None = None) -> None:
         self._path = path
+        self._run = run
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
@@ -70,6 +76,7 @@ class DiskAnswerCache:
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
             )
+            self._connection.execute("CREATE TABLE IF NOT EXISTS payments (run TEXT NOT NULL, cost REAL NOT NULL)")
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
 
@@ -84,7 +91,28 @@ class DiskAnswerCache:
     async def put(self, key: str, answer: Answer) -> None:
         values = (key, json.dumps(answer_json(answer)))
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", values)
+            if self._run is not None and answer.cost is not None:
+                self._connection.execute("INSERT INTO payments VALUES (?, ?)", (self._run, answer.cost))
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise self._error(error) from error
+
+    async def pay(self, cost: float) -> None:
+        """Store what an answer has cost the run that cannot be used."""
+        try:
+            self._connection.execute("INSERT INTO payments VALUES (?, ?)", (self._run or "", cost))
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def paid(self) -> float:
+        """US dollars that the run has paid so far."""
+        try:
+            rows = self._connection.execute("SELECT total(cost) FROM payments WHERE run = ?", (self._run,))
+            return float(rows.fetchone()[0])
         except sqlite3.Error as error:
             raise self._error(error) from error
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
 
@@ -93,3 +93,15 @@ class Answer:
     def paid(self) -> float:
         """US dollars spent by this call: 0 for a stored answer, and where the price is unknown."""
         return 0.0 if self.cached else self.cost or 0.0
+
+
+class Chat(Protocol):
+    """Answers requests: a `Provider`, or what stands before one."""
+
+    async def chat(self, request: ChatRequest) -> Answer:
+        """A complete answer.
+
+        Raises:
+            ProviderError: there is none.
+        """
+        ...

@@ -115,6 +115,14 @@ class Provider:
             max_retries=0,  # the retries below know the rate limiter
         )
 
+    async def stored(self, request: ChatRequest) -> Answer | None:
+        """The stored answer to a request; None where there is none, or no cache.
+
+        Raises:
+            CacheError: stored answers cannot be read.
+        """
+        return await self._cache.get(request.digest(self.profile.base_url)) if self._cache else None
+
     async def chat(self, request: ChatRequest) -> Answer:
         """The model's complete answer: the stored one if there is one, otherwise one that is paid for, and stored.
 

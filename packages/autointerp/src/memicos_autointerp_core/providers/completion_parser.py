@@ -32,22 +32,23 @@ def parse_completion(response: object, profile: Profile, key: str, request: Chat
     if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
         raise malformed(profile)
     _raise_inner_error(choice, profile, key, request)
+    usage = _usage(body)
+    cost = profile.cost(request.model, usage.prompt_tokens, usage.completion_tokens) if usage else None
     reason = choice.get("finish_reason")
     if reason == "content_filter" or message.get("refusal"):
-        raise ProviderError("filtered", f"The model behind {profile.host} refused to answer.")
+        raise ProviderError("filtered", f"The model behind {profile.host} refused to answer.", paid=cost)
     if reason == "length":
-        raise ProviderError("truncated", f"The answer was cut off after {request.max_tokens} tokens.", "max_tokens")
+        cut = f"The answer was cut off after {request.max_tokens} tokens."
+        raise ProviderError("truncated", cut, "max_tokens", paid=cost)
     text = message.get("content")
     if text is not None and not isinstance(text, str):
         raise malformed(profile)
     if not text or not text.strip():
-        raise ProviderError("empty", f"The model behind {profile.host} gave an empty answer.")
+        raise ProviderError("empty", f"The model behind {profile.host} gave an empty answer.", paid=cost)
     if not _is_unicode(text):
         raise malformed(profile)
     if reveals_key(key, text):
-        raise ProviderError("malformed", f"The answer of {profile.host} contains the key.")
-    usage = _usage(body)
-    cost = profile.cost(request.model, usage.prompt_tokens, usage.completion_tokens) if usage else None
+        raise ProviderError("malformed", f"The answer of {profile.host} contains the key.", paid=cost)
     return Answer(text, _model(body, key, request.model), usage, cost, _logprobs(choice, request))
 
 

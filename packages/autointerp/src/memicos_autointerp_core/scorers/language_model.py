@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from memicos_autointerp_core.providers.chat import Answer, ChatRequest, Message, TokenUsage
-from memicos_autointerp_core.providers.client import Provider
+from memicos_autointerp_core.providers.chat import Answer, Chat, ChatRequest, Message, TokenUsage
 
 
 class ScoringModel:
@@ -27,7 +26,7 @@ class ScoringModel:
 
     def __init__(
         self,
-        provider: Provider,
+        provider: Chat,
         model: str,
         max_tokens: int = 2048,
         temperature: float | None = None,

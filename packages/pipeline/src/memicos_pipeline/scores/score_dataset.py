@@ -18,6 +18,7 @@ from memicos_dataset.write import write_table
 from memicos_embeddings.minilm import MiniLmEmbedder
 
 from memicos_pipeline.config import ConfigError, GenerateConfig
+from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.preparation import load_language_model, select_and_load
 from memicos_pipeline.scores.active_windows import active_in_windows
 from memicos_pipeline.scores.dataset_texts import (
@@ -29,7 +30,6 @@ from memicos_pipeline.scores.dataset_texts import (
     read_corpus,
 )
 from memicos_pipeline.scores.protocol import ScoreProtocol
-from memicos_pipeline.work_folder import lock_dataset
 
 ReportLine = Callable[[str], None]
 REPORT_FEATURES = 512

@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from memicos_webapp.accounts import models as accounts
+from memicos_webapp.bulk import models as bulk
 from memicos_webapp.catalog import models as catalog
 from memicos_webapp.database.base import Base
 from memicos_webapp.dataset_uploads import models as dataset_uploads
@@ -16,6 +17,7 @@ from memicos_webapp.vectors import models as vectors
 
 ALL: tuple[ModuleType, ...] = (
     accounts,
+    bulk,
     catalog,
     dataset_uploads,
     features,

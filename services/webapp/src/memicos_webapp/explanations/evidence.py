@@ -43,12 +43,19 @@ def _strongest_windows(
         yield Activation(tokens=tokens[start:end], values=[values.get(i, 0.0) for i in range(start, end)])
 
 
-def top_texts(detail: FeatureDetail, limit: int, around: int) -> list[Activation]:
+def strongest_texts(
+    source: SourceInfo, row: FeatureRow, contexts: dict[int, ContextRow], limit: int, around: int
+) -> list[Activation]:
     """The first `limit` distinct texts of the feature's top examples, the strongest first; see `_strongest_windows`."""
     texts: dict[tuple[str, ...], Activation] = {}
-    for text in _strongest_windows(detail.source, detail.row, detail.contexts, around):
+    for text in _strongest_windows(source, row, contexts, around):
         texts.setdefault(tuple(text.tokens), text)
     return list(texts.values())[:limit]
+
+
+def top_texts(detail: FeatureDetail, limit: int, around: int) -> list[Activation]:
+    """`strongest_texts` of a feature's dashboard."""
+    return strongest_texts(detail.source, detail.row, detail.contexts, limit, around)
 
 
 async def similar_texts(

@@ -1,6 +1,7 @@
 """SQL that reads and writes single explanations."""
 
 from memicos_autointerp_client.models import ExplainResponse
+from memicos_autointerp_core.explainers.interface import Explanation as LanguageModelExplanation
 from sqlalchemy import delete as delete_from
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -71,6 +72,39 @@ async def add(
         .returning(Explanation.id)
     )
     return await session.scalar(statement)
+
+
+async def add_from_job(
+    session: AsyncSession,
+    author: int,
+    source: ResolvedSource,
+    index: int,
+    found: LanguageModelExplanation,
+    model: str,
+    profile: str,
+) -> bool:
+    """Store an explanation that a job has; returns False where another request stored one first."""
+    statement = (
+        insert(Explanation)
+        .values(
+            source_id=source.source_id,
+            index=index,
+            description=found.text.replace("\0", "␀"),
+            method=found.method,
+            model=model,
+            author_id=author,
+            template_version=found.template_version,
+            profile=profile,
+            parameters=dict(found.parameters),
+            prompt_tokens=found.usage.prompt_tokens if found.usage else None,
+            completion_tokens=found.usage.completion_tokens if found.usage else None,
+            # of an answer that an interrupted run paid for too
+            cost=found.cost,
+        )
+        .on_conflict_do_nothing()
+        .returning(Explanation.id)
+    )
+    return await session.scalar(statement) is not None
 
 
 async def explanation(

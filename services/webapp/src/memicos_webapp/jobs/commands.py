@@ -25,18 +25,15 @@ FOLLOW_SECONDS = 1
 JobNumber = Annotated[int, typer.Argument(help="number of the job")]
 
 
-def with_connection(program: str, action: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Run `action` on the migrated database that the settings name; ends the program with one line where it fails."""
+def with_database(program: str, action: Callable[[str], Awaitable[Result]]) -> Result:
+    """Run `action` with the URL of the database that the settings name, which is migrated before; ends the program with
+    one line where it fails."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     settings = read_for_writing(program)
 
     async def run(url: str) -> Result:
         await migrate(url)
-        connection = await connect(url, "memicos-jobs")
-        try:
-            return await action(connection)
-        finally:
-            await connection.close()
+        return await action(url)
 
     try:
         with database_url(settings) as url:
@@ -45,6 +42,19 @@ def with_connection(program: str, action: Callable[[Connection], Awaitable[Resul
         sys.exit(f"{program}: {error.message}")
     except (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         sys.exit(f"{program}: {error}")
+
+
+def with_connection(program: str, action: Callable[[Connection], Awaitable[Result]]) -> Result:
+    """`with_database` with a connection."""
+
+    async def run(url: str) -> Result:
+        connection = await connect(url, "memicos-jobs")
+        try:
+            return await action(connection)
+        finally:
+            await connection.close()
+
+    return with_database(program, run)
 
 
 def describe(job: Record) -> str:
@@ -56,6 +66,7 @@ def describe(job: Record) -> str:
         state = "being cancelled"
     progress = f", {job['files_done']} of {job['files']} files, {job['rows_done']:,} rows" if job["files"] else ""
     progress += f", {job['rejects']} left out" if job["rejects"] else ""
+    progress += f", ${job['paid']:,.4f} paid" if job["paid"] else ""
     error = f": {job['error']}" if job["error"] else ""
     name = job["subject"] or job["location"]
     return f"job {job['id']}: {job['kind']} of {name}: {state}{progress}{error}"

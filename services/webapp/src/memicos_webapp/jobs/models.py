@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Enum, ForeignKey, Identity, Index, Numeric, Text, func, text
+from sqlalchemy import BigInteger, Double, Enum, ForeignKey, Identity, Index, Numeric, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,7 +27,8 @@ class Job(Base):
 
     The process that runs it holds the advisory lock of its id. `background`: the worker runs it; otherwise the command
     that began it. `subject` names what it works on, such as the model and the source set; null until that is known.
-    `rows_done` counts rows stored so far. `attempts_without_progress` counts starts since a file was complete.
+    `rows_done` counts rows stored so far, `paid` US dollars that language models were paid.
+    `attempts_without_progress` counts starts since a file was complete.
     """
 
     __tablename__ = "job"
@@ -52,6 +53,7 @@ class Job(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     attempts_without_progress: Mapped[int] = mapped_column(server_default=text("0"))
     rows_done: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    paid: Mapped[float] = mapped_column(Double, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
@@ -87,7 +89,8 @@ class JobLine(Base):
 
 class JobReject(Base):
     """A row of a file that a job left out, or that ended it. `line` counts from 1: of a text file, its lines; of a
-    Parquet file, its rows."""
+    Parquet file, its rows. Of a job that explains or scores features: one that failed; `file` is its source, `line` its
+    index and `column` the cause."""
 
     __tablename__ = "job_reject"
 

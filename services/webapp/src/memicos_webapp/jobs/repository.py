@@ -200,6 +200,11 @@ async def add_reject(connection: Connection, job_id: int, file: str, line: int, 
     )
 
 
+async def delete_rejects(connection: Connection, job_id: int) -> None:
+    """Forget what earlier attempts of a job left out."""
+    await connection.execute("DELETE FROM job_reject WHERE job_id = $1", job_id)
+
+
 async def rejects(connection: Connection, job_id: int) -> list[Record]:
     """Rows that a job left out."""
     return await connection.fetch(
@@ -243,10 +248,11 @@ async def stored(connection: Connection, job_id: int, paths: list[str]) -> tuple
     return row["rows"], row["digest"]
 
 
-async def set_stage(connection: Connection, job_id: int, stage: str) -> None:
-    """Record what a job does now, in words, also as a line of its log."""
+async def set_stage(connection: Connection, job_id: int, stage: str, log: bool = True) -> None:
+    """Record what a job does now, in words, with `log` also as a line of its log."""
     await connection.execute("UPDATE job SET stage = $2, updated_at = now() WHERE id = $1", job_id, stage)
-    await add_line(connection, job_id, stage)
+    if log:
+        await add_line(connection, job_id, stage)
 
 
 async def add_line(connection: Connection, job_id: int, line: str) -> None:

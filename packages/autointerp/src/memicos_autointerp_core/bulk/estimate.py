@@ -1,0 +1,62 @@
+"""What a run will cost, by a sample of its items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from memicos_autointerp_core.bulk.meter import Spending
+from memicos_autointerp_core.providers.profile import Profile
+
+Item = TypeVar("Item")
+
+SAMPLE_ITEMS = 20
+"""Items that are done first, to measure tokens and cost of the others. Their results are kept."""
+
+
+def split_sample(items: Sequence[Item], size: int = SAMPLE_ITEMS) -> tuple[list[Item], list[Item]]:
+    """At most `size` items, evenly spaced, and the others."""
+    if len(items) <= size:
+        return list(items), []
+    chosen = {number * len(items) // size for number in range(size)}
+    sample = [items[number] for number in sorted(chosen)]
+    return sample, [item for number, item in enumerate(items) if number not in chosen]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Tokens and cost of the rest of a run.
+
+    Attributes:
+        items: number of items that are left.
+        sampled: number of items that the sample's answers were for.
+        requests, prompt_tokens, completion_tokens: of one item, on average.
+        cost: US dollars of all items that are left; None where the model has no price.
+    """
+
+    items: int
+    sampled: int
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+    cost: float | None
+
+
+def estimate(spending: Spending, sampled: int, items: int, profile: Profile, model: str) -> Estimate:
+    """The cost of `items` further items, each like the `sampled` ones that `spending` is of."""
+    requests = (spending.requests + spending.reused) / max(sampled, 1)
+    prompt, completion = (tokens / max(sampled, 1) for tokens in (spending.prompt_tokens, spending.completion_tokens))
+    each = profile.cost(model, 1_000_000, 0), profile.cost(model, 0, 1_000_000)
+    cost = None
+    if each[0] is not None and each[1] is not None:
+        cost = items * (prompt * each[0] + completion * each[1]) / 1e6
+    return Estimate(items, sampled, requests, prompt, completion, cost)
+
+
+def describe(found: Estimate, model: str, profile: Profile) -> str:
+    """The estimate in one line."""
+    tokens = f"{found.prompt_tokens:,.0f} + {found.completion_tokens:,.0f} tokens each"
+    if found.cost is None:
+        price = f"the profile {profile.name} has no price of {model}, so their cost is unknown"
+    else:
+        price = f"about ${found.cost:,.2f}"
+    return f"{found.items:,} features, {tokens} (measured on {found.sampled}): {price}"

@@ -1,0 +1,94 @@
+"""A task over many features: a sample first, whose cost is stated, then the others."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate, estimate, split_sample
+from memicos_autointerp_core.bulk.meter import Meter
+from memicos_autointerp_core.bulk.run import Failure, Outcome, run_all
+from memicos_autointerp_core.providers.profile import Profile
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+
+REPORT_SECONDS = 2.0
+REFUSED = "the cost was not agreed to"
+
+
+@dataclass(frozen=True)
+class Task(Generic[Key, Item]):
+    """What is to be done.
+
+    Attributes:
+        keys: of all items.
+        load: the items of some keys, in any order; an item is read when a worker is free for it.
+        work: does one item, and stores its result.
+        failed: stores an item that failed.
+    """
+
+    keys: Sequence[Key]
+    load: Callable[[Sequence[Key]], AsyncIterator[Item]]
+    work: Callable[[Item], Awaitable[None]]
+    failed: Callable[[Failure[Item]], Awaitable[None]]
+
+
+def worker_count(profile: Profile) -> int:
+    """Items in work at once: more than requests, as items are read and stored too."""
+    return profile.limits.concurrency + max(2, profile.limits.concurrency // 4)
+
+
+async def run_task(
+    task: Task[Key, Item],
+    meter: Meter,
+    profile: Profile,
+    model: str,
+    agree: Callable[[Estimate], Awaitable[bool]],
+    report: Callable[[Outcome], Awaitable[None]],
+    sample: int = SAMPLE_ITEMS,
+) -> Outcome:
+    """Do a sample of the items, then, if `agree` says yes to the cost of the others, those.
+
+    Args:
+        agree: is asked with an estimate that was measured on the sample, unless the sample was all.
+        report: is called every REPORT_SECONDS, and at the end.
+        sample: items of the sample.
+    """
+    outcome = Outcome()
+    first, rest = split_sample(task.keys, sample)
+    workers = worker_count(profile)
+    ended = asyncio.Event()
+    reporting = asyncio.create_task(_report(report, outcome, ended))
+    try:
+        await run_all(task.load(first), task.work, task.failed, workers, outcome)
+        if rest and outcome.stopped is None:
+            found = estimate(meter.spending, len(first), len(rest), profile, model)
+            if not await agree(found):
+                outcome.stopped = REFUSED
+            else:
+                await run_all(task.load(rest), task.work, task.failed, workers, outcome)
+    finally:
+        # not cancelled: it may be using a connection
+        ended.set()
+        await reporting
+    await report(outcome)
+    return outcome
+
+
+async def _report(report: Callable[[Outcome], Awaitable[None]], outcome: Outcome, ended: asyncio.Event) -> None:
+    while not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), REPORT_SECONDS)
+            return
+        await report(outcome)
+
+
+def progress_line(outcome: Outcome, total: int, meter: Meter) -> str:
+    """Progress with spend, in one line."""
+    spending = meter.spending
+    failed = f", {outcome.failed:,} failed" if outcome.failed else ""
+    unknown = f" and the unknown cost of {spending.unpriced:,} answers" if spending.unpriced else ""
+    reused = f", {spending.reused:,} stored answers used" if spending.reused else ""
+    return f"{outcome.done:,} of {total:,} features{failed}; ${meter.total:,.4f}{unknown} paid{reused}"

@@ -1,0 +1,1 @@
+"""`memicos explain`: a language model explains the features of a dataset."""

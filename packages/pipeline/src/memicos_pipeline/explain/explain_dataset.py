@@ -1,0 +1,199 @@
+"""Explains the features of a dataset on disk, and adds the explanations to it."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from memicos_autointerp_core.bulk.run import Failure, Outcome
+from memicos_autointerp_core.bulk.state import FailedItem, WorkState, digest
+from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
+from memicos_autointerp_core.explainers.interface import Explainer
+from memicos_autointerp_core.providers.settings import ProviderSettings
+from memicos_dataset import manifest as m
+from memicos_dataset import read, schema
+from memicos_dataset.publish import finish_interrupted, publish, staging_folder
+from memicos_dataset.write import write_table
+
+from memicos_pipeline.dataset_lock import lock_dataset
+from memicos_pipeline.explain.evidence import Corpus, Feature, features
+from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
+from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, select
+
+TEXTS = 10
+AROUND = 24
+"""Texts of a feature, and tokens on both sides of the strongest one, as in the webapp."""
+
+
+@dataclass(frozen=True)
+class ExplainRun:
+    """What `memicos explain` does.
+
+    Attributes:
+        texts, around: see `evidence.features`.
+        retry_failed: only features whose last attempt failed.
+        yes: the cost needs no agreement.
+        work: folder of the stored answers.
+    """
+
+    dataset: Path
+    work: Path
+    explainer: Explainer
+    selection: Selection
+    choice: ModelChoice
+    texts: int = TEXTS
+    around: int = AROUND
+    retry_failed: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """`added`: explanations that the dataset has now and had not before; `failures`: of all runs of this method and
+    model, of features without an explanation by them."""
+
+    outcome: Outcome
+    added: int
+    failures: list[FailedItem]
+
+
+async def explain_dataset(
+    run: ExplainRun, settings: ProviderSettings, ask: Callable[[str], bool], report: Callable[[str], None]
+) -> Report:
+    """Explain the selected features of `run.dataset`, and replace it by one that has the explanations too.
+
+    Answers are stored in `run.work` as they come: a run that was killed pays for none of them again.
+
+    Raises:
+        ConfigError, ProfileError, DatasetError, CacheError, OSError: dataset, profile or stored answers cannot be used.
+    """
+    with lock_dataset(run.dataset):
+        finish_interrupted(run.dataset)
+        manifest = read.read_manifest(run.dataset)
+        sources = chosen_sources(manifest, run.selection)
+        identity: dict[str, object] = {"method": run.explainer.name, "selection": asdict(run.selection)}
+        async with open_model(settings, run.choice, run.work, identity) as model:
+            state = WorkState(run.work / STATE_FILE, _work(run, manifest, model))
+            try:
+                outcome = await _explain(run, settings, manifest, sources, model, state, ask, report)
+                added = _publish(run, manifest, model, state)
+                return Report(outcome, added, list(state.failures().values()))
+            finally:
+                state.close()
+
+
+def _work(run: ExplainRun, manifest: m.Manifest, model: BulkModel) -> str:
+    """Names what results depend on: another dataset, prompt or model gives others."""
+    files = [entry.sha256 for source in manifest.source_set.sources for entry in source.features]
+    return digest(
+        {
+            "model": model.work,
+            "method": run.explainer.name,
+            "template": run.explainer.template_version,
+            "texts": (run.texts, run.around),
+            "files": files,
+        }
+    )
+
+
+async def _explain(
+    run: ExplainRun,
+    settings: ProviderSettings,
+    manifest: m.Manifest,
+    sources: Sequence[m.Source],
+    model: BulkModel,
+    state: WorkState,
+    ask: Callable[[str], bool],
+    report: Callable[[str], None],
+) -> Outcome:
+    done, failures = state.done(), state.failures()
+    keys: list[tuple[str, int]] = []
+    for source in sources:
+        stored = {
+            row.index
+            for row in explanations(run.dataset, source)
+            if (row.method, row.model) == (run.explainer.name, model.model)
+        }
+        keys += [
+            (source.id, index)
+            for index in select(run.dataset, source, run.selection)
+            if index not in stored
+            and f"{source.id}/{index}" not in done
+            and (not run.retry_failed or f"{source.id}/{index}" in failures)
+        ]
+    report(f"{len(keys):,} features to explain by {run.explainer.name} with {model.model}")
+    corpus = Corpus(run.dataset, manifest)
+    options = settings.explainer_options
+
+    async def load(chosen: Sequence[tuple[str, int]]) -> AsyncIterator[Feature]:
+        for source in sources:
+            wanted = {index for name, index in chosen if name == source.id}
+            if wanted:
+                for feature in features(run.dataset, source, wanted, corpus, run.texts, run.around):
+                    yield feature
+
+    def attempt(feature: Feature) -> int:
+        failure = failures.get(feature.name)
+        return failure.next_attempt if failure else 0
+
+    async def explain(feature: Feature) -> None:
+        found = await run.explainer.explain(feature.evidence, model.meter, model.model, options, attempt(feature))
+        # PostgreSQL's text type, where datasets are imported to, cannot store NUL
+        state.store(feature.name, {"description": found.text.replace("\0", "␀")})
+
+    async def failed(failure: Failure[Feature]) -> None:
+        state.fail(FailedItem(failure.item.name, failure.cause, failure.message, attempt(failure.item)))
+
+    async def progress(outcome: Outcome) -> None:
+        report(progress_line(outcome, len(keys), model.meter))
+
+    agree = agreement(model, run.choice, run.yes, ask, report)
+    return await run_task(Task(keys, load, explain, failed), model.meter, model.profile, model.model, agree, progress)
+
+
+def _publish(run: ExplainRun, manifest: m.Manifest, model: BulkModel, state: WorkState) -> int:
+    """Add all results that the dataset lacks to it; returns their number. Files that stay the same are linked."""
+    results: dict[str, list[tuple[int, str]]] = {}
+    for name, result in state.results():
+        source, _, index = name.rpartition("/")
+        results.setdefault(source, []).append((int(index), result["description"]))
+    tables: dict[str, pa.Table] = {}
+    added = 0
+    for source in manifest.source_set.sources:
+        stored = {
+            row.index
+            for row in explanations(run.dataset, source)
+            if (row.method, row.model) == (run.explainer.name, model.model)
+        }
+        new = [
+            {"index": index, "description": text, "method": run.explainer.name, "model": model.model}
+            for index, text in sorted(results.get(source.id, []))
+            if index not in stored
+        ]
+        if new:
+            added += len(new)
+            old = [batch.rows for batch in read.explanation_batches(run.dataset, source)]
+            before = pa.Table.from_batches(old) if old else schema.EXPLANATIONS.empty_table()
+            # behind the others: scores name explanations by the number of their row
+            rows = pa.Table.from_pylist(new, schema=schema.EXPLANATIONS)
+            tables[source.id] = pa.concat_tables([before, rows], promote_options="default")
+    if tables:
+        _write(run.dataset, manifest, tables)
+    return added
+
+
+def _write(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> None:
+    staging = staging_folder(folder)
+    shutil.rmtree(staging, ignore_errors=True)
+    shutil.copytree(folder, staging, copy_function=os.link)
+    for source in manifest.source_set.sources:
+        if source.id in tables:
+            path = source.explanations.path if source.explanations else f"{source.id}/explanations.parquet"
+            # a linked file must not be written into: the published dataset has the same one
+            (staging / path).unlink(missing_ok=True)
+            source.explanations = write_table(staging, path, tables[source.id])
+    (staging / m.FILE_NAME).unlink()
+    manifest.write(staging)
+    publish(folder)

@@ -1,0 +1,95 @@
+"""The language model that a bulk command calls: profile, key, connections and stored answers."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from memicos_autointerp_core.bulk.estimate import Estimate, describe
+from memicos_autointerp_core.bulk.meter import Meter
+from memicos_autointerp_core.bulk.state import digest
+from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
+from memicos_autointerp_core.providers.client import Provider, open_http
+from memicos_autointerp_core.providers.profile import Profile, ProfileError
+from memicos_autointerp_core.providers.settings import ProviderSettings
+
+STATE_FILE = "state.sqlite"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Profile and model of a run; None: the default ones. `budget`: US dollars; None: no limit, after a yes."""
+
+    profile: str | None = None
+    model: str | None = None
+    budget: float | None = None
+
+
+@dataclass(frozen=True)
+class BulkModel:
+    """`work`: names what results depend on of profile and model."""
+
+    profile: Profile
+    model: str
+    meter: Meter
+    work: str
+
+
+def find_profile(settings: ProviderSettings, choice: ModelChoice) -> tuple[Profile, str]:
+    """The profile and the model of a choice.
+
+    Raises:
+        ProfileError: there is no such profile, it has no default model, or no price although there is a budget.
+    """
+    profiles = settings.read_profiles()
+    profile = profiles.get(choice.profile) if choice.profile else next(iter(profiles.values()))
+    if profile is None:
+        raise ProfileError(f"there is no profile {choice.profile}, only {', '.join(profiles)}")
+    model = choice.model or next(iter(profile.models), None)
+    if model is None:
+        raise ProfileError(f"name a model: the profile {profile.name} has no default one")
+    if choice.budget is not None and profile.cost(model, 0, 0) is None:
+        raise ProfileError(
+            f"a budget needs the price of {model}, which the profile {profile.name} does not have: add it to its prices"
+        )
+    return profile, model
+
+
+@asynccontextmanager
+async def open_model(
+    settings: ProviderSettings, choice: ModelChoice, folder: Path, run: dict[str, object]
+) -> AsyncIterator[BulkModel]:
+    """The model of a run, whose answers and payments are stored in `folder`.
+
+    Args:
+        run: what, besides profile and model, makes this run another one than others: payments are of one run.
+
+    Raises:
+        ProfileError: see `find_profile`; or there is no key.
+        CacheError: the stored answers cannot be used.
+    """
+    profile, model = find_profile(settings, choice)
+    key = settings.profile_key(profile)
+    if key is None and profile.needs_key:
+        where = "AUTOINTERP_API_KEY" if profile.key_variable is None else profile.key_variable
+        raise ProfileError(f"the profile {profile.name} has no key: set {where}, or needs_key = false in the profile")
+    work = digest({"base_url": profile.base_url, "model": model})
+    cache = DiskAnswerCache(folder / STATE_FILE, digest({"work": work, **run}))
+    try:
+        async with open_http(settings.bulk_options) as http:
+            provider = Provider(profile, key, http, settings.bulk_options, cache)
+            yield BulkModel(profile, model, Meter(provider, choice.budget, cache.paid(), cache.pay), work)
+    finally:
+        cache.close()
+
+
+def agreement(
+    model: BulkModel, choice: ModelChoice, yes: bool, ask: Callable[[str], bool], report: Callable[[str], None]
+) -> Callable[[Estimate], Awaitable[bool]]:
+    """States the cost, and asks unless there is a budget or `yes`."""
+
+    async def agree(found: Estimate) -> bool:
+        report(describe(found, model.model, model.profile))
+        return yes or choice.budget is not None or ask("Go on?")
+
+    return agree

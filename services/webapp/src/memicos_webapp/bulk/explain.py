@@ -1,0 +1,189 @@
+"""The job `explain`: a language model explains selected features of stored sources.
+
+Each explanation is stored as it comes, so that pages show it and the server embeds it for search. Answers are stored
+before: a job that was interrupted goes on with the features that have no explanation, and pays for no answer again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import asyncpg
+from memicos_autointerp_core.bulk.estimate import Estimate, describe
+from memicos_autointerp_core.bulk.run import Failure, Outcome
+from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
+from memicos_autointerp_core.explainers.registry import EXPLAINERS, find_explainer
+from memicos_autointerp_core.providers.settings import ProviderSettings
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from memicos_webapp.accounts.identity import LOCAL_OWNER
+from memicos_webapp.bulk.answers import DatabaseAnswerCache
+from memicos_webapp.bulk.features import BulkFeature, explained, read_features, select_features
+from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
+from memicos_webapp.bulk.options import BulkOptions
+from memicos_webapp.catalog import repository as catalog
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.database.engine import Database
+from memicos_webapp.errors import BadInput, Fault, NotFound
+from memicos_webapp.explanations import repository as explanations
+from memicos_webapp.jobs import repository as jobs
+from memicos_webapp.jobs import service as job_service
+from memicos_webapp.jobs.kinds import JobKind, JobRun
+from memicos_webapp.jobs.models import Job, JobReject
+from memicos_webapp.settings import Settings, read
+from memicos_webapp.stored_sources import selection
+
+Agree = Callable[[Estimate], Awaitable[bool]]
+Report = Callable[[str], None]
+
+
+class Stopped(Fault):
+    """A job ended before all features were done; what it has stored stays, and it can be resumed."""
+
+    status = 409
+
+
+def check(options: BulkOptions) -> None:
+    """
+    Raises:
+        BadInput, NotConfigured: there is no such method or profile, or no price although there is a budget.
+    """
+    if find_explainer(options.method) is None:
+        raise BadInput(f"There is no method {options.method!r}, only {', '.join(EXPLAINERS)}.")
+    find_profile(read_provider_settings(), options)
+
+
+async def add(connection: asyncpg.Connection, address: str, options: BulkOptions) -> int:
+    """Queue the explanation of features of `model/source` or `model/set`; returns the number of the job.
+
+    Raises:
+        NotFound: there is no such source.
+        BadInput, NotConfigured: see `check`.
+    """
+    check(options)
+    chosen = await selection.select(connection, address)
+    return await job_service.add(connection, EXPLAIN.name, chosen.label, options.as_json())
+
+
+async def _run(run: JobRun) -> None:
+    async def agree(found: Estimate) -> bool:
+        return True
+
+    await explain(run, agree, lambda line: None)
+
+
+async def explain(run: JobRun, agree: Agree, report: Report) -> Outcome:
+    """Explain the features of a started job.
+
+    Args:
+        agree: whether the cost of what follows the sample is agreed to.
+        report: is called with lines of progress.
+
+    Raises:
+        Stopped: by the budget, a missing agreement, or a fault of the provider that every request has.
+        Fault: sources, method or language model cannot be used.
+    """
+    options = BulkOptions.from_json(run.options)
+    check(options)
+    settings = read("explain")
+    providers = read_provider_settings()
+    chosen = await selection.select(run.connection, run.location)
+    await jobs.describe(run.connection, run.id, chosen.label)
+    await jobs.delete_rejects(run.connection, run.id)
+    database = Database(run.url, settings)
+    try:
+        cache = DatabaseAnswerCache(database, run.id)
+        async with database.snapshot() as session:
+            paid = await session.scalar(select(Job.paid).where(Job.id == run.id)) or 0.0
+        async with open_model(providers, options, cache, paid) as model:
+            return await _Explanation(run, options, settings, providers, database, model, report).run(chosen, agree)
+    finally:
+        await database.close()
+
+
+class _Explanation:
+    def __init__(
+        self,
+        run: JobRun,
+        options: BulkOptions,
+        settings: Settings,
+        providers: ProviderSettings,
+        database: Database,
+        model: BulkModel,
+        report: Report,
+    ) -> None:
+        explainer = find_explainer(options.method)
+        assert explainer is not None  # `check`
+        self._run, self._options, self._settings, self._database = run, options, settings, database
+        self._explainer, self._model, self._report = explainer, model, report
+        self._explainer_options = providers.explainer_options
+        self._sources: list[SourceInfo] = []
+        self._connection = asyncio.Lock()
+        """Of the job's connection, on which one statement runs at a time."""
+
+    async def run(self, chosen: selection.Selection, agree: Agree) -> Outcome:
+        keys: list[tuple[str, int]] = []
+        async with self._database.snapshot() as session:
+            for name in chosen.sources:
+                source = await catalog.source(session, LOCAL_OWNER, chosen.model, name)
+                if source is None:
+                    raise NotFound(f"{chosen.model}/{name} was deleted.")
+                self._sources.append(source)
+                done = await explained(session, source, self._explainer.name, self._model.model)
+                selected = await select_features(session, source, self._options.selection)
+                keys += [(name, index) for index in selected if index not in done]
+        line = f"{len(keys):,} features to explain by {self._explainer.name} with {self._model.model}"
+        await jobs.set_stage(self._run.connection, self._run.id, line)
+        self._report(line)
+
+        async def stated(found: Estimate) -> bool:
+            line = describe(found, self._model.model, self._model.profile)
+            async with self._connection:
+                await jobs.add_line(self._run.connection, self._run.id, line)
+            self._report(line)
+            return await agree(found)
+
+        async def progress(outcome: Outcome) -> None:
+            self._run.progress.rows = outcome.done
+            line = progress_line(outcome, len(keys), self._model.meter)
+            async with self._connection:
+                await jobs.set_stage(self._run.connection, self._run.id, line, log=False)
+                await jobs.update_progress(self._run.connection, self._run.id, outcome.done)
+            self._report(line)
+
+        task = Task(keys, self._load, self._explain, self._failed)
+        model = self._model
+        outcome = await run_task(task, model.meter, model.profile, model.model, stated, progress)
+        await jobs.add_line(self._run.connection, self._run.id, progress_line(outcome, len(keys), model.meter))
+        if outcome.stopped:
+            raise Stopped(f"{outcome.stopped} Explained: {outcome.done:,} of {len(keys):,}.")
+        return outcome
+
+    def _load(self, keys: Sequence[tuple[str, int]]) -> AsyncIterator[BulkFeature]:
+        settings = self._settings
+        return read_features(self._database, self._sources, keys, settings.explain_activations, settings.explain_tokens)
+
+    async def _explain(self, feature: BulkFeature) -> None:
+        options, model = self._options, self._model
+        found = await self._explainer.explain(
+            feature.evidence, model.meter, model.model, self._explainer_options, options.attempt
+        )
+        async with self._database.transaction() as session:
+            await explanations.add_from_job(
+                session, options.author, feature.source, feature.index, found, model.model, model.profile.name
+            )
+
+    async def _failed(self, failure: Failure[BulkFeature]) -> None:
+        feature = failure.item
+        values = {
+            "job_id": self._run.id,
+            "file": feature.source.name,
+            "line": feature.index,
+            "column": failure.cause,
+            "reason": failure.message.replace("\0", "␀"),
+        }
+        async with self._database.transaction() as session:
+            await session.execute(insert(JobReject).values(values).on_conflict_do_nothing())
+
+
+EXPLAIN = JobKind("explain", _run, refusals=(Fault,))

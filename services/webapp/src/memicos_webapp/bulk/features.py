@@ -1,0 +1,99 @@
+"""Features of a job: which are selected, and what a language model is shown of each."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+
+from memicos_autointerp_core.explainers.interface import ActivatingText, Evidence
+from memicos_dataset.schema import TOP_GROUP
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from memicos_webapp.accounts.identity import LOCAL_OWNER
+from memicos_webapp.bulk.options import FeatureSelection
+from memicos_webapp.catalog.rows import SourceInfo
+from memicos_webapp.database.engine import Database
+from memicos_webapp.errors import NotFound
+from memicos_webapp.explanations.evidence import strongest_texts
+from memicos_webapp.explanations.models import Explanation
+from memicos_webapp.features import repository
+from memicos_webapp.features.models import Feature
+from memicos_webapp.jobs.models import JobReject
+from memicos_webapp.scores.label_scores import label_scores
+
+TOKEN_STATISTICS = "token-statistics"
+
+
+@dataclass(frozen=True)
+class BulkFeature:
+    """A feature with its evidence."""
+
+    source: SourceInfo
+    index: int
+    evidence: Evidence
+
+
+async def select_features(session: AsyncSession, source: SourceInfo, chosen: FeatureSelection) -> list[int]:
+    """Indices of the source's live features that are selected, ascending."""
+    statement = select(Feature.index).where(
+        Feature.load_id == source.load_id,
+        Feature.max_activation > 0,
+        Feature.density.between(chosen.min_density, chosen.max_density),
+    )
+    if chosen.unexplained:
+        statement = statement.where(
+            ~select(Explanation.id)
+            .where(
+                Explanation.source_id == source.source_id,
+                Explanation.index == Feature.index,
+                Explanation.method != TOKEN_STATISTICS,
+            )
+            .exists()
+        )
+    indices = set(await session.scalars(statement))
+    if chosen.indices is not None:
+        indices &= set(chosen.indices)
+    if chosen.failed_in is not None:
+        indices &= set(
+            await session.scalars(
+                select(JobReject.line).where(JobReject.job_id == chosen.failed_in, JobReject.file == source.name)
+            )
+        )
+    if chosen.score_below is not None:
+        scores = (await session.execute(label_scores(source, chosen.score_method))).mappings()
+        indices &= {row["index"] for row in scores if row["value"] is not None and row["value"] < chosen.score_below}
+    return sorted(indices)
+
+
+async def explained(session: AsyncSession, source: SourceInfo, method: str, model: str) -> set[int]:
+    """Features that have an explanation by this method and language model."""
+    statement = select(Explanation.index).where(
+        Explanation.source_id == source.source_id, Explanation.method == method, Explanation.model == model
+    )
+    return set(await session.scalars(statement))
+
+
+async def read_features(
+    database: Database, sources: Collection[SourceInfo], keys: Sequence[tuple[str, int]], texts: int, around: int
+) -> AsyncIterator[BulkFeature]:
+    """The features of `keys` (source, index), each with its `texts` strongest texts of `around` tokens on both sides.
+
+    Raises:
+        NotFound: a source or a feature was deleted meanwhile.
+    """
+    by_name = {source.name: source for source in sources}
+    for name, index in keys:
+        source = by_name[name]
+        async with database.snapshot() as session:
+            found = await repository.feature(session, LOCAL_OWNER, source.model_id, name, index)
+            if found is None:
+                raise NotFound(f"{source.path[1:]}/{index} was deleted meanwhile.")
+            current, row = found
+            if current.load_id != source.load_id:
+                raise NotFound(f"An import replaced the texts of {source.path[1:]} meanwhile: resume the job.")
+            pairs = zip(row.example_contexts, row.example_groups, strict=True)
+            numbers = {context for context, group in pairs if group == TOP_GROUP}
+            contexts = await repository.contexts(session, source, numbers)
+        shown = [
+            ActivatingText(text.tokens, text.values) for text in strongest_texts(source, row, contexts, texts, around)
+        ]
+        yield BulkFeature(source, index, Evidence(shown, row.positive_tokens))

@@ -1,0 +1,190 @@
+"""The job `explain`: explanations of many features, as they come; its failures, budget, and a worker that is killed."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.webapp.database import connected, fetch
+from memicos_testing.webapp.dataset_imports import until
+from memicos_webapp.bulk import explain
+from memicos_webapp.bulk.options import BulkOptions, FeatureSelection
+from memicos_webapp.errors import BadInput, NotConfigured
+from memicos_webapp.jobs import repository as jobs
+from memicos_webapp.jobs.worker import work
+
+METHOD = "eleuther_acts_top20"
+LIVE = 60
+COST = (321 * 2 + 12 * 10) / 1e6
+
+
+@pytest.fixture
+def llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider]:
+    """The provider of the profile `local`, which answers by the marked word."""
+    with LlmProvider() as server:
+        server.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}")
+        profiles = tmp_path / "profiles.toml"
+        profiles.write_text(
+            f'[local]\nbase_url = "{server.base_url}"\nkey_variable = "LOCAL_KEY"\nmodels = ["m", "n"]\n'
+            "prices = { m = { input = 2, output = 10 } }\nlimits = { concurrency = 4 }\n"
+        )
+        monkeypatch.setenv("AUTOINTERP_PROFILES_FILE", str(profiles))
+        monkeypatch.setenv("LOCAL_KEY", SERVER_KEY)
+        yield server
+
+
+def word(received: Received) -> str:
+    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
+    return f"the word {marked[0].strip()}"
+
+
+def options(**fields: Any) -> BulkOptions:
+    selection = FeatureSelection(**fields.pop("selection", {}))
+    return BulkOptions(**{"method": METHOD, "author": 1, "profile": "local", "selection": selection, **fields})
+
+
+@asynccontextmanager
+async def worker(url: str) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    working = asyncio.create_task(work(url, stop, (explain.EXPLAIN,), 2))
+    try:
+        yield
+    finally:
+        stop.set()
+        await working
+
+
+async def add(url: str, address: str, chosen: BulkOptions) -> int:
+    async with connected(url) as connection:
+        return await explain.add(connection, address, chosen)
+
+
+async def ended(url: str, number: int) -> dict[str, Any]:
+    """The job, once it has ended."""
+
+    async def has_ended() -> bool:
+        return (await fetch(url, "SELECT state FROM job WHERE id = $1", number))[0]["state"] in ("done", "failed")
+
+    await until(has_ended)
+    async with connected(url) as connection:
+        job = await jobs.get(connection, number)
+        assert job is not None
+        return {**job, "failures": await jobs.rejects(connection, number)}
+
+
+async def explained(url: str) -> dict[tuple[str, int], str]:
+    rows = await fetch(
+        url,
+        """SELECT source.name, index, description, cost, author_id FROM explanation
+           JOIN source ON source.id = source_id WHERE method = $1 AND model = 'm'""",
+        METHOD,
+    )
+    assert all(row["author_id"] == 1 and row["cost"] == pytest.approx(COST) for row in rows)
+    return {(row["name"], row["index"]): row["description"] for row in rows}
+
+
+async def test_a_set_is_explained_and_paid_once(own_url: str, llm: LlmProvider) -> None:
+    async with worker(own_url):
+        job = await ended(own_url, await add(own_url, "small/res", options(budget=5.0)))
+        assert (job["state"], job["error"], job["failures"]) == ("done", None, [])
+        found = await explained(own_url)
+        assert len(found) == len(llm.requests) == 3 * LIVE == job["rows_done"]
+        assert found["1-res", 0] == "the word Call"
+        assert job["paid"] == pytest.approx(3 * LIVE * COST, rel=1e-9)
+        lines = [row["line"] for row in await fetch(own_url, "SELECT line FROM job_line ORDER BY id")]
+        assert any("160 features, 321 + 12 tokens each (measured on 20): about $0.12" in line for line in lines)
+        assert not any(SERVER_KEY in line for line in lines)
+        # nothing is left to explain
+        again = await ended(own_url, await add(own_url, "small/res", options(budget=5.0)))
+        assert (again["state"], again["paid"]) == ("done", 0) and len(llm.requests) == 3 * LIVE
+
+
+async def test_a_selection(own_url: str, llm: LlmProvider) -> None:
+    async with worker(own_url):
+        chosen = {"indices": [3, 5, 6, 15], "score_below": 0.55}
+        job = await ended(own_url, await add(own_url, "small/2-res", options(selection=chosen)))
+        # the score of feature i is (i mod 11) / 10; 15 never fires
+        assert job["state"] == "done" and set(await explained(own_url)) == {("2-res", 3), ("2-res", 5)}
+        await ended(own_url, await add(own_url, "small/2-res", options(model="n", selection={"unexplained": True})))
+        assert len(llm.requests) == 2 + LIVE - 2
+        dense = await fetch(
+            own_url,
+            """SELECT index FROM feature JOIN source ON current_load_id = load_id
+               WHERE name = '1-res' AND density BETWEEN 0.01 AND 0.03 AND max_activation > 0""",
+        )
+        assert 0 < len(dense) < LIVE
+        density = {"min_density": 0.01, "max_density": 0.03}
+        await ended(own_url, await add(own_url, "small/1-res", options(selection=density)))
+        assert {index for name, index in await explained(own_url) if name == "1-res"} == {row["index"] for row in dense}
+
+
+async def test_the_budget_ends_a_job_and_another_continues(own_url: str, llm: LlmProvider) -> None:
+    async with worker(own_url):
+        job = await ended(own_url, await add(own_url, "small/1-res", options(budget=0.05)))
+        assert job["state"] == "failed" and "The budget of $0.05 is reached" in job["error"]
+        paid = len(llm.requests)
+        assert 0.02 <= job["paid"] <= 0.05 and len(await explained(own_url)) == paid < LIVE
+        await ended(own_url, await add(own_url, "small/1-res", options(budget=5.0)))
+        assert len(await explained(own_url)) == len(llm.requests) == LIVE
+
+
+@pytest.mark.parametrize(("reply", "cause"), [(Reply(status=402), "payment_required"), (Reply(status=401), "unauth")])
+async def test_a_fault_that_all_requests_have_ends_the_job(
+    own_url: str, llm: LlmProvider, reply: Reply, cause: str
+) -> None:
+    llm.answer, llm.default = None, reply
+    async with worker(own_url):
+        job = await ended(own_url, await add(own_url, "small/res", options(budget=5.0)))
+    assert job["state"] == "failed" and job["error"].startswith(cause) and not job["failures"]
+    assert not await explained(own_url) and len(llm.requests) <= 6
+
+
+async def test_failures_are_listed_and_retried_alone(own_url: str, llm: LlmProvider) -> None:
+    bad: list[str] = []
+
+    def answer(received: Received) -> Reply:
+        prompt = received.body["messages"][-1]["content"]
+        if len(bad) < 3 and prompt not in bad:
+            bad.append(prompt)
+        return Reply(content="no label" if prompt in bad else f"EXPLANATION: {word(received)}")
+
+    llm.answer = answer
+    async with worker(own_url):
+        number = await add(own_url, "small/1-res", options(budget=5.0))
+        job = await ended(own_url, number)
+        assert job["state"] == "done" and len(job["failures"]) == 3 and len(await explained(own_url)) == LIVE - 3
+        assert {(row["file"], row["column"]) for row in job["failures"]} == {("1-res", "unreadable")}
+        llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}")
+        retried = options(budget=5.0, attempt=1, selection={"failed_in": number})
+        again = await ended(own_url, await add(own_url, "small/1-res", retried))
+        assert (again["state"], again["failures"]) == ("done", [])
+        assert len(await explained(own_url)) == LIVE and len(llm.requests) == LIVE + 3
+
+
+async def test_a_worker_that_ends_pays_nothing_twice(own_url: str, llm: LlmProvider) -> None:
+    """The worker ends twice in the middle, with requests in flight: their answers are stored, or paid again."""
+    llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}", delay=0.02)
+    number = await add(own_url, "small/1-res", options(budget=5.0))
+    for count in (10, 30):
+        async with worker(own_url):
+            while len(llm.requests) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    async with worker(own_url):
+        job = await ended(own_url, number)
+    assert job["state"] == "done" and len(await explained(own_url)) == LIVE
+    assert LIVE <= len(llm.requests) <= LIVE + 2 * 4
+    assert LIVE * COST <= job["paid"] * (1 + 1e-9) <= len(llm.requests) * COST * (1 + 1e-9)
+
+
+async def test_what_cannot_run_adds_no_job(own_url: str, llm: LlmProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in ({"method": "none"}, {"profile": "none"}, {"model": "n", "budget": 1.0}):
+        with pytest.raises(BadInput):
+            await add(own_url, "small/1-res", options(**wrong))
+    monkeypatch.setenv("AUTOINTERP_PROFILES_FILE", "/nowhere")
+    with pytest.raises(NotConfigured):
+        await add(own_url, "small/1-res", options())
+    assert [job["kind"] for job in await fetch(own_url, "SELECT kind FROM job")] == ["import"]
