@@ -75,7 +75,7 @@ def has_unit_directions(architecture: str, rescaled: bool) -> bool:
 def _top_k(config: Mapping[str, Any]) -> int:
     k, d_sae = config.get("k"), config.get("d_sae")
     if isinstance(k, bool) or not isinstance(k, int | float) or not k >= 1 or (isinstance(k, float) and k % 1 != 0):
-        raise SourceError(f"its k is {str(k)[:80]}; expected a whole number of active features per token, at least 1")
+        raise SourceError(f"its k is {repr(k)[:80]}; expected a whole number of active features per token, at least 1")
     if d_sae is not None and k > d_sae:
         raise SourceError(f"its k is {k}, but it has only {d_sae} features")
     return int(k)
