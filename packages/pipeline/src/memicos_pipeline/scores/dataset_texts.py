@@ -1,6 +1,6 @@
 """Texts of a dataset that explanations are scored on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,8 +65,11 @@ class FeatureExamples:
     texts: list[ScoredText]
 
 
-def feature_examples(folder: Location, source: m.Source, corpus: CorpusTexts, around: int) -> Iterator[FeatureExamples]:
-    """The examples of each feature, cut to `around` tokens on both sides of their position, without a prepended BOS."""
+def feature_examples(
+    folder: Location, source: m.Source, corpus: CorpusTexts, around: int, chosen: Collection[int] | None = None
+) -> Iterator[FeatureExamples]:
+    """The examples of each feature, or of those that are `chosen`, cut to `around` tokens on both sides of their
+    position, without a prepended BOS."""
     first = 1 if source.recipe.prepend_bos else 0
     names = (
         "index", "quantile_shares", "example_groups", "example_contexts", "example_positions", "value_positions",
@@ -74,6 +77,8 @@ def feature_examples(folder: Location, source: m.Source, corpus: CorpusTexts, ar
     )  # fmt: skip
     for batch in read.features(folder, source):
         for index, shares, *examples in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+            if chosen is not None and index not in chosen:
+                continue
             texts = []
             for group, context, position, value_positions, values in zip(*examples, strict=True):
                 strings = corpus.strings[context]

@@ -50,7 +50,7 @@ async def score_dataset(config: GenerateConfig, protocol: ScoreProtocol, threads
         finish_interrupted(config.out)
         manifest = read.read_manifest(config.out)
         corpus = read_corpus(config.out, manifest)
-        windows, active = _pool(config, manifest, corpus, protocol, report)
+        windows, active = inactive_pool(config, manifest, corpus, protocol, report)
         embedder = MiniLmEmbedder(threads)
         config.work.mkdir(parents=True, exist_ok=True)
         cache = VectorCache(config.work / f"vectors-{embedder.key}.sqlite", embedder.embed)
@@ -63,12 +63,17 @@ async def score_dataset(config: GenerateConfig, protocol: ScoreProtocol, threads
             }
         finally:
             cache.close()
-        _publish_scores(config.out, manifest, tables)
+        publish_scores(config.out, manifest, tables)
 
 
-def _pool(
+def inactive_pool(
     config: GenerateConfig, manifest: m.Manifest, corpus: CorpusTexts, protocol: ScoreProtocol, report: ReportLine
 ) -> tuple[list[PoolWindow], dict[str, np.ndarray]]:
+    """Windows of random contexts and, per source, (windows, features) bool: whether the feature is active there.
+
+    Raises:
+        ConfigError: the dataset has a source that `config` does not name.
+    """
     model = load_language_model(config)
     sources = [selected.source for selected in select_and_load(config, model)]
     ids = {source.id for source in manifest.source_set.sources}
@@ -133,11 +138,12 @@ async def _score_rows(
     rows = []
     for number, description, texts in pending:
         score = await eleuther_embedding.score(description, texts, cache.embed, embedder, protocol.seed)
-        rows.append(_row(number, score, protocol))
+        rows.append(score_row(number, score, protocol))
     return rows
 
 
-def _row(explanation: int, score: Score, protocol: ScoreProtocol) -> dict[str, object]:
+def score_row(explanation: int, score: Score, protocol: ScoreProtocol) -> dict[str, object]:
+    """The row of a score in a dataset; `explanation`: number of the row of the explanation."""
     estimate = score.estimate
     return {
         "explanation": explanation,
@@ -156,12 +162,14 @@ def _row(explanation: int, score: Score, protocol: ScoreProtocol) -> dict[str, o
     }
 
 
-def _publish_scores(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> None:
-    """Replace the dataset by one with these scores. Files that stay the same are linked, not copied."""
+def publish_scores(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> None:
+    """Replace the dataset by one with these scores of its sources. Files that stay the same are linked, not copied."""
     staging = staging_folder(folder)
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(folder, staging, copy_function=os.link)
     for source in manifest.source_set.sources:
+        if source.id not in tables:
+            continue
         path = f"{source.id}/scores.parquet"
         # a linked file must not be written into: the published dataset has the same one
         (staging / path).unlink(missing_ok=True)

@@ -1,0 +1,233 @@
+"""`memicos score --method …`: scores of a dataset's explanations by a language model, within a budget."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from memicos_autointerp_core.bulk.run import Failure, Outcome
+from memicos_autointerp_core.bulk.state import FailedItem, WorkState, digest
+from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
+from memicos_autointerp_core.errors import ProviderError
+from memicos_autointerp_core.providers.settings import ProviderSettings
+from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, ScoredText
+from memicos_autointerp_core.scorers.language_model import ScoringModel
+from memicos_autointerp_core.scorers.registry import LanguageModelScorer
+from memicos_autointerp_core.scorers.sampling import draw_active, draw_inactive
+from memicos_dataset import manifest as m
+from memicos_dataset import read, schema
+from memicos_dataset.publish import finish_interrupted
+
+from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.dataset_lock import lock_dataset
+from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
+from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, labels, select
+from memicos_pipeline.scores.dataset_texts import (
+    CorpusTexts,
+    PoolWindow,
+    feature_examples,
+    inactive_text,
+    read_corpus,
+)
+from memicos_pipeline.scores.protocol import ScoreProtocol
+from memicos_pipeline.scores.score_dataset import inactive_pool, publish_scores, score_row
+
+Key = tuple[str, int]
+"""Source and number of the explanation's row."""
+
+
+@dataclass(frozen=True)
+class ScoreRun:
+    """What the command does.
+
+    Attributes:
+        every_explanation: score all explanations of the selected features, not their labels alone.
+        retry_failed: only explanations whose last attempt failed.
+        yes: the cost needs no agreement.
+        work: folder of the stored answers.
+    """
+
+    config: GenerateConfig
+    scorer: LanguageModelScorer
+    protocol: ScoreProtocol
+    selection: Selection
+    choice: ModelChoice
+    work: Path
+    every_explanation: bool = False
+    retry_failed: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True)
+class ExplanationToScore:
+    source: str
+    number: int
+    description: str
+    texts: list[ScoredText]
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}/{self.number}"
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What texts are drawn from; `active`: per source (windows, features) bool."""
+
+    corpus: CorpusTexts
+    windows: list[PoolWindow]
+    active: dict[str, np.ndarray]
+
+
+async def score_by_model(
+    run: ScoreRun, settings: ProviderSettings, ask: Callable[[str], bool], report: Callable[[str], None]
+) -> tuple[Outcome, list[FailedItem]]:
+    """Score explanations of the dataset `run.config.out`, and replace it by one that has the scores too.
+
+    Returns the outcome, and the failures of all runs of this method and model, of explanations without a score by them.
+
+    Raises:
+        ConfigError, ProfileError, DatasetError, CacheError, OSError: dataset, profile or stored answers cannot be used.
+    """
+    folder = run.config.out
+    with lock_dataset(folder):
+        finish_interrupted(folder)
+        manifest = read.read_manifest(folder)
+        sources = chosen_sources(manifest, run.selection)
+        parts: dict[str, object] = {
+            "method": run.scorer.name,
+            "protocol": asdict(run.protocol),
+            "selection": asdict(run.selection),
+            "every": run.every_explanation,
+        }
+        async with open_model(settings, run.choice, run.work, parts) as model:
+            state = WorkState(run.work / STATE_FILE, _work(run, manifest, model))
+            try:
+                keys = _keys(run, sources, state)
+                report(f"{len(keys):,} explanations to score by {run.scorer.name} with {model.model}")
+                outcome = await _score(run, settings, manifest, sources, keys, model, state, ask, report)
+                _publish(folder, manifest, state)
+                return outcome, list(state.failures().values())
+            finally:
+                state.close()
+
+
+def _work(run: ScoreRun, manifest: m.Manifest, model: BulkModel) -> str:
+    """Names what results depend on; explanations are named by the number of their row, so of their files too."""
+    files = [
+        entry.sha256
+        for source in manifest.source_set.sources
+        for entry in [*source.features, *([source.explanations] if source.explanations else [])]
+    ]
+    parts = {"model": model.work, "method": run.scorer.name, "protocol": asdict(run.protocol), "files": files}
+    return digest(parts)
+
+
+def _keys(run: ScoreRun, sources: Sequence[m.Source], state: WorkState) -> dict[Key, tuple[int, str]]:
+    """Feature index and text of the explanations to score."""
+    done, failures = state.done(), state.failures()
+    keys: dict[Key, tuple[int, str]] = {}
+    for source in sources:
+        rows = explanations(run.config.out, source)
+        chosen = set(select(run.config.out, source, run.selection))
+        for row in rows if run.every_explanation else labels(rows).values():
+            name = f"{source.id}/{row.number}"
+            if row.index in chosen and name not in done and (not run.retry_failed or name in failures):
+                keys[source.id, row.number] = (row.index, row.description)
+    return keys
+
+
+async def _score(
+    run: ScoreRun,
+    settings: ProviderSettings,
+    manifest: m.Manifest,
+    sources: Sequence[m.Source],
+    keys: dict[Key, tuple[int, str]],
+    model: BulkModel,
+    state: WorkState,
+    ask: Callable[[str], bool],
+    report: Callable[[str], None],
+) -> Outcome:
+    if not keys:
+        return Outcome()
+    corpus = read_corpus(run.config.out, manifest)
+    texts = _Texts(corpus, *inactive_pool(run.config, manifest, corpus, run.protocol, report))
+    failures = state.failures()
+
+    async def load(chosen: Sequence[Key]) -> AsyncIterator[ExplanationToScore]:
+        for source in sources:
+            numbers: dict[int, list[int]] = {}
+            for key in chosen:
+                if key[0] == source.id:
+                    numbers.setdefault(keys[key][0], []).append(key[1])
+            if not numbers:
+                continue
+            for example in feature_examples(run.config.out, source, corpus, run.protocol.around, set(numbers)):
+                drawn = _draw(run.protocol, source, example.index, example.texts, texts)
+                for number in numbers[example.index]:
+                    yield ExplanationToScore(source.id, number, keys[source.id, number][1], drawn)
+
+    def attempt(item: ExplanationToScore) -> int:
+        failure = failures.get(item.name)
+        return failure.next_attempt if failure else 0
+
+    async def score(item: ExplanationToScore) -> None:
+        asked = ScoringModel(model.meter, model.model, settings.max_tokens, settings.temperature, attempt(item))
+        found = await run.scorer.score(item.description, item.texts, asked, run.protocol.seed)
+        _raise_without_answers(found)
+        state.store(item.name, score_row(item.number, found, run.protocol))
+
+    async def failed(failure: Failure[ExplanationToScore]) -> None:
+        state.fail(FailedItem(failure.item.name, failure.cause, failure.message, attempt(failure.item)))
+
+    async def progress(outcome: Outcome) -> None:
+        report(progress_line(outcome, len(keys), model.meter))
+
+    agree = agreement(model, run.choice, run.yes, ask, report)
+    task = Task(list(keys), load, score, failed)
+    return await run_task(task, model.meter, model.profile, model.model, agree, progress)
+
+
+def _draw(
+    protocol: ScoreProtocol, source: m.Source, index: int, examples: list[ScoredText], texts: _Texts
+) -> list[ScoredText]:
+    """The same texts as those of the score by embeddings."""
+    generator = np.random.default_rng([protocol.seed, source.layer, index])
+    drawn = draw_active(examples, protocol.active, generator)
+    silent = np.flatnonzero(~texts.active[source.id][:, index]).tolist()
+    candidates = (inactive_text(texts.corpus, texts.windows[number]) for number in silent)
+    return drawn + draw_inactive(candidates, protocol.inactive, generator)
+
+
+def _raise_without_answers(score: Score) -> None:
+    """
+    Raises:
+        ProviderError: there is no score since the language model did not answer; too few texts are a reason to store.
+    """
+    if score.estimate is not None or not score.failures:
+        return
+    failed: list[BreakdownRow] = [row for row in score.breakdown if row.failure is not None]
+    causes = score.failures
+    cause = max(causes, key=lambda name: causes[name])
+    raise ProviderError(cause, f"{len(failed)} of {len(score.breakdown)} texts had no answer.")  # pyright: ignore[reportArgumentType]  # of a ProviderError
+
+
+def _publish(folder: Path, manifest: m.Manifest, state: WorkState) -> None:
+    """Add the results to the dataset's scores, in place of those of the same explanation, method and model."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, row in state.results():
+        found.setdefault(name.rpartition("/")[0], []).append(row)
+    tables: dict[str, pa.Table] = {}
+    for source in manifest.source_set.sources:
+        new = found.get(source.id, [])
+        if not new:
+            continue
+        replaced = {(row["explanation"], row["method"], row["model"]) for row in new}
+        old = [row for batch in read.score_batches(folder, source) for row in batch.rows.to_pylist()]
+        kept = [row for row in old if (row["explanation"], row["method"], row["model"]) not in replaced]
+        rows = sorted(kept + new, key=lambda row: (row["explanation"], row["method"], row["model"]))
+        tables[source.id] = pa.Table.from_pylist(rows, schema=schema.SCORES)
+    if tables:
+        publish_scores(folder, manifest, tables)

@@ -1,0 +1,156 @@
+"""`memicos score --method …`: scores of a dataset's labels by a language model's double; faults, resume, budget."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from memicos_autointerp_core.bulk.run import Outcome
+from memicos_autointerp_core.bulk.state import FailedItem
+from memicos_autointerp_core.providers import client
+from memicos_autointerp_core.providers.settings import ProviderSettings
+from memicos_autointerp_core.scorers.registry import LANGUAGE_MODEL_SCORERS
+from memicos_dataset import read
+from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.explain.language_model import ModelChoice
+from memicos_pipeline.explain.selection import Selection, explanations, labels
+from memicos_pipeline.generate import generate
+from memicos_pipeline.scores.protocol import ScoreProtocol
+from memicos_pipeline.scores.score_by_model import ScoreRun, score_by_model
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.models.small_model import small_model, small_sae
+from memicos_testing.models.tiny_generate import tiny_config
+from memicos_testing.word_list_model import WordListModel
+
+PROTOCOL = ScoreProtocol(active=6, inactive=6, around=3, pool_contexts=24)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> GenerateConfig:
+    folder = tmp_path_factory.mktemp("score-by-model")
+    small_model(folder / "model")
+    small_sae(folder / "saes" / "1-res", 1, 24, seed=1)
+    made = tiny_config(folder, ["1-res"], 32, 24)
+    generate(made, lambda line: None)
+    return made
+
+
+@pytest.fixture
+def llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider]:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setenv("AUTOINTERP_TIMEOUT_SECONDS", "0.5")
+    monkeypatch.setenv("LOCAL_KEY", SERVER_KEY)
+    with LlmProvider() as server:
+        server.answer = WordListModel()
+        file = tmp_path / "profiles.toml"
+        file.write_text(
+            f'[local]\nbase_url = "{server.base_url}"\nkey_variable = "LOCAL_KEY"\nmodels = ["m"]\n'
+            "prices = { m = { input = 2, output = 10 } }\nlimits = { concurrency = 4 }\n"
+        )
+        monkeypatch.setenv("AUTOINTERP_PROFILES_FILE", str(file))
+        yield server
+
+
+def run_of(config: GenerateConfig, tmp_path: Path, method: str, **fields: Any) -> ScoreRun:
+    values: dict[str, Any] = {"choice": ModelChoice("local"), "work": tmp_path / "state", "yes": True, **fields}
+    return ScoreRun(config, LANGUAGE_MODEL_SCORERS[method], PROTOCOL, values.pop("selection", Selection()), **values)
+
+
+def score(run: ScoreRun) -> tuple[Outcome, list[FailedItem]]:
+    return asyncio.run(score_by_model(run, ProviderSettings(), lambda question: False, lambda line: None))
+
+
+def rows(config: GenerateConfig, method: str) -> list[dict[str, Any]]:
+    manifest = read.read_manifest(config.out)
+    read.verify(config.out, manifest)
+    (source,) = manifest.source_set.sources
+    batches = read.score_batches(config.out, source)
+    return [row for batch in batches for row in batch.rows.to_pylist() if row["method"] == method]
+
+
+def live_labels(config: GenerateConfig) -> set[int]:
+    (source,) = read.read_manifest(config.out).source_set.sources
+    return {row.number for row in labels(explanations(config.out, source)).values()}
+
+
+@pytest.mark.parametrize("method", LANGUAGE_MODEL_SCORERS)
+def test_labels_are_scored_and_paid_once(method: str, config: GenerateConfig, llm: LlmProvider, tmp_path: Path) -> None:
+    outcome, failures = score(run_of(config, tmp_path, method))
+    assert outcome.stopped is None and not failures
+    found = rows(config, method)
+    assert {row["explanation"] for row in found} == live_labels(config) and len(found) == outcome.done
+    with_score = [row for row in found if row["score"] is not None]
+    assert with_score and all(row["reason"] for row in found if row["score"] is None)
+    for row in with_score:
+        assert row["model"] == "m" or row["model"].startswith("m-")
+        assert row["score_low"] <= row["score"] <= row["score_high"]
+        if method != "simulation":
+            # balanced accuracy, from the answers that are stored
+            truth = np.array(row["text_distances"]) > 0
+            right = (np.array(row["text_answers"]) >= 0.5) == truth
+            assert row["score"] == pytest.approx((right[truth].mean() + right[~truth].mean()) / 2, abs=1e-6)
+    paid = len(llm.requests)
+    # the state has all results, and a further run asks nothing
+    again, _ = score(run_of(config, tmp_path, method))
+    assert again.done == 0 and len(llm.requests) == paid
+    assert rows(config, method) == found
+
+
+FAULTS = {
+    "401": (Reply(status=401), True),
+    "402": (Reply(status=402), True),
+    "429": (Reply(status=429), False),
+    "500": (Reply(status=500), False),
+    "hang": (Reply(delay=20), False),
+    "reset mid-body": (Reply(cut=True), False),
+    "HTML at 200": (Reply(body=b"<html>x</html>", headers={"Content-Type": "text/html"}), False),
+    "empty choices": (Reply(body={"id": "1", "choices": []}), False),
+    "refusal": (Reply(fields={"message": {"content": None, "refusal": "no"}}), False),
+    "wrong JSON": (Reply(content="[2, 3]"), False),
+    "wrong length": (Reply(content="[1]"), False),
+    "10 MB": (Reply(content="s" * 10_000_000), False),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_never_a_score(name: str, config: GenerateConfig, llm: LlmProvider, tmp_path: Path) -> None:
+    """Every request about one feature fails: it has no score and is listed, and the others have one."""
+    reply, stops = FAULTS[name]
+    model = WordListModel()
+    bad: list[str] = []
+
+    def answer(received: Received) -> Reply:
+        description = received.body["messages"][1]["content"].partition("\n\n")[0]
+        if not bad:
+            bad.append(description)
+        return reply if description == bad[0] else model(received)
+
+    llm.answer = answer
+    method, asked = "eleuther_recall", f"m-{name.replace(' ', '-')}"
+    choice = ModelChoice("local", asked)
+    run = run_of(config, tmp_path, method, selection=Selection(indices=tuple(range(12))), choice=choice)
+    outcome, failures = score(run)
+    scored = {row["explanation"] for row in rows(config, method) if row["model"] == asked}
+    if stops:
+        assert outcome.stopped and not failures and len(scored) == outcome.done
+    else:
+        assert outcome.stopped is None and len({failure.item for failure in failures}) >= 1
+        assert all(failure.cause and failure.message for failure in failures)
+        assert not scored & {int(failure.item.rpartition("/")[2]) for failure in failures}
+        assert len(scored) == outcome.done
+    llm.answer = model
+    again, failures = score(replace(run, retry_failed=not stops))
+    assert again.stopped is None and not failures
+    after = [row for row in rows(config, method) if row["model"] == asked]
+    assert len(after) == outcome.done + outcome.failed if not stops else len(after) > outcome.done
+
+
+def test_a_budget_ends_the_run(config: GenerateConfig, llm: LlmProvider, tmp_path: Path) -> None:
+    run = run_of(config, tmp_path, "eleuther_fuzz", choice=ModelChoice("local", None, 0.03))
+    outcome, _ = score(run)
+    assert outcome.stopped and "The budget of $0.03 is reached" in outcome.stopped
+    assert len(llm.requests) * (321 * 2 + 12 * 10) / 1e6 <= 0.03
