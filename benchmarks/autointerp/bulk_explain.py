@@ -134,10 +134,10 @@ async def main(features: int, limit: int, kills: int, seed: int) -> None:
         print(f"{len(provider.times):,} requests in {seconds:.1f} s: {rate:,.0f} a minute, {rate / limit:.1%} of it")
         load = os.getloadavg()[0]
         print(f"refused: {provider.refused}; distinct requests: {asked:,}; load of the machine: {load:.1f}")
-        # the first tenth, in which the sample ends and buffers grow, is left out
-        steady = [rss / 2**20 for done, rss in memory if done > features / 10]
-        half = len(steady) // 2
-        print(f"memory: {max(steady[:half]):.0f} MiB at most in the first half, {max(steady[half:]):.0f} MiB after")
+        print("memory by requests, and at the most, while the dataset is written:", end="")
+        for share in (0.1, 0.25, 0.5, 0.75, 0.99):
+            print(f" {share:.0%} {next(rss for done, rss in memory if done >= share * asked) / 2**20:.0f} MiB,", end="")
+        print(f" {max(rss for _, rss in memory) / 2**20:.0f} MiB")
         undisturbed = descriptions(folder / "data")
 
         provider.prompts.clear()

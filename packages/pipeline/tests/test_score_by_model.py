@@ -20,6 +20,7 @@ from memicos_pipeline.explain.selection import Selection, explanations, labels
 from memicos_pipeline.generate import generate
 from memicos_pipeline.scores.protocol import ScoreProtocol
 from memicos_pipeline.scores.score_by_model import ScoreRun, score_by_model
+from memicos_service import settings
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
@@ -60,7 +61,7 @@ def run_of(config: GenerateConfig, tmp_path: Path, method: str, **fields: Any) -
 
 
 def score(run: ScoreRun) -> tuple[Outcome, list[FailedItem]]:
-    return asyncio.run(score_by_model(run, ProviderSettings(), lambda question: False, lambda line: None))
+    return asyncio.run(score_by_model(run, settings.read(ProviderSettings), lambda question: False, lambda line: None))
 
 
 def rows(config: GenerateConfig, method: str) -> list[dict[str, Any]]:
