@@ -103,7 +103,7 @@ async def _server(limits: ConnectionSettings) -> AsyncIterator[Server]:
         await release.wait()
         return "released"
 
-    @app.get("/events")
+    @app.api_route("/events", methods=["GET", "POST"])
     async def _events() -> StreamingResponse:
         async def events() -> AsyncIterator[str]:
             for number in range(10):
@@ -134,6 +134,38 @@ async def test_an_incomplete_request_is_ended(serve: Serve, beginning: bytes) ->
     connection = await (await serve(LIMITS)).connect(beginning)
     response = await connection.rest()
     assert response.startswith(b"HTTP/1.1 408") and b"connection: close" in response
+    assert_secure(response)
+
+
+def assert_secure(response: bytes) -> None:
+    headers = response.lower()
+    for name in (
+        b"content-security-policy: default-src 'none'",
+        b"x-content-type-options: nosniff",
+        b"referrer-policy",
+    ):
+        assert b"\r\n" + name in headers, response
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"no HTTP\r\n\r\n", b"GET /now HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", REQUEST.replace(b"/now", b"/\xff now")],
+)
+async def test_a_request_that_is_no_http_is_status_400(serve: Serve, request_bytes: bytes) -> None:
+    response = await (await (await serve(PATIENT)).connect(request_bytes)).rest()
+    assert response.startswith(b"HTTP/1.1 400") and b"connection: close" in response
+    assert_secure(response)
+
+
+async def test_a_body_that_breaks_off_during_the_response_closes_the_connection(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST /events HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    connection = await (await serve(PATIENT)).connect(head)
+    await asyncio.wait_for(connection.reader.readuntil(b"data: 0"), WAIT_SECONDS)
+    await connection.send(b"no length\r\n")
+    assert b"HTTP/1.1 4" not in await connection.rest()
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_an_incomplete_body_is_logged_as_499(serve: Serve) -> None:

@@ -10,10 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memicos_service.json_escapes import EscapedJson
-
-JSON_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""Content security policy of responses that are no pages."""
-
+from memicos_service.security_headers import JSON_POLICY, security_headers
 
 RETRY_SECONDS = "5"
 """`Retry-After` of requests that a shutdown cancels."""
@@ -61,9 +58,5 @@ class ServiceApp(FastAPI):
     """Policy of responses that set none of their own."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        headers = {
-            "Content-Security-Policy": self.content_security_policy,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "same-origin",
-        }
+        headers = security_headers(self.content_security_policy)
         return SecurityHeaders(EscapedJson(super().build_middleware_stack()), headers)

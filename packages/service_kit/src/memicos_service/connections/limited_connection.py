@@ -7,6 +7,7 @@ requests of a connection, and accepts connections until the process has no open 
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any
 
@@ -19,6 +20,7 @@ from uvicorn.server import ServerState
 from memicos_service.connections.send_watch import SendWatch
 from memicos_service.connections.settings import MAX_CONNECTIONS, ConnectionSettings
 from memicos_service.logs.request_log import CLIENT_DISCONNECTED
+from memicos_service.security_headers import security_headers
 
 log = logging.getLogger(__name__)
 
@@ -158,17 +160,32 @@ class LimitedConnection(H11Protocol):
         is_incomplete = self.phase is Phase.BODY or bool(self.conn.trailing_data[0])
         if is_incomplete:
             log.warning("requests were not complete in time: their connections are closed")
-        if is_incomplete and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self._send(408, b"The request was not complete in time.")
+        if is_incomplete and self._may_respond:
+            self._send(408, b"The request was not complete in time.", {"retry-after": "1"})
             self.transport.close()
         else:
             self.abort()
 
-    def _send(self, status: int, text: bytes) -> None:
+    def send_400_response(self, msg: str) -> None:
+        """The response to what is no HTTP, or has headers that contradict one another."""
+        if self._may_respond:
+            self._send(400, msg.encode(), {})
+        self.transport.close()
+
+    @property
+    def _may_respond(self) -> bool:
+        """Whether no response to the request has begun."""
+        return self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+
+    def _send(self, status: int, text: bytes, more: Mapping[str, str]) -> None:
         """Send a response of the server itself, the last one of the connection."""
-        headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close"), ("retry-after", "1")]
-        headers.append(("content-length", str(len(text))))
-        for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=text), h11.EndOfMessage()):
+        headers = {"content-type": "text/plain; charset=utf-8", "connection": "close", **security_headers(), **more}
+        headers["content-length"] = str(len(text))
+        for event in (
+            h11.Response(status_code=status, headers=list(headers.items())),
+            h11.Data(data=text),
+            h11.EndOfMessage(),
+        ):
             self.transport.write(self.conn.send(event) or b"")
 
     def _close_another(self) -> bool:
@@ -201,7 +218,7 @@ class LimitedConnection(H11Protocol):
 
     def _refuse(self) -> None:
         log.warning("the limit of connections is reached by requests in progress: new connections are refused")
-        self._send(503, b"The server has too many connections.")
+        self._send(503, b"The server has too many connections.", {"retry-after": "1"})
         self.connections.discard(self)
         if len(self.refused) >= REFUSED_CONNECTIONS:
             return self.transport.abort()
