@@ -80,6 +80,9 @@ FAILURES = {
     ),
     "JSON of many levels": (Reply(body=b"[" * 200_000 + b"]" * 200_000), "malformed", "not a chat"),
     "the key in the answer": (Reply(content=f"EXPLANATION: {SERVER_KEY}"), "malformed", "contains the key"),
+    "most of the key": (Reply(content=f"EXPLANATION: {SERVER_KEY[:-4]}"), "malformed", "contains the key"),
+    "the key in capitals": (Reply(content=f"EXPLANATION: {SERVER_KEY.upper()}"), "malformed", "contains the key"),
+    "the key, spaced": (Reply(content=f"EXPLANATION: {' '.join(SERVER_KEY)}"), "malformed", "contains the key"),
     "surrogate in an error": (
         Reply(status=400, body=b'{"error": {"message": "half \\ud800"}}'),
         "rejected",
