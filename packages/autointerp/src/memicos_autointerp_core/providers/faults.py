@@ -16,8 +16,8 @@ them. Providers' keys are longer."""
 
 
 def reveals_key(key: str, text: str) -> bool:
-    """Whether a text that a provider wrote contains SECRET_KEY_CHARACTERS consecutive characters of the key, in upper or
-    lower case, and also with spaces between them; a key with fewer is no secret."""
+    """Whether a text that a provider wrote contains SECRET_KEY_CHARACTERS consecutive characters of the key, in upper
+    or lower case, and also with spaces between them; a key with fewer is no secret."""
     plain, secret = "".join(text.split()).casefold(), key.casefold()
     starts = range(len(secret) - SECRET_KEY_CHARACTERS + 1)
     return any(secret[start : start + SECRET_KEY_CHARACTERS] in plain for start in starts)
