@@ -4,13 +4,21 @@ import asyncio
 import io
 import logging
 import socket
+import struct
+import sys
+import threading
+import time
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
+import uvicorn
 from memicos_service import logs, server
 from memicos_service import settings as service_settings
 from memicos_service.application import ServiceApp
+from memicos_service.connections.limited_connection import LimitedConfig
+from memicos_service.connections.settings import ConnectionSettings
 from memicos_testing.servers import running
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -84,10 +92,30 @@ def test_a_port_in_use_names_its_process() -> None:
 
 
 def test_bind_listens_on_the_configured_address_only() -> None:
-    for listen in (False, True):
-        bound = server.bind("127.0.0.1", 0, program="program", variables=("KIT_PORT",), listen=listen)
+    for backlog in (None, 5):
+        bound = server.bind("127.0.0.1", 0, program="program", variables=("KIT_PORT",), backlog=backlog)
         with bound, socket.socket() as client:
-            assert (client.connect_ex(bound.getsockname()) == 0) == listen
+            assert (client.connect_ex(bound.getsockname()) == 0) == (backlog is not None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the backlog of a socket")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_the_backlog_of_the_setting_holds_with_both_event_loops(loop: Literal["asyncio", "uvloop"]) -> None:
+    listener = server.bind("127.0.0.1", 0, program="program", variables=("KIT_PORT",))
+    config = LimitedConfig(ServiceApp(), ConnectionSettings(backlog=7), loop=loop, log_config=None)
+    own = uvicorn.Server(config)
+    thread = threading.Thread(target=own.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        while not own.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        # `tcpi_sacked` of struct tcp_info, for a listening socket: the limit of its queue
+        (limit,) = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)
+        assert limit == 7
+    finally:
+        own.should_exit = True
+        thread.join(30)
 
 
 @pytest.mark.parametrize(("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True)])

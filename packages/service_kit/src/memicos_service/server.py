@@ -13,21 +13,6 @@ from memicos_service.connections.limited_connection import LimitedConfig
 from memicos_service.connections.send_watch import limit_unsent_bytes
 from memicos_service.connections.settings import ConnectionSettings
 
-BACKLOG = 128
-"""Connections that wait to be accepted, unless a setting says otherwise."""
-
-
-class Listener(socket.socket):
-    """A socket whose queue of connections has its own length.
-
-    asyncio passes to `listen` the number of connections that it accepts at once, which is smaller.
-    """
-
-    backlog = BACKLOG
-
-    def listen(self, backlog: int = 0, /) -> None:
-        super().listen(self.backlog)
-
 
 def is_loopback(host: str) -> bool:
     """Whether a bind address is reachable from this machine only."""
@@ -45,8 +30,7 @@ def bind(
     *,
     program: str,
     variables: Sequence[str],
-    backlog: int = BACKLOG,
-    listen: bool = False,
+    backlog: int | None = None,
 ) -> socket.socket:
     """A socket bound to the address; ends the program with one line on standard error where that fails.
 
@@ -55,19 +39,17 @@ def bind(
         port: TCP port.
         program: name of the program, for the message.
         variables: environment variables that set port and host, for the message.
-        backlog: largest number of connections that wait to be accepted.
-        listen: let connections wait at once, before the server runs.
+        backlog: number of connections that may wait at once, before the server runs; None: none.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sets TCP_NODELAY only on sockets that name the protocol; without it each answer may take 40 ms longer
-    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.backlog = backlog
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     limit_unsent_bytes(listener)
     try:
         listener.bind((host, port))
-        if listen:
-            listener.listen()
+        if backlog is not None:
+            listener.listen(backlog)
     except OSError as error:
         in_use = error.errno == errno.EADDRINUSE
         reason = f"it is held by {_listening_process(port)}" if in_use else error.strerror

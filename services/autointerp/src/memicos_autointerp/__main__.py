@@ -45,7 +45,6 @@ def main() -> None:
         settings.port,
         program="autointerp",
         variables=("AUTOINTERP_PORT", "AUTOINTERP_HOST"),
-        backlog=settings.backlog,
     )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)

@@ -42,7 +42,6 @@ def main() -> None:
         program="inference",
         variables=("INFERENCE_PORT", "INFERENCE_HOST"),
         backlog=settings.backlog,
-        listen=True,
     )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)

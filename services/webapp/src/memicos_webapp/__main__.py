@@ -32,7 +32,6 @@ def main() -> None:
         settings.port,
         program="webapp",
         variables=("MEMICOS_PORT", "MEMICOS_HOST"),
-        backlog=settings.backlog,
     )
     # a shell sets it to be ignored in programs that it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -24,8 +24,6 @@ from memicos_service.security_headers import security_headers
 
 log = logging.getLogger(__name__)
 
-ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted before those that exceed the limit are closed; each needs an open file until then."""
 GRACE_SECONDS = 1.0
 """Age of an incomplete request from which on its connection is closed for a new one before any idle connection."""
 REFUSED_CONNECTIONS = 16
@@ -49,7 +47,7 @@ class LimitedConfig(uvicorn.Config):
     """uvicorn's configuration with limits on connections, for `LimitedConnection`."""
 
     def __init__(self, app: ASGIApp, limits: ConnectionSettings, **options: Any) -> None:
-        super().__init__(app, http=LimitedConnection, ws="none", backlog=ACCEPTED_AT_ONCE, **options)
+        super().__init__(app, http=LimitedConnection, ws="none", backlog=limits.backlog, **options)
         self.limits = limits
         self.max_connections = limits.max_connections or MAX_CONNECTIONS
         self.refused: set[LimitedConnection] = set()

@@ -53,7 +53,10 @@ class ConnectionSettings(ServiceSettings):
         "work on the request ends.",
     )
     backlog: int = Field(
-        default=128, ge=1, description="Largest number of connections that wait to be accepted by the server."
+        default=64,
+        ge=1,
+        description="Largest number of connections that wait to be accepted by the server, which accepts them at once; "
+        "each needs an open file beyond those of open connections.",
     )
 
     @field_validator("max_connections", mode="before")
