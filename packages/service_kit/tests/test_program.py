@@ -5,7 +5,6 @@ import io
 import logging
 import socket
 import struct
-import sys
 import threading
 import time
 from pathlib import Path
@@ -98,7 +97,6 @@ def test_bind_listens_on_the_configured_address_only() -> None:
             assert (client.connect_ex(bound.getsockname()) == 0) == (backlog is not None)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the backlog of a socket")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_the_backlog_of_the_setting_holds_with_both_event_loops(loop: Literal["asyncio", "uvloop"]) -> None:
     listener = server.bind("127.0.0.1", 0, program="program", variables=("KIT_PORT",))
