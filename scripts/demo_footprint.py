@@ -254,7 +254,13 @@ def ports(family: Iterable[psutil.Process]) -> set[Port]:
 
 
 def postgres_ids(family: Iterable[psutil.Process]) -> set[int]:
-    return {process.pid for process in family if process.name() == "postgres"}
+    ids: set[int] = set()
+    for process in family:
+        # sessions of PostgreSQL end meanwhile
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "postgres":
+                ids.add(process.pid)
+    return ids
 
 
 def shared_memory(family: Iterable[psutil.Process]) -> list[tuple[str, Entry]]:
