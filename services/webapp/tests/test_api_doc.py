@@ -35,6 +35,7 @@ async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
     return await client.request(options.get("-X", "GET"), address)
 
 
+ADMIN_NAMES = ("data/verify", "data/delete", "exports", "explanations")
 OWN_EXAMPLES = {
     "/api/vector/new": (400, "vector has 3 numbers; the residual stream of small is 16 wide"),
     **dict.fromkeys(("/api/vector/get", "/api/vector/delete", "/api/activation/upload-batch"), (404, "has no vector")),
@@ -42,7 +43,7 @@ OWN_EXAMPLES = {
     "/api/dataset-upload/part/{uploadId}/{file}/{part}": (404, "has no upload 0000"),
     "/api/admin/imports": (400, "bucket.example"),
     "/api/admin/data/plan": (400, "bucket.example"),
-    **{f"/api/admin/{name}": (404, "There is no source or set") for name in ("data/verify", "data/delete", "exports")},
+    **{f"/api/admin/{name}": (404, "There is no source or set") for name in ADMIN_NAMES},
     # job 1 is the import of this server's dataset
     **{f"/api/admin/jobs/{{number}}/{action}": (409, "Job 1 ") for action in ("cancel", "resume")},
 }

@@ -71,6 +71,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/admin/data/verify": {"name": "small/9-res"},
     "/api/admin/data/delete": {"name": "small/9-res"},
     "/api/admin/exports": {"name": "small/9-res", "format": "public"},
+    "/api/admin/explanations": {
+        "name": "small/9-res", "method": "eleuther_acts_top20", "profile": "default", "model": "gpt-4.1-mini",
+        "budget": 1.0, "unexplained": True, "minDensity": 0.1, "maxDensity": 0.5, "scoreBelow": 0.5,
+        "scoreMethod": "eleuther_embedding", "indices": "1,2-4", "failedIn": 987654321,
+    },
     # a path twice, and an unknown upload: nothing is written
     "/api/dataset-upload/new": {
         "name": "parent/mine", "files": [UPLOAD_FILE, UPLOAD_FILE], "missing": "keep", "moveSources": True,
@@ -100,6 +105,7 @@ STATUSES = {
     "/api/admin/data/verify": 404,
     "/api/admin/data/delete": 404,
     "/api/admin/exports": 404,
+    "/api/admin/explanations": 404,
     "/api/dataset-upload/new": 400,
     "/api/dataset-upload/get": 404,
     "/api/dataset-upload/complete": 404,

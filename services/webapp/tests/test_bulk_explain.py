@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import until
 from memicos_webapp.bulk import explain
@@ -178,6 +179,43 @@ async def test_a_worker_that_ends_pays_nothing_twice(own_url: str, llm: LlmProvi
     assert job["state"] == "done" and len(await explained(own_url)) == LIVE
     assert LIVE <= len(llm.requests) <= LIVE + 2 * 4
     assert LIVE * COST <= job["paid"] * (1 + 1e-9) <= len(llm.requests) * COST * (1 + 1e-9)
+
+
+async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvider, started: Start) -> None:
+    origin = {"Origin": "http://localhost"}
+    async with started(own_url) as client, worker(own_url):
+        response = await client.get("/account/data/explain", params={"name": "small/1-res"})
+        page = response.text
+        assert response.status_code == 200, page[page.find("<main") :][:900]
+        assert "$2.0 and $10.0 per million" in page and "local m" in page and "oai_attention-head" not in page
+        form = {"name": "small/1-res", "method": METHOD, "model": "local m"}
+        for wrong, message in (
+            ({}, "Name a budget"),
+            ({"budget": "x"}, "The budget has to be a number"),
+            ({"budget": "1", "min_density": "2"}, "The smallest density"),
+            ({"budget": "1", "indices": "a"}, "is not an index"),
+            ({"budget": "1", "method": "none"}, "There is no method"),
+            ({"budget": "1", "name": "small/9-res"}, "There is no source or set"),
+            ({"budget": "1", "failed_in": "1"}, "Job 1 is import"),
+        ):
+            response = await client.post("/account/data/explain", data={**form, **wrong}, headers=origin)
+            assert response.status_code in (400, 404) and message in response.text, response.text
+        llm.answer, llm.default = None, Reply(content="no label")
+        data = {**form, "budget": "1", "indices": "0-4"}
+        response = await client.post("/account/data/explain", data=data, headers=origin)
+        assert response.status_code == 303
+        number = int(response.headers["location"].rpartition("/")[2])
+        assert len((await ended(own_url, number))["failures"]) == 5
+        page = (await client.get(f"/account/data/jobs/{number}")).text
+        assert "Failed features" in page and "1-res/3, unreadable" in page and f"failed_in={number}" in page
+        assert f"${5 * COST:.4f} paid" in page
+        llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}")
+        body = {"name": "small/1-res", "profile": "local", "budget": 1, "failedIn": number}
+        response = await client.post("/api/admin/explanations", json=body, headers=origin)
+        assert response.status_code == 202 and response.json()["kind"] == "explain"
+        job = await ended(own_url, response.json()["id"])
+        assert job["state"] == "done" and set(await explained(own_url)) == {("1-res", index) for index in range(5)}
+        assert (await client.get(f"/api/admin/jobs/{job['id']}")).json()["job"]["paid"] == pytest.approx(5 * COST)
 
 
 async def test_what_cannot_run_adds_no_job(own_url: str, llm: LlmProvider, monkeypatch: pytest.MonkeyPatch) -> None:

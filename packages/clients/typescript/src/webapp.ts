@@ -736,6 +736,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/explanations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explain many features
+         * @description Queue the explanation of features by a language model, with the key of the server.
+         *
+         *     The log of the job states the cost, measured on 20 features; it ends where the budget is reached. Resume continues
+         *     it, and pays for nothing again.
+         */
+        post: operations["explain_features"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/jobs": {
         parameters: {
             query?: never;
@@ -1411,6 +1434,84 @@ export interface components {
              * @description token position of maxValue; 0 is the first token, BOS included
              */
             maxValueTokenIndex: number;
+        };
+        /**
+         * ExplainFeaturesRequest
+         * @description Features of a source or a set to explain by a language model.
+         * @example {
+         *       "budget": 5,
+         *       "name": "smollm2-135m-it/15-res-4k",
+         *       "unexplained": true
+         *     }
+         */
+        ExplainFeaturesRequest: {
+            /**
+             * Name
+             * @description model/source, or model/set for all sources of the set
+             * @example smollm2-135m-it/15-res-4k
+             */
+            name: string;
+            /**
+             * Method
+             * @description explainer
+             * @default eleuther_acts_top20
+             */
+            method: string;
+            /**
+             * Profile
+             * @description provider; null: the default one
+             */
+            profile?: string | null;
+            /**
+             * Model
+             * @description language model; null: the profile's first
+             */
+            model?: string | null;
+            /**
+             * Budget
+             * @description most US dollars to pay; null only for a model without a price
+             */
+            budget?: number | null;
+            /**
+             * Unexplained
+             * @description only features without an explanation other than token statistics
+             * @default false
+             */
+            unexplained: boolean;
+            /**
+             * Mindensity
+             * @description smallest share of active tokens
+             * @default 0
+             */
+            minDensity: number;
+            /**
+             * Maxdensity
+             * @description largest share of active tokens
+             * @default 1
+             */
+            maxDensity: number;
+            /**
+             * Scorebelow
+             * @description only features whose label has a lower score
+             */
+            scoreBelow?: number | null;
+            /**
+             * Scoremethod
+             * @description of scoreBelow
+             * @default eleuther_embedding
+             */
+            scoreMethod: string;
+            /**
+             * Indices
+             * @description only these, as 3,7,10-20; empty: all
+             * @default
+             */
+            indices: string;
+            /**
+             * Failedin
+             * @description only features that this job listed as failed; null: all
+             */
+            failedIn?: number | null;
         };
         /**
          * ExplanationBody
@@ -2191,7 +2292,7 @@ export interface components {
             id: number;
             /**
              * Kind
-             * @description import, verify, delete or export
+             * @description import, verify, delete, export or explain
              */
             kind: string;
             /**
@@ -2242,9 +2343,14 @@ export interface components {
             bytes: number;
             /**
              * Rejects
-             * @description rows that it left out
+             * @description rows that it left out, or features that failed
              */
             rejects: number;
+            /**
+             * Paid
+             * @description US dollars that language models were paid
+             */
+            paid: number;
             /**
              * Error
              * @description why it failed, or the last unexpected error
@@ -2842,22 +2948,22 @@ export interface components {
         Reject: {
             /**
              * File
-             * @description the file
+             * @description the file; of a job that explains features the source
              */
             file: string;
             /**
              * Line
-             * @description from 1: of a text file its lines, of a Parquet file its rows
+             * @description from 1: of a text file its lines, of a Parquet file its rows; or the feature
              */
             line: number;
             /**
              * Column
-             * @description the column; empty where it is the whole row
+             * @description the column; empty where it is the whole row; or the cause of the failure
              */
             column: string;
             /**
              * Reason
-             * @description why no page could show it
+             * @description why no page could show it, or why the feature has no explanation
              */
             reason: string;
         };
@@ -7401,6 +7507,93 @@ export interface operations {
                 };
             };
             /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    explain_features: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainFeaturesRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The body is not JSON, or a text in it has a character that no name has */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The profiles of language models cannot be read */
             503: {
                 headers: {
                     [name: string]: unknown;

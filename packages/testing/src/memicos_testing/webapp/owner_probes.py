@@ -7,6 +7,8 @@ PAGE, API = "/account/data", "/api/admin"
 UNKNOWN = {"name": "hidden/9-hid"}
 """No source has this name; the error message lists those that the set has."""
 
+ASKED = {"method": "eleuther_acts_top20", "model": "default gpt-4.1-mini"}
+
 
 def owner_probes(root: str, *, permitted: bool) -> dict[tuple[str, str], Probe]:
     """By method and path of a route, a request that adds no job where the owner sends it, except an import.
@@ -28,6 +30,10 @@ def owner_probes(root: str, *, permitted: bool) -> dict[tuple[str, str], Probe]:
         ("POST", f"{PAGE}/import"): Probe(f"{PAGE}/import", NONE, form={"location": root}, **outside),
         ("POST", f"{PAGE}/verify"): Probe(f"{PAGE}/verify", NONE, "1-hid", status=404, form=UNKNOWN),
         ("POST", f"{PAGE}/export"): Probe(f"{PAGE}/export", NONE, "1-hid", status=404, form=UNKNOWN),
+        ("GET", f"{PAGE}/explain"): Probe(f"{PAGE}/explain?name=hidden/1-hid", NONE, "hidden/1-hid"),
+        ("POST", f"{PAGE}/explain"): Probe(
+            f"{PAGE}/explain", NONE, "1-hid", status=404, form={**UNKNOWN, **ASKED, "budget": "1"}
+        ),
         ("POST", f"{PAGE}/delete"): Probe(f"{PAGE}/delete", NONE, "1-hid", status=404, form=UNKNOWN),
         ("POST", f"{PAGE}/jobs/{{number}}/cancel"): Probe(
             f"{PAGE}/jobs/1/cancel", NONE, "Job 1 has ended", status=409, form={}
@@ -42,6 +48,9 @@ def owner_probes(root: str, *, permitted: bool) -> dict[tuple[str, str], Probe]:
         ("POST", f"{API}/data/verify"): Probe(f"{API}/data/verify", NONE, "1-hid", status=404, body=UNKNOWN),
         ("POST", f"{API}/data/delete"): Probe(f"{API}/data/delete", NONE, "1-hid", status=404, body=UNKNOWN),
         ("POST", f"{API}/exports"): Probe(f"{API}/exports", NONE, "1-hid", status=404, body=UNKNOWN),
+        ("POST", f"{API}/explanations"): Probe(
+            f"{API}/explanations", NONE, "1-hid", status=404, body={**UNKNOWN, "budget": 1}
+        ),
         ("GET", f"{API}/jobs"): Probe(f"{API}/jobs", NONE, '"import"'),
         ("GET", f"{API}/jobs/{{number}}"): Probe(f"{API}/jobs/1", NONE, '"import"'),
         ("POST", f"{API}/jobs/{{number}}/cancel"): Probe(f"{API}/jobs/1/cancel", NONE, "Job 1 has ended", status=409),

@@ -8,6 +8,7 @@ from memicos_webapp.admin.schemas import (
     LOCATION_CHARACTERS,
     SOURCES_AT_ONCE,
     Available,
+    ExplainFeaturesRequest,
     ExportRequest,
     ImportRequest,
     Job,
@@ -35,6 +36,9 @@ BAD_BODY: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorBody, "description": "The body is too large"},
 }
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "There is nothing of this name"}}
+NO_LANGUAGE_MODEL: dict[int | str, dict[str, Any]] = {
+    503: {"model": ErrorBody, "description": "The profiles of language models cannot be read"}
+}
 ENDED: dict[int | str, dict[str, Any]] = {409: {"model": ErrorBody, "description": "The state of the job forbids it"}}
 
 
@@ -110,6 +114,21 @@ async def delete_data(_: OwnerAccess, admin: AdminDep, body: NameRequest) -> Job
 async def add_export(_: OwnerAccess, admin: AdminDep, body: ExportRequest) -> Job:
     """Queue an export. Once it is done, `/account/data/jobs/{number}/download` sends its files as a tar archive."""
     return await admin.export(body.name, body.format)
+
+
+@router.post(
+    "/explanations",
+    summary="Explain many features",
+    status_code=202,
+    responses=OWNER_ONLY | BAD_BODY | UNKNOWN | NO_LANGUAGE_MODEL,
+)
+async def explain_features(_: OwnerAccess, admin: AdminDep, body: ExplainFeaturesRequest) -> Job:
+    """Queue the explanation of features by a language model, with the key of the server.
+
+    The log of the job states the cost, measured on 20 features; it ends where the budget is reached. Resume continues
+    it, and pays for nothing again.
+    """
+    return await admin.explain(body)
 
 
 @router.get("/jobs", summary="List jobs", responses=OWNER_ONLY)

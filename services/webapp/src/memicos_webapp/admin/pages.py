@@ -15,12 +15,17 @@ from memicos_webapp.admin.schemas import (
     NAME_CHARACTERS,
     VOCABULARY,
     WIDTH,
+    ExplainFeaturesRequest,
     ImportRequest,
     Job,
     JobNumber,
 )
 from memicos_webapp.admin.service import DataAdmin
-from memicos_webapp.errors import BadInput, Conflict, Fault, NotFound
+from memicos_webapp.bulk import language_model as bulk_model
+from memicos_webapp.bulk.options import DEFAULT_SCORE
+from memicos_webapp.errors import BadInput, Conflict, Fault, NotConfigured, NotFound
+from memicos_webapp.explanations.methods import METHODS as EXPLANATION_METHODS
+from memicos_webapp.scores.methods import METHODS as SCORE_METHODS
 from memicos_webapp.security.authorisation import OwnerAccess
 from memicos_webapp.templating import render
 
@@ -165,6 +170,111 @@ async def export_form(
         return _page_of(await admin.export(name, format))
     except (BadInput, NotFound) as fault:
         return await _list(request, admin, fault.status, fault.message)
+
+
+@router.get("/explain", response_class=HTMLResponse)
+async def explain_page(
+    _: OwnerAccess,
+    request: Request,
+    name: Annotated[str, Query(max_length=NAME_CHARACTERS)],
+    failed_in: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+) -> HTMLResponse:
+    return _explain(request, name, {"failed_in": str(failed_in) if failed_in else ""})
+
+
+ENTERED = (
+    "method", "model", "budget", "unexplained", "min_density", "max_density", "score_below", "indices", "failed_in",
+)  # fmt: skip
+NOTHING_ENTERED = dict.fromkeys(ENTERED, "") | {"score_method": DEFAULT_SCORE}
+"""The fields of the form, as a page without a fault has them."""
+
+
+def _explain(request: Request, name: str, entered: dict[str, str], fault: Fault | None = None) -> HTMLResponse:
+    try:
+        profiles = [profile for profile in bulk_model.profiles().values() if profile.models]
+    except NotConfigured as error:
+        profiles, fault = [], error
+    return _render(
+        request,
+        "admin/explain.html",
+        fault.status if fault else 200,
+        subject=name,
+        entered={**NOTHING_ENTERED, **entered},
+        problem=fault.message if fault else None,
+        profiles=profiles,
+        methods=[method for method in EXPLANATION_METHODS.values() if method.from_texts],
+        score_methods=SCORE_METHODS.values(),
+    )
+
+
+def _amount(name: str, text: str, low: float, high: float) -> float | None:
+    """
+    Raises:
+        BadInput: it is not a number from `low` to `high`.
+    """
+    if not text.strip():
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not low <= number <= high:
+        raise BadInput(f"{name} has to be a number from {low:g} to {high:g}, not {text[:20]!r}.")
+    return number
+
+
+@router.post("/explain")
+async def explain_form(
+    _: OwnerAccess,
+    request: Request,
+    admin: AdminDep,
+    name: Name,
+    method: Annotated[str, Form(max_length=60)],
+    model: Annotated[str, Form(max_length=241, description="profile and model with a space between them")],
+    budget: Number = "",
+    unexplained: Annotated[Literal["", "yes"], Form()] = "",
+    min_density: Number = "",
+    max_density: Number = "",
+    score_below: Number = "",
+    score_method: Annotated[str, Form(max_length=60)] = "eleuther_embedding",
+    indices: Annotated[str, Form(max_length=100_000)] = "",
+    failed_in: Number = "",
+) -> Response:
+    try:
+        profile, _space, model_name = model.partition(" ")
+        low, high = (
+            _amount("The smallest density", min_density, 0, 1),
+            _amount("The largest density", max_density, 0, 1),
+        )
+        body = ExplainFeaturesRequest(
+            name=name,
+            method=method,
+            profile=profile[:40],
+            model=model_name[:200],
+            budget=_amount("The budget", budget, 0.000001, 1e6),
+            unexplained=bool(unexplained),
+            minDensity=0.0 if low is None else low,
+            maxDensity=1.0 if high is None else high,
+            scoreBelow=_amount("The score", score_below, -1, 1),
+            scoreMethod=score_method,
+            indices=indices,
+            failedIn=_number("The job", failed_in, 2**31 - 1),
+        )
+        return _page_of(await admin.explain(body))
+    except (BadInput, NotFound, NotConfigured) as fault:
+        entered = {
+            "method": method,
+            "model": model,
+            "budget": budget,
+            "unexplained": unexplained,
+            "min_density": min_density,
+            "max_density": max_density,
+            "score_below": score_below,
+            "score_method": score_method,
+            "indices": indices,
+            "failed_in": failed_in if failed_in.isascii() and failed_in.isdecimal() else "",
+        }
+        return _explain(request, name, entered, fault)
 
 
 @router.get("/jobs/{number}/download")

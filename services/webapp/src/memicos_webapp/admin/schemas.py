@@ -144,11 +144,36 @@ class ExportRequest(BaseModel):
     format: Literal["native", "public"] = Field("native", description="the native format, or the public layout")
 
 
+class ExplainFeaturesRequest(BaseModel):
+    """Features of a source or a set to explain by a language model."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": NAME_EXAMPLE, "unexplained": True, "budget": 5.0}]}
+    )
+
+    name: StoredName
+    method: str = Field("eleuther_acts_top20", max_length=60, description="explainer")
+    profile: str | None = Field(None, max_length=40, description="provider; null: the default one")
+    model: str | None = Field(None, max_length=200, description="language model; null: the profile's first")
+    budget: float | None = Field(
+        None, gt=0, le=1e6, description="most US dollars to pay; null only for a model without a price"
+    )
+    unexplained: bool = Field(False, description="only features without an explanation other than token statistics")
+    minDensity: float = Field(0.0, ge=0, le=1, description="smallest share of active tokens")
+    maxDensity: float = Field(1.0, ge=0, le=1, description="largest share of active tokens")
+    scoreBelow: float | None = Field(None, ge=-1, le=1, description="only features whose label has a lower score")
+    scoreMethod: str = Field("eleuther_embedding", max_length=60, description="of scoreBelow")
+    indices: str = Field("", max_length=100_000, description="only these, as 3,7,10-20; empty: all")
+    failedIn: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="only features that this job listed as failed; null: all"
+    )
+
+
 class Job(BaseModel):
     """A background job."""
 
     id: int = Field(description="its number")
-    kind: str = Field(description="import, verify, delete or export")
+    kind: str = Field(description="import, verify, delete, export or explain")
     subject: str | None = Field(description="what it works on; null until that is known")
     location: str = Field(description="where its data is, or the name of a source or set")
     state: JobState = Field(description="interrupted: its process ended, and the worker continues it")
@@ -158,7 +183,8 @@ class Job(BaseModel):
     rows: int = Field(description="rows of its files; 0 until they are known")
     rowsDone: int = Field(description="rows sent to the database so far")
     bytes: int = Field(description="bytes of its files")
-    rejects: int = Field(description="rows that it left out")
+    rejects: int = Field(description="rows that it left out, or features that failed")
+    paid: float = Field(description="US dollars that language models were paid")
     error: str | None = Field(description="why it failed, or the last unexpected error")
     createdAt: datetime = Field(description="when it was added")
     finishedAt: datetime | None = Field(description="when it ended")
@@ -188,10 +214,10 @@ class LogLine(BaseModel):
 class Reject(BaseModel):
     """A row that a job left out."""
 
-    file: str = Field(description="the file")
-    line: int = Field(description="from 1: of a text file its lines, of a Parquet file its rows")
-    column: str = Field(description="the column; empty where it is the whole row")
-    reason: str = Field(description="why no page could show it")
+    file: str = Field(description="the file; of a job that explains features the source")
+    line: int = Field(description="from 1: of a text file its lines, of a Parquet file its rows; or the feature")
+    column: str = Field(description="the column; empty where it is the whole row; or the cause of the failure")
+    reason: str = Field(description="why no page could show it, or why the feature has no explanation")
 
 
 class JobDetail(BaseModel):

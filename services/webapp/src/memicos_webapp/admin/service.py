@@ -9,9 +9,11 @@ from pathlib import Path
 from asyncpg import Connection, Record
 from memicos_dataset.public_layout.metadata import MetadataOptions
 
+from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.admin import available
 from memicos_webapp.admin.schemas import (
     Available,
+    ExplainFeaturesRequest,
     ImportRequest,
     Job,
     JobDetail,
@@ -26,6 +28,8 @@ from memicos_webapp.admin.schemas import (
     StoredSet,
     StoredSource,
 )
+from memicos_webapp.bulk import explain
+from memicos_webapp.bulk.options import BulkOptions, FeatureSelection, read_indices
 from memicos_webapp.database.connection import opened
 from memicos_webapp.database.engine import ANSWER_MARGIN_SECONDS, Database
 from memicos_webapp.datasets import preview
@@ -158,6 +162,28 @@ class DataAdmin:
                 f"user, or let the webapp's user read {folder}."
             ) from error
 
+    async def explain(self, body: ExplainFeaturesRequest) -> Job:
+        """Queue the explanation of features.
+
+        Raises:
+            NotFound: there is no such source, or no such job.
+            BadInput, NotConfigured: method, language model, indices or budget cannot be used.
+        """
+        chosen = FeatureSelection(
+            body.minDensity,
+            body.maxDensity,
+            body.unexplained,
+            body.scoreBelow,
+            body.scoreMethod,
+            read_indices(body.indices),
+            body.failedIn,
+        )
+        async with self.connection() as connection:
+            attempt = await explain.next_attempt(connection, body.failedIn)
+            options = BulkOptions(body.method, OWNER_ID, body.profile, body.model, body.budget, attempt, chosen)
+            explain.check_budget(options)
+            return await _job(connection, await explain.add(connection, body.name, options))
+
     async def delete(self, name: str) -> Job:
         async with self.connection() as connection:
             return await _job(connection, await delete.add(connection, name, self.settings.retired_load_seconds))
@@ -246,6 +272,7 @@ def job_fields(job: Record) -> dict[str, object]:
         "bytes": job["bytes"],
         "rejects": job["rejects"],
         "error": job["error"],
+        "paid": job["paid"],
         "createdAt": job["created_at"],
         "finishedAt": job["finished_at"],
     }

@@ -63,7 +63,7 @@ def explain_sources(
         )
         connection = await connect(url, "memicos-explain")
         try:
-            attempt = await _attempt(connection, failed_in)
+            attempt = await explain.next_attempt(connection, failed_in)
             options = BulkOptions(method, OWNER_ID, profile, model, budget, attempt, chosen)
             explain.check(options)
             location = (await selection.select(connection, address)).label
@@ -73,12 +73,6 @@ def explain_sources(
 
     if not with_database("sources explain", run):
         sys.exit(1)
-
-
-async def _attempt(connection: Connection, failed_in: int | None) -> int:
-    """The attempt after that of the job whose failures are retried."""
-    job = await jobs.get(connection, failed_in) if failed_in is not None else None
-    return BulkOptions.from_json({"method": "", "author": 0, **jobs.options(job)}).attempt + 1 if job else 0
 
 
 async def _run(connection: Connection, url: str, location: str, options: BulkOptions, agree: explain.Agree) -> bool:

@@ -53,6 +53,32 @@ def check(options: BulkOptions) -> None:
     find_profile(read_provider_settings(), options)
 
 
+def check_budget(options: BulkOptions) -> None:
+    """
+    Raises:
+        BadInput: there is no budget, and the language model has a price.
+        NotConfigured: the file of profiles is wrong.
+    """
+    profile, model = find_profile(read_provider_settings(), options)
+    if options.budget is None and profile.cost(model, 1, 1):
+        raise BadInput(f"Name a budget: {model} of the profile {profile.name} has a price.")
+
+
+async def next_attempt(connection: asyncpg.Connection, failed_in: int | None) -> int:
+    """The attempt after that of the job whose failures are tried again; 0 for None.
+
+    Raises:
+        NotFound: there is no such job.
+        BadInput: it explains nothing.
+    """
+    if failed_in is None:
+        return 0
+    job = await job_service.get(connection, failed_in)
+    if job["kind"] != EXPLAIN.name:
+        raise BadInput(f"Job {failed_in} is {job['kind']}, not {EXPLAIN.name}.")
+    return BulkOptions.from_json(jobs.options(job)).attempt + 1
+
+
 async def add(connection: asyncpg.Connection, address: str, options: BulkOptions) -> int:
     """Queue the explanation of features of `model/source` or `model/set`; returns the number of the job.
 

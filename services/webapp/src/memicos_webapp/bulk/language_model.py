@@ -37,6 +37,18 @@ def read_provider_settings() -> ProviderSettings:
         raise NotConfigured(f"Bad setting: {error}") from None
 
 
+def profiles(settings: ProviderSettings | None = None) -> dict[str, Profile]:
+    """The providers by name, the default one first.
+
+    Raises:
+        NotConfigured: a setting or the file of profiles is wrong.
+    """
+    try:
+        return (settings or read_provider_settings()).read_profiles()
+    except ProfileError as error:
+        raise NotConfigured(f"{error}.") from None
+
+
 def find_profile(settings: ProviderSettings, options: BulkOptions) -> tuple[Profile, str]:
     """The profile and the language model of a job.
 
@@ -44,13 +56,10 @@ def find_profile(settings: ProviderSettings, options: BulkOptions) -> tuple[Prof
         BadInput: there is no such profile, it has no default model, or no price although there is a budget.
         NotConfigured: the file of profiles is wrong.
     """
-    try:
-        profiles = settings.read_profiles()
-    except ProfileError as error:
-        raise NotConfigured(f"{error}.") from None
-    profile = profiles.get(options.profile) if options.profile else next(iter(profiles.values()))
+    known = profiles(settings)
+    profile = known.get(options.profile) if options.profile else next(iter(known.values()))
     if profile is None:
-        raise BadInput(f"There is no profile {options.profile!r}, only {', '.join(profiles)}.")
+        raise BadInput(f"There is no profile {options.profile!r}, only {', '.join(known)}.")
     model = options.model or next(iter(profile.models), None)
     if model is None:
         raise BadInput(f"Name a language model: the profile {profile.name} has no default one.")

@@ -22,6 +22,7 @@ from .embedder_health import EmbedderHealth
 from .embedder_health_state import EmbedderHealthState
 from .error_body import ErrorBody
 from .example_body import ExampleBody
+from .explain_features_request import ExplainFeaturesRequest
 from .explanation_body import ExplanationBody
 from .explanation_body_parameters_type_0 import ExplanationBodyParametersType0
 from .explanation_hit import ExplanationHit
@@ -149,6 +150,7 @@ __all__ = (
     "EmbedderHealthState",
     "ErrorBody",
     "ExampleBody",
+    "ExplainFeaturesRequest",
     "ExplanationBody",
     "ExplanationBodyParametersType0",
     "ExplanationHit",

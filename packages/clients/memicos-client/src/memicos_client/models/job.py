@@ -18,7 +18,7 @@ class Job:
 
     Attributes:
         id (int): its number
-        kind (str): import, verify, delete or export
+        kind (str): import, verify, delete, export or explain
         subject (None | str): what it works on; null until that is known
         location (str): where its data is, or the name of a source or set
         state (JobState): interrupted: its process ended, and the worker continues it
@@ -28,7 +28,8 @@ class Job:
         rows (int): rows of its files; 0 until they are known
         rows_done (int): rows sent to the database so far
         bytes_ (int): bytes of its files
-        rejects (int): rows that it left out
+        rejects (int): rows that it left out, or features that failed
+        paid (float): US dollars that language models were paid
         error (None | str): why it failed, or the last unexpected error
         created_at (datetime.datetime): when it was added
         finished_at (datetime.datetime | None): when it ended
@@ -46,6 +47,7 @@ class Job:
     rows_done: int
     bytes_: int
     rejects: int
+    paid: float
     error: None | str
     created_at: datetime.datetime
     finished_at: datetime.datetime | None
@@ -78,6 +80,8 @@ class Job:
 
         rejects = self.rejects
 
+        paid = self.paid
+
         error: None | str
         error = self.error
 
@@ -105,6 +109,7 @@ class Job:
                 "rowsDone": rows_done,
                 "bytes": bytes_,
                 "rejects": rejects,
+                "paid": paid,
                 "error": error,
                 "createdAt": created_at,
                 "finishedAt": finished_at,
@@ -150,6 +155,8 @@ class Job:
 
         rejects = d.pop("rejects")
 
+        paid = d.pop("paid")
+
         def _parse_error(data: object) -> None | str:
             if data is None:
                 return data
@@ -187,6 +194,7 @@ class Job:
             rows_done=rows_done,
             bytes_=bytes_,
             rejects=rejects,
+            paid=paid,
             error=error,
             created_at=created_at,
             finished_at=finished_at,
