@@ -19,7 +19,7 @@ from memicos_pipeline.harvest import (
     ShardActivations,
     ShardShape,
     StoredActivations,
-    harvest,
+    run_shard,
     write_shard,
 )
 from memicos_pipeline.progress import Progress
@@ -63,7 +63,7 @@ def dense_source(model: LanguageModel) -> DenseSource:
 
 def test_more_features_than_16_bits_count_are_active(model: LanguageModel, tmp_path: Path) -> None:
     ids = np.array([[2, 17, 30], [2, 41, 5]], dtype=np.int32)
-    harvest(model, [dense_source(model)], ids, tmp_path, Progress(lambda line: None))
+    write_shard(tmp_path / "1-dense", 0, run_shard(model, [dense_source(model)], ids, 8)["1-dense"])
     activations = StoredActivations(tmp_path / "1-dense", FEATURES, 2, 3)
     assert activations.counted_positions(np.arange(2)).tolist() == [False, True, True] * 2
     (matrix,) = activations.shards()

@@ -24,6 +24,7 @@ _KEYS = {
     "out": "out",
     "work": "work",
     "threads": "execution.threads",
+    "workers": "execution.workers",
 }
 """The key of the file that each option sets."""
 

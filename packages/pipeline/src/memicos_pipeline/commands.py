@@ -25,7 +25,8 @@ def generate(
     corpus_attribution: Annotated[str | None, typer.Option(help="credit of the text")] = None,
     dtype: Annotated[str | None, typer.Option(help="dtype of the model: float32, float16 or bfloat16")] = None,
     device: Annotated[str | None, typer.Option(help="PyTorch device, such as cpu or cuda")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="threads of PyTorch")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="threads of each worker")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; more than one need --threads")] = None,
     harvest_only: Annotated[
         bool, typer.Option("--harvest-only", help="stop after the activations are harvested, the long part")
     ] = False,
@@ -40,12 +41,14 @@ def generate(
     from memicos_pipeline.command_options import merged_config
     from memicos_pipeline.config import ConfigError
     from memicos_pipeline.corpus import CorpusError
+    from memicos_pipeline.execution.errors import WorkerError
     from memicos_pipeline.progress import Progress
 
     options = {
         "model": model, "sae": sae, "corpus": corpus, "tokens": tokens, "out": out, "work": work,
         "context_size": context_size, "corpus_license": corpus_license, "corpus_url": corpus_url,
         "corpus_attribution": corpus_attribution, "dtype": dtype, "device": device, "threads": threads,
+        "workers": workers,
     }  # fmt: skip
 
     try:
@@ -55,7 +58,7 @@ def generate(
 
         console = Console(stderr=True)
         generate(settings, Progress(typer.echo, terminal=console if console.is_terminal else None), harvest_only)
-    except (ConfigError, CorpusError, OSError) as error:
+    except (ConfigError, CorpusError, WorkerError, OSError) as error:
         line = str(error).strip().partition("\n")[0]
         typer.echo(f"error: {line}", err=True)
         raise typer.Exit(1) from error

@@ -138,7 +138,16 @@ class ExecutionConfig(_Strict):
         default=512, ge=1, description="contexts of a shard, which is run again as a whole after an interruption"
     )
     batch_contexts: int = Field(default=8, ge=1, description="contexts of a forward pass")
-    threads: int | None = Field(default=None, ge=1, description="threads of PyTorch; by default as PyTorch chooses")
+    workers: int = Field(default=1, ge=1, description="processes that run shards and write sources; needs `threads`")
+    attempts: int = Field(
+        default=3, ge=0, description="how often a shard or a source is run again whose worker was lost"
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="threads of each worker, which sums of floats depend on; by default, with one worker, as PyTorch "
+        "chooses",
+    )
     statistics_mib: int = Field(
         default=512,
         ge=16,
@@ -149,6 +158,19 @@ class ExecutionConfig(_Strict):
         ge=1,
         description="contexts, evenly spread over a larger corpus, that explanations are counted on",
     )
+
+    @model_validator(mode="after")
+    def _stated_threads(self) -> "ExecutionConfig":
+        if self.threads is None and self.workers > 1:
+            raise ValueError(
+                "several workers need threads, the number of threads of each, which the dataset's bytes depend on: "
+                "--threads 1, say"
+            )
+        return self
+
+
+_NOT_CONTENTS: dict[str, Any] = {"out": True, "work": True, "execution": {"workers", "attempts"}}
+"""Keys that the dataset does not depend on."""
 
 
 class GenerateConfig(_Strict):
@@ -164,6 +186,10 @@ class GenerateConfig(_Strict):
     corpus: CorpusConfig
     dashboard: DashboardConfig = DashboardConfig()
     execution: ExecutionConfig = ExecutionConfig()
+
+    def contents_json(self) -> str:
+        """The keys that the dataset depends on, as JSON."""
+        return self.model_dump_json(exclude=_NOT_CONTENTS)
 
 
 def read_config(path: Path) -> GenerateConfig:

@@ -73,25 +73,27 @@ def feature_files(
     effects: LogitEffects,
     neighbours: tuple[np.ndarray, np.ndarray],
     correlated: tuple[np.ndarray, np.ndarray],
+    optional: Sequence[str] = (),
     shard: int = FEATURES_PER_FILE,
 ) -> list[m.FileEntry]:
     """Write the `features` features of one source, `shard` to a file; return the manifest entries.
 
-    The rows of one row group are in memory at a time.
+    The rows of one row group are in memory at a time. `optional` are the names of the optional columns that they have.
     """
+    columns = schema.FEATURE_TABLE.with_optional(optional)
     remaining = iter(statistics)
 
     def tables(count: int) -> Iterator[pa.Table]:
         for first in range(0, count, ROW_GROUP_ROWS):
             group = islice(remaining, min(ROW_GROUP_ROWS, count - first))
             rows = [_row(item, effects, neighbours, correlated) for item in group]
-            yield pa.Table.from_pylist(rows, schema=schema.FEATURES)
+            yield pa.Table.from_pylist(rows, schema=columns)
 
     return [
         write_batches(
             folder,
             f"{source_id}/features-{first // shard:05d}.parquet",
-            schema.FEATURES,
+            columns,
             tables(min(shard, features - first)),
         )
         for first in range(0, features, shard)
@@ -130,6 +132,11 @@ def _row(
         "example_positions": [example.position for example in item.examples],
         "value_positions": [example.positions.tolist() for example in item.examples],
         "values": [rounded(example.values) for example in item.examples],
+        # the two are columns of sources that read attention heads
+        "example_dfa_values": [
+            [] if example.attribution is None else rounded(example.attribution) for example in item.examples
+        ],
+        "example_dfa_positions": [example.target for example in item.examples],
     }
 
 

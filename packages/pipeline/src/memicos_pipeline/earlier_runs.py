@@ -59,7 +59,7 @@ class FinishedSources:
 
 def run_key(config: GenerateConfig, work: Path) -> str:
     """A hash of the configuration and of the folder `work`, whose name depends on the inputs' contents."""
-    return hashlib.sha256(f"{work.name} {config.model_dump_json(exclude={'out', 'work'})}".encode()).hexdigest()
+    return hashlib.sha256(f"{work.name} {config.contents_json()}".encode()).hexdigest()
 
 
 def inputs_digest(config: GenerateConfig) -> str | None:
@@ -68,7 +68,7 @@ def inputs_digest(config: GenerateConfig) -> str | None:
     It is of the configuration and the contents of the files of corpus, model and sources.
     """
     digest = hashlib.sha256(f"{FORMAT_VERSION} {torch.__version__} {torch.get_num_threads()}".encode())
-    digest.update(config.model_dump_json(exclude={"out", "work"}).encode())
+    digest.update(config.contents_json().encode())
     try:
         folders = [_model_folder(config), *_source_folders(config)]
         for folder in folders:

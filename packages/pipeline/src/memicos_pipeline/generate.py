@@ -14,10 +14,11 @@ from memicos_pipeline.contexts import PADDING, chunks
 from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.dataset_writer import corpus_files
 from memicos_pipeline.earlier_runs import FinishedSources, inputs_digest, is_complete, note_complete, run_key
-from memicos_pipeline.harvest import ShardShape, harvest
+from memicos_pipeline.execution.executors import Executor, open_executor
+from memicos_pipeline.execution.worker import number_of_threads, shard_shape
+from memicos_pipeline.harvest import missing_shards
 from memicos_pipeline.preparation import GenerateInputs, check_folders, prepare
 from memicos_pipeline.progress import Progress
-from memicos_pipeline.source_files import SourceWriter
 from memicos_pipeline.work_folder import lock_work_folder, work_folder
 
 
@@ -39,9 +40,11 @@ def generate(config: GenerateConfig, report: Callable[[str], None], harvest_only
 def _generate(config: GenerateConfig, progress: Progress, harvest_only: bool) -> None:
     if finish_interrupted(config.out):
         progress(f"{config.out}: completed the interrupted replacement of an earlier run")
-    execution = config.execution
-    if execution.threads is not None:
-        torch.set_num_threads(execution.threads)
+    with number_of_threads(config.execution.threads or torch.get_num_threads()):
+        _generate_with_threads(config, progress, harvest_only)
+
+
+def _generate_with_threads(config: GenerateConfig, progress: Progress, harvest_only: bool) -> None:
     check_folders(config)
     digest = inputs_digest(config)
     if digest and not harvest_only and is_complete(config, digest):
@@ -49,14 +52,14 @@ def _generate(config: GenerateConfig, progress: Progress, harvest_only: bool) ->
         return
     inputs = prepare(config, progress)
     config = inputs.config
-    shape = ShardShape(execution.shard_contexts, execution.batch_contexts)
-    work = work_folder(config.work, inputs.model.hf, inputs.sources, inputs.contexts.token_ids, shape)
-    with lock_work_folder(work):
+    token_ids, folder = inputs.contexts.token_ids, staging_folder(config.out)
+    work = work_folder(config.work, inputs.model.hf, inputs.sources, token_ids, shard_shape(config))
+    with lock_work_folder(work), open_executor(config, inputs, work, folder, progress) as executor:
         progress(f"activations in {work}")
-        harvest(inputs.model, inputs.sources, inputs.contexts.token_ids, work, progress, shape)
+        harvest(config, inputs, work, executor, progress)
         if harvest_only:
             return
-        manifest = write_dataset(config, inputs, work, staging_folder(config.out), progress)
+        manifest = write_dataset(config, inputs, work, folder, executor, progress)
         publish(config.out)
     if digest:
         note_complete(config, digest)
@@ -64,8 +67,21 @@ def _generate(config: GenerateConfig, progress: Progress, harvest_only: bool) ->
     progress(f"{config.out}: {len(manifest.files())} files, {size / 2**20:.1f} MiB")
 
 
+def harvest(config: GenerateConfig, inputs: GenerateInputs, work: Path, executor: Executor, progress: Progress) -> None:
+    """Run all contexts through the model once and store each source's activations in `work`.
+
+    A shard whose files are complete is not run again.
+    """
+    count, width = inputs.contexts.token_ids.shape
+    ranges = shard_shape(config).ranges(count)
+    missing = missing_shards(work, [source.id for source in inputs.sources], ranges)
+    with progress.stage("activations", count, "contexts") as stage:
+        stage.skip(count - sum(ranges[number][1] - ranges[number][0] for number in missing))
+        executor.run_shards(missing, lambda contexts: stage.advance(contexts, contexts * width))
+
+
 def write_dataset(
-    config: GenerateConfig, inputs: GenerateInputs, work: Path, folder: Path, progress: Progress
+    config: GenerateConfig, inputs: GenerateInputs, work: Path, folder: Path, executor: Executor, progress: Progress
 ) -> m.Manifest:
     """Write a complete dataset into `folder` from the activations in `work`; the manifest is written last.
 
@@ -73,20 +89,18 @@ def write_dataset(
     """
     model, contexts, execution = inputs.model, inputs.contexts, config.execution
     finished = FinishedSources(folder, run_key(config, work))
-    strings = model.single_token_strings(range(model.d_vocab))
-    writer = SourceWriter(config, model, contexts, strings, work, folder, progress)
     used_ids: set[int] = set()
     for chunk in chunks(contexts.token_ids):
         used_ids.update(np.unique(chunk).tolist())
     used_ids.discard(PADDING)
-    sources = []
-    for selected in inputs.selected:
-        source = finished.find(selected.source.id)
-        if source is None:
-            source = writer.write(selected)
-            finished.add(source)
+    source_ids = [source.id for source in inputs.sources]
+    sources = {source_id: source for source_id in source_ids if (source := finished.find(source_id))}
+    for source in executor.write_sources([source_id for source_id in source_ids if source_id not in sources]):
+        finished.add(source)
+        sources[source.entry.id] = source
+    for source in sources.values():
         used_ids.update(source.used_ids)
-        sources.append(source.entry)
+    strings = model.single_token_strings(range(model.d_vocab))
     documents, vocabulary, context_files = corpus_files(folder, contexts, strings, used_ids)
     manifest = m.Manifest(
         release=m.Release.model_validate(config.release.model_dump() if config.release else {}),
@@ -95,14 +109,14 @@ def write_dataset(
             id=config.source_set.id or "",
             name=config.source_set.name or "",
             description=config.source_set.description,
-            sources=sources,
+            sources=[sources[source_id].entry for source_id in source_ids],
         ),
         corpus=_corpus_entry(config, inputs, documents, vocabulary, context_files),
         execution=m.Execution(
             shard_contexts=execution.shard_contexts,
             batch_contexts=execution.batch_contexts,
             threads=torch.get_num_threads(),
-            explained_contexts=len(writer.explained),
+            explained_contexts=min(len(contexts.token_ids), execution.explained_contexts),
         ),
     )
     finished.remove()

@@ -22,7 +22,6 @@ from safetensors.numpy import save_file
 from scipy import sparse
 
 from memicos_pipeline.contexts import PADDING
-from memicos_pipeline.progress import Progress
 
 FORMAT_VERSION = 3
 """Version of the files' format; it is part of the work folder's name, so that no run continues files of another."""
@@ -57,36 +56,13 @@ class ShardActivations:
     counted: np.ndarray
 
 
-def harvest(
-    model: LanguageModel,
-    sources: Sequence[Source],
-    token_ids: np.ndarray,
-    work: Path,
-    progress: Progress,
-    shape: ShardShape = DEFAULT_SHAPE,
-) -> None:
-    """Run all contexts (N, T) through the model once and store each source's activations.
-
-    PADDING does not count. A shard whose files are complete is not run again.
-    """
-    ranges = shape.ranges(len(token_ids))
-    missing = [
+def missing_shards(work: Path, source_ids: Sequence[str], ranges: Sequence[tuple[int, int]]) -> list[int]:
+    """Numbers of the shards with `ranges` of contexts that lack a file of one of the sources."""
+    return [
         number
         for number in range(len(ranges))
-        if not all(shard_path(work / source.id, number).exists() for source in sources)
+        if not all(shard_path(work / source_id, number).exists() for source_id in source_ids)
     ]
-    done = len(token_ids) - sum(ranges[number][1] - ranges[number][0] for number in missing)
-    with progress.stage("activations", len(token_ids), "contexts") as stage:
-        stage.skip(done)
-        for number in missing:
-            first, end = ranges[number]
-
-            def advance(count: int) -> None:
-                stage.advance(count, count * token_ids.shape[1])
-
-            activations = run_shard(model, sources, token_ids[first:end], shape.batch, advance)
-            for source_id, of_source in activations.items():
-                write_shard(work / source_id, number, of_source)
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from memicos_dataset import manifest as m
 from memicos_dataset.schema import TOP_GROUP
+from memicos_engine.capture.attribution import attribution_hooks
 from memicos_engine.capture.positions import ignored_positions, recipe_has_bos
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.sources.source import SaeSource
@@ -15,6 +16,7 @@ from memicos_pipeline import token_statistics
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.contexts import Contexts
 from memicos_pipeline.dashboards.correlations import MAX_PASSES, correlated_features, passes_needed
+from memicos_pipeline.dashboards.example_attributions import ATTRIBUTION_COLUMNS, with_attributions
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics, feature_statistics
 from memicos_pipeline.dashboards.logit_effects import DESCRIPTION as LOGIT_EFFECT
 from memicos_pipeline.dashboards.logit_effects import PROJECTED_DESCRIPTION as PROJECTED_LOGIT_EFFECT
@@ -68,7 +70,13 @@ class SourceWriter:
             stage.advance(1)
         complete = _CompleteExamples()
         with progress.stage(f"{source.id}: statistics and examples", source.d_sae, "features") as stage:
-            statistics = feature_statistics(source.id, activations, contexts.token_ids, limits, max_bytes)
+            statistics = with_attributions(
+                self._model,
+                source,
+                feature_statistics(source.id, activations, contexts.token_ids, limits, max_bytes),
+                contexts.token_ids,
+                max_bytes,
+            )
             features = feature_files(
                 self._folder,
                 source.id,
@@ -77,6 +85,7 @@ class SourceWriter:
                 effects,
                 neighbours,
                 correlated,
+                ATTRIBUTION_COLUMNS if attribution_hooks(self._model, source) else (),
             )
         positions = _positions_of(self.explained, count, width)
         with progress.stage(f"{source.id}: explanations", source.d_sae, "features") as stage:

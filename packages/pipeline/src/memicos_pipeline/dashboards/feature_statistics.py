@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from memicos_dataset.schema import TOP_GROUP
+from memicos_dataset.schema import NO_POSITION, TOP_GROUP
 
 from memicos_pipeline.config import DashboardConfig
 from memicos_pipeline.dashboards.histograms import activation_histogram
@@ -24,7 +24,9 @@ SNIPPET_BEFORE, SNIPPET_AFTER = 12, 4
 class Example:
     """A context with the feature's sparse activations: `values` at `positions`.
 
-    `position` is the activation that was selected; group 0 has the strongest ones.
+    `position` is the activation that was selected; group 0 has the strongest ones. `attribution` (tokens of the
+    context,) has the direct feature attribution of each token to the value at `target`; None where the source does not
+    read attention heads.
     """
 
     group: int
@@ -32,6 +34,8 @@ class Example:
     position: int
     positions: np.ndarray
     values: np.ndarray
+    attribution: np.ndarray | None = None
+    target: int = NO_POSITION
 
 
 @dataclass
