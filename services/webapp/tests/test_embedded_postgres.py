@@ -366,7 +366,10 @@ def test_the_last_error_of_a_failed_initdb_is_in_the_message(folder: Folder, mon
     """An initdb that prints what the real one prints on a full disk."""
     fake = folder.path / "bin"
     fake.mkdir()
-    printed = "initdb: error: could not write to file: No space left on device\ninitdb: removing contents of data\n"
+    printed = (
+        "FATAL:  could not extend file: No space left on device\nPANIC:  cannot abort transaction 1, it was already "
+        "committed\ninitdb: removing contents of data\n"
+    )
     for name in ("initdb", "postgres"):
         (fake / name).write_text(
             f"#!/bin/sh\n[ $1 = --version ] && exit 0\necho 'creating files'\nprintf '{printed}' >&2\nexit 1\n"

@@ -34,7 +34,9 @@ TEMPORARY = "memicos-postgres-"
 STOP_SECONDS = 60
 """How long a server may take to end its sessions and write its data before it is told to stop at once."""
 RETRIED = ("pre-existing shared memory block", 'lock file "postmaster.pid"')
-ERROR_WORDS = ("FATAL", "PANIC", "ERROR", "error:", "No space left")
+DISK_WORDS = ("No space left", "Disk quota exceeded")
+"""Of a line that is the cause of errors after it."""
+ERROR_WORDS = ("FATAL", "PANIC", "ERROR", "error:")
 
 
 @dataclass(frozen=True)
@@ -264,10 +266,13 @@ def _account(user: User) -> _Account:
 
 
 def _last_error(text: str) -> str:
-    """The last line of a program's output that names an error, else its last line; empty where it has none."""
+    """The last line of a program's output that says that the disk is full, else that names an error, else its last
+    line; empty where it has none."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if any(word in line for word in ERROR_WORDS)]
-    return next(reversed(errors or lines), "")
+    for words in (DISK_WORDS, ERROR_WORDS, ("",)):
+        if named := [line for line in lines if any(word in line for word in words)]:
+            return named[-1]
+    return ""
 
 
 def is_running(pid: int, process: subprocess.Popen[bytes] | None) -> bool:
