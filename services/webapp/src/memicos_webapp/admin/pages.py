@@ -176,9 +176,11 @@ async def export_form(
 async def explain_page(
     _: OwnerAccess,
     request: Request,
+    admin: AdminDep,
     name: Annotated[str, Query(max_length=NAME_CHARACTERS)],
     failed_in: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> HTMLResponse:
+    name = await admin.label(name)
     return _explain(request, name, {"failed_in": str(failed_in) if failed_in else ""})
 
 

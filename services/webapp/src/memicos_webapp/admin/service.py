@@ -162,6 +162,15 @@ class DataAdmin:
                 f"user, or let the webapp's user read {folder}."
             ) from error
 
+    async def label(self, name: str) -> str:
+        """The name of a stored source or set.
+
+        Raises:
+            BadInput, NotFound: there is none.
+        """
+        async with self.connection() as connection:
+            return (await selection.select(connection, name)).label
+
     async def explain(self, body: ExplainFeaturesRequest) -> Job:
         """Queue the explanation of features.
 
