@@ -24,7 +24,6 @@ from supervisor import (
     Program,
     Stop,
     Supervisor,
-    ignore_signals,
     interrupt_on_signals,
     run_until_stopped,
     say_stopping,
@@ -222,8 +221,6 @@ def main() -> int:
             supervisor = Supervisor(console, ROOT)
             demo = Demo(options, url, console, supervisor, started_at)
             status = asyncio.run(run_until_stopped(supervisor, demo.run))
-            # the loop has removed its handlers; nothing may interrupt PostgreSQL's shutdown
-            ignore_signals()
         return status
     except Interrupted as interrupted:
         return say_stopping(console, interrupted.number)

@@ -287,7 +287,9 @@ def say_stopping(console: Console, number: signal.Signals) -> int:
 
 async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable[None]]) -> int:
     """Run `work` until it raises Stop, a signal arrives (SIGINT, SIGTERM, SIGHUP) or the output is closed; then end
-    every program. Return the exit status: 0 after Ctrl-C, 1 after Stop, 128 + n after another signal."""
+    every program. Return the exit status: 0 after Ctrl-C, 1 after Stop, 128 + n after another signal.
+
+    A second signal kills what still runs. Signals that follow the return are ignored."""
     console = supervisor.console
     received: asyncio.Queue[signal.Signals] = asyncio.Queue()
     kill_now = asyncio.Event()
@@ -321,4 +323,10 @@ async def run_until_stopped(supervisor: Supervisor, work: Callable[[], Awaitable
     finally:
         await supervisor.stop(kill_now)
         supervisor.close()
+        # the loop would give the default handlers back; blocked, no signal arrives between two handlers
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        ignore_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return status

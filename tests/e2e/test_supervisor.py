@@ -57,6 +57,7 @@ def supervisor(*programs: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [sys.executable, "-c", SUPERVISOR, str(ROOT / "demo"), *map(textwrap.dedent, programs)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     try:
@@ -116,6 +117,20 @@ def test_a_supervisor_in_order_ends_its_guard_too() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert running_processes(family, seconds=1) == []
+
+
+def test_a_second_ctrl_c_kills_what_is_left_and_more_of_them_change_nothing() -> None:
+    with supervisor(DEAF) as process:
+        wait_for(process, "deaf")
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        wait_for(process, "stopping")
+        for _ in range(20):
+            process.send_signal(signal.SIGINT)
+        # less than the time that a program has to end
+        assert process.wait(30) == 0 and time.monotonic() - begin < 8
+        assert process.stdout is not None and process.stderr is not None
+        assert "does not end by itself: killed" in process.stdout.read() and process.stderr.read() == ""
 
 
 def test_it_runs_on_without_its_guard() -> None:

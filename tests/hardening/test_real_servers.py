@@ -2,8 +2,10 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +101,18 @@ def test_autointerp_with_a_key_and_no_secret_warns_beyond_loopback(secret: str, 
     log = (tmp_path / "log").read_text()
     assert ("set AUTOINTERP_SECRET" in log) == (secret == "")
     assert "sk-x" not in log
+
+
+UNFINISHED = b"POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+
+
+def test_several_signals_end_a_server_quietly(server: Program) -> None:
+    """The last test of this module: the servers do not run afterwards."""
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(UNFINISHED)
+        server.client.get("/health")
+        for _ in range(3):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.02)
+        server.process.wait(60)
+    assert "Traceback" not in server.log() and "ERROR" not in server.log(), server.log()

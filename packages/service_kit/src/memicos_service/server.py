@@ -1,17 +1,24 @@
-"""The listening socket and uvicorn's configuration."""
+"""The listening socket, uvicorn's configuration, and the end of a server by a signal."""
 
+import asyncio
 import errno
 import ipaddress
+import signal
 import socket
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 import psutil
+import uvicorn
 from starlette.types import ASGIApp
 
 from memicos_service.connections.limited_connection import LimitedConfig
 from memicos_service.connections.send_watch import limit_unsent_bytes
 from memicos_service.connections.settings import ConnectionSettings
+
+CANCEL_SECONDS = 1
+"""Longest wait for requests that a second signal cancels."""
 
 
 def is_loopback(host: str) -> bool:
@@ -89,3 +96,37 @@ def server_config(app: ASGIApp, graceful_seconds: int, limits: ConnectionSetting
         proxy_headers=False,
         timeout_graceful_shutdown=graceful_seconds,
     )
+
+
+class Server(uvicorn.Server):
+    """Serves until SIGTERM or Ctrl-C, and shuts down in the same way after both: the exit status is 0.
+
+    A second signal ends the wait for responses. uvicorn would then cancel the application, whose end would be a
+    traceback in the log, and raise every signal again: the exit status would be that of a kill.
+    """
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            if requests := set(self.server_state.tasks):
+                for request in requests:
+                    request.cancel()
+                await asyncio.wait(requests, timeout=CANCEL_SECONDS)
+            await self.lifespan.shutdown()
+
+
+def run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until a signal; further signals do not interrupt what the program does afterwards."""
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        # after the server has given back its handlers
+        pass
+    finally:
+        # unlike SIG_IGN, a function is not inherited by other programs, such as those that stop PostgreSQL
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)

@@ -5,7 +5,6 @@ import logging
 import sys
 from pathlib import Path
 
-import uvicorn
 from memicos_autointerp_core.providers.profile import ProfileError
 from memicos_service import logs, server
 from memicos_service.connections.settings import limits_or_exit
@@ -48,12 +47,7 @@ def main() -> None:
     )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
-    try:
-        uvicorn.Server(server.server_config(create_app(settings), graceful_seconds=5, limits=limits)).run(
-            sockets=[listener]
-        )
-    except KeyboardInterrupt:
-        sys.exit(0)
+    server.run(server.Server(server.server_config(create_app(settings), graceful_seconds=5, limits=limits)), listener)
 
 
 if __name__ == "__main__":

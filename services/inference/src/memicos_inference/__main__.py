@@ -4,11 +4,10 @@ import argparse
 import logging
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from memicos_service.connections.settings import limits_or_exit
-from memicos_service.server import bind, is_loopback
+from memicos_service.server import bind, is_loopback, run
 from memicos_service.variable_names import warn_of_environment
 
 from memicos_inference import env_files, logs
@@ -45,8 +44,7 @@ def main() -> None:
     )
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
-    with suppress(KeyboardInterrupt):
-        server.Server(create_app(settings), limits).run(sockets=[listener])
+    run(server.Server(create_app(settings), limits), listener)
     # torch may crash when the interpreter shuts down while the model's thread runs it
     logging.shutdown()
     sys.stdout.flush()

@@ -5,7 +5,6 @@ import logging
 import signal
 import sys
 
-import uvicorn
 from memicos_service import logs, server
 from memicos_service.connections.settings import limits_or_exit
 from memicos_service.variable_names import warn_of_environment
@@ -35,7 +34,7 @@ def main() -> None:
     )
     # a shell sets it to be ignored in programs that it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # uvicorn raises the signal again after its shutdown: exit through the `with` below, which stops PostgreSQL
+    # exit through the `with` below, which stops PostgreSQL
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         # opened here, so that a database error is one line; the application uses the running one
@@ -44,7 +43,7 @@ def main() -> None:
             settings = settings.model_copy(update={"database_url": url})
             config = server.server_config(create_app(settings), graceful_seconds=5, limits=limits)
             log.info("http://%s:%d", settings.host, settings.port)
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(server.Server(config), listener)
     except DatabaseError as error:
         sys.exit(f"webapp: {error}")
     except KeyboardInterrupt:
