@@ -332,6 +332,20 @@ def test_the_output_of_saedashboard_is_read(tmp_path: Path) -> None:
     assert list(faults(Folder.of(tmp_path / "native"), Options())) == []
 
 
+def test_features_without_an_example_of_an_interval_are_read(tmp_path: Path) -> None:
+    content = dashboard_file([3, 5])
+    for feature in content["features"]:
+        feature["activations"] = feature["activations"][:1]
+    (tmp_path / "batch-0.json").write_text(json.dumps(content))
+    manifest = to_native(tmp_path, tmp_path / "native", Options(), quiet)
+    (source,) = manifest.source_set.sources
+    rows = [row for batch in read.features(tmp_path / "native", source) for row in batch.to_pylist()]
+    assert [(row["index"], row["example_groups"], row["quantile_shares"]) for row in rows] == [
+        (3, [0], []),
+        (5, [0], []),
+    ]
+
+
 def test_a_bad_activation_of_saedashboard_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = dashboard_file([0, 1])
     content["features"][1]["activations"][0]["values"] = [1]

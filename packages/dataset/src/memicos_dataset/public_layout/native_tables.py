@@ -172,7 +172,9 @@ def _groups(examples: pa.Table, owners: np.ndarray, maxima: np.ndarray) -> tuple
     binned = np.flatnonzero(~np.isnan(low))
     order = binned[np.lexsort((high[binned], low[binned], owners[binned]))]
     starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
+    # no starts, and no ends, where no example belongs to an interval
+    ends = np.append(starts, len(order))[1:]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         own = order[start:end]
         owner = int(owners[own[0]])
         new = (np.diff(low[own], prepend=np.nan) != 0) | (np.diff(high[own], prepend=np.nan) != 0)
