@@ -63,4 +63,6 @@ def test_later_signals_end_the_wait_and_close_the_application(number: signal.Sig
             assert process.wait(30) == 0 and time.monotonic() - begin < 15
             assert b" 503 " in client.recv(4096).partition(b"\r\n")[0]
             assert process.stdout.read() == "closed\nend\n"
-            assert process.stderr is not None and "Traceback" not in (errors := process.stderr.read()), errors
+            assert process.stderr is not None
+            errors = process.stderr.read()
+            assert "Traceback" not in errors, errors
