@@ -1,7 +1,9 @@
 """The job `explain`: explanations of many features, as they come; its failures, budget, and a worker that is killed."""
 
 import asyncio
+import os
 import re
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -226,3 +228,31 @@ async def test_what_cannot_run_adds_no_job(own_url: str, llm: LlmProvider, monke
     with pytest.raises(NotConfigured):
         await add(own_url, "small/1-res", options())
     assert [job["kind"] for job in await fetch(own_url, "SELECT kind FROM job")] == ["import"]
+
+
+@pytest.mark.slow
+async def test_the_command_is_killed_and_continues_its_job(own_url: str, llm: LlmProvider) -> None:
+    """SIGKILL twice in the middle: the same job goes on, its budget counts what was paid, and nothing is paid twice."""
+    llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}", delay=0.05)
+    arguments = ("sources", "explain", "small/1-res", "--profile", "local", "--budget", "0.1")
+    program = (sys.executable, "-c", "from memicos_cli.main import app; app()", *arguments)
+
+    async def start() -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        environment = {**os.environ, "DATABASE_URL": own_url}
+        return await asyncio.create_subprocess_exec(*program, env=environment, stdout=pipe, stderr=pipe)
+
+    for count in (8, 30):
+        process = await start()
+        while len(llm.requests) < count and process.returncode is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        process.kill()
+        await process.communicate()
+    output, errors = (part.decode() for part in await (await start()).communicate())
+    assert "continues the interrupted job" in output and not errors, errors
+    assert len(await explained(own_url)) == LIVE <= len(llm.requests) <= LIVE + 2 * 4
+    (job,) = await fetch(own_url, "SELECT * FROM job WHERE kind = 'explain'")
+    assert job["state"] == "done" and job["paid"] * (1 + 1e-9) >= LIVE * COST
+    refused = await asyncio.create_subprocess_exec(*program[:-2], stdin=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "DATABASE_URL": own_url}, stderr=asyncio.subprocess.PIPE)  # fmt: skip
+    assert b"--budget or --yes" in (await refused.communicate())[1] and refused.returncode == 1
