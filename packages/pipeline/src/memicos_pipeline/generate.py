@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from memicos_dataset import manifest as m
-from memicos_dataset.publish import finish_interrupted, publish, staging_folder
+from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
 from memicos_engine.model.language_model import LanguageModel
 
 from memicos_pipeline.config import GenerateConfig
@@ -60,7 +60,7 @@ def _generate_with_threads(config: GenerateConfig, progress: Progress, harvest_o
         if harvest_only:
             return
         manifest = write_dataset(config, inputs, work, folder, executor, progress)
-        publish(config.out)
+        replace_folder(config.out)
     if digest:
         note_complete(config, digest)
     size = sum(entry.bytes for entry in manifest.files())

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.public_layout.metadata import MetadataOptions
-from memicos_dataset.publish import finish_interrupted, publish, staging_folder
+from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
 
 ProgressCallback = Callable[[str], object]
 """Called with a line about the progress."""
@@ -75,7 +75,7 @@ def conversion_folder(out: Path, plan: dict[str, Any], replace: bool) -> Iterato
             staging = staging_folder(out)
             shutil.rmtree(staging, ignore_errors=True)
             work.files.rename(staging)
-            publish(out)
+            replace_folder(out)
             shutil.rmtree(work.folder)
     except Timeout:
         raise DatasetError(out, "another conversion is writing it; wait for its end") from None

@@ -32,7 +32,7 @@ from memicos_pipeline.scores.dataset_texts import (
     read_corpus,
 )
 from memicos_pipeline.scores.protocol import ScoreProtocol
-from memicos_pipeline.scores.score_dataset import inactive_pool, publish_scores, score_row
+from memicos_pipeline.scores.score_dataset import inactive_pool, store_scores, score_row
 
 Key = tuple[str, int]
 """Source and number of the explanation's row."""
@@ -230,4 +230,4 @@ def _publish(folder: Path, manifest: m.Manifest, state: WorkState) -> None:
         rows = sorted(kept + new, key=lambda row: (row["explanation"], row["method"], row["model"]))
         tables[source.id] = pa.Table.from_pylist(rows, schema=schema.SCORES)
     if tables:
-        publish_scores(folder, manifest, tables)
+        store_scores(folder, manifest, tables)

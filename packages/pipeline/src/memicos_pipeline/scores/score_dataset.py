@@ -13,7 +13,7 @@ from memicos_autointerp_core.scorers.sampling import draw_active, draw_inactive
 from memicos_autointerp_core.scorers.vector_cache import VectorCache
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
-from memicos_dataset.publish import finish_interrupted, publish, staging_folder
+from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
 from memicos_dataset.write import write_table
 from memicos_embeddings.minilm import MiniLmEmbedder
 
@@ -63,7 +63,7 @@ async def score_dataset(config: GenerateConfig, protocol: ScoreProtocol, threads
             }
         finally:
             cache.close()
-        publish_scores(config.out, manifest, tables)
+        store_scores(config.out, manifest, tables)
 
 
 def inactive_pool(
@@ -162,7 +162,7 @@ def score_row(explanation: int, score: Score, protocol: ScoreProtocol) -> dict[s
     }
 
 
-def publish_scores(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> None:
+def store_scores(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> None:
     """Replace the dataset by one with these scores of its sources. Files that stay the same are linked, not copied."""
     staging = staging_folder(folder)
     shutil.rmtree(staging, ignore_errors=True)
@@ -171,10 +171,10 @@ def publish_scores(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Tabl
         if source.id not in tables:
             continue
         path = f"{source.id}/scores.parquet"
-        # a linked file must not be written into: the published dataset has the same one
+        # a linked file must not be written into: the dataset in `out` has the same one
         (staging / path).unlink(missing_ok=True)
         source.scores = write_table(staging, path, tables[source.id])
     manifest.version = m.VERSION
     (staging / m.FILE_NAME).unlink()
     manifest.write(staging)
-    publish(folder)
+    replace_folder(folder)

@@ -32,7 +32,7 @@ def _previous_folder(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
-def publish(folder: Path) -> None:
+def replace_folder(folder: Path) -> None:
     """Put the complete dataset in `staging_folder(folder)` at `folder` and delete the one that was there.
 
     Raises:
@@ -51,7 +51,7 @@ def publish(folder: Path) -> None:
 
 
 def finish_interrupted(folder: Path) -> bool:
-    """Complete a `publish` of `folder` that was killed between two renames; returns whether there was one.
+    """Complete a replacement of `folder` that was killed between two renames; returns whether there was one.
 
     The new dataset is used if it is complete (its manifest, which is written last, is there), else the previous one.
     """

@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from memicos_dataset import publish as publishing
+from memicos_dataset import replace_folder as replacing
 from memicos_dataset.manifest import FILE_NAME
-from memicos_dataset.publish import finish_interrupted, publish, staging_folder
+from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
 
 
 def write(folder: Path, version: str) -> None:
@@ -25,7 +25,7 @@ def names(folder: Path) -> list[str]:
 
 
 def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "_exchange_call", lambda: None)
+    monkeypatch.setattr(replacing, "_exchange_call", lambda: None)
 
 
 @pytest.mark.parametrize("exchange", [True, False])
@@ -35,7 +35,7 @@ def test_a_new_version_replaces_the_old_one(tmp_path: Path, monkeypatch: pytest.
     out = tmp_path / "out"
     for version in ("1", "2", "3"):
         write(staging_folder(out), version)
-        publish(out)
+        replace_folder(out)
         assert (out / "rows").read_text() == (out / FILE_NAME).read_text() == version
         assert names(tmp_path) == ["out"]
         assert not finish_interrupted(out)
@@ -44,7 +44,7 @@ def test_a_new_version_replaces_the_old_one(tmp_path: Path, monkeypatch: pytest.
 def test_a_reader_always_finds_a_dataset(tmp_path: Path) -> None:
     out = tmp_path / "out"
     write(staging_folder(out), "0")
-    publish(out)
+    replace_folder(out)
     missing, finished = [], threading.Event()
 
     def read() -> None:
@@ -56,7 +56,7 @@ def test_a_reader_always_finds_a_dataset(tmp_path: Path) -> None:
     reader.start()
     for version in range(200):
         write(staging_folder(out), str(version))
-        publish(out)
+        replace_folder(out)
     finished.set()
     reader.join()
     assert missing == []
@@ -65,9 +65,9 @@ def test_a_reader_always_finds_a_dataset(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from memicos_dataset import publish
+from memicos_dataset import replace_folder
 if sys.argv[2] == "renames":
-    publish._exchange_call = lambda: None
+    replace_folder._exchange_call = lambda: None
 rename = Path.rename
 left = int(sys.argv[3])
 def counted(path, target):
@@ -77,7 +77,7 @@ def counted(path, target):
     left -= 1
     return rename(path, target)
 Path.rename = counted
-rmtree = publish.shutil.rmtree
+rmtree = replace_folder.shutil.rmtree
 def killing(path, ignore_errors=False):
     global left
     if Path(path).exists():
@@ -85,8 +85,8 @@ def killing(path, ignore_errors=False):
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
     return rmtree(path, ignore_errors)
-publish.shutil.rmtree = killing
-publish.publish(Path(sys.argv[1]))
+replace_folder.shutil.rmtree = killing
+replace_folder.replace_folder(Path(sys.argv[1]))
 """
 
 
@@ -106,7 +106,7 @@ def test_killed_at_any_step_it_is_completed(tmp_path: Path, way: str) -> None:
         if staging_folder(out).exists():
             shutil.rmtree(staging_folder(out))
         write(staging_folder(out), "newer")
-        publish(out)
+        replace_folder(out)
         assert (out / "rows").read_text() == "newer" and names(out.parent) == ["out"]
         if process.returncode == 0:
             assert steps == (1 if way == "exchange" else 3)
