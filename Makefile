@@ -1,11 +1,11 @@
 # Every command of the repository; `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-MEMBERS := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
+MEMBERS := packages/cli packages/service_kit packages/autointerp packages/dataset[s3,gs] packages/embeddings packages/testing packages/engine packages/pipeline[generate] \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client packages/clients/memicos-client \
 	services/webapp[embedded] services/inference services/autointerp
 TOOLS := uv hatchling ruff pyright pip-audit import-linter openapi-python-client pytest pytest-asyncio pytest-xdist playwright axe-playwright-python \
-	glassllm psutil watchfiles python-dotenv schemathesis scikit-learn scipy neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
+	glassllm moto[s3] flask flask-cors psutil watchfiles python-dotenv schemathesis scikit-learn scipy neuronpedia neuronpedia-inference-client neuronpedia-autointerp-client
 # the services that need no torch, and the packages that their tests use
 LIGHT := packages/cli packages/service_kit packages/autointerp packages/dataset packages/embeddings packages/testing \
 	packages/clients/memicos-inference-client packages/clients/memicos-autointerp-client \

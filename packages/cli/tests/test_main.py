@@ -19,6 +19,7 @@ COMMANDS = [
     "model",
     "selftest",
     "dataset",
+    "publish",
     "upload",
     *WEBAPP_COMMANDS,
 ]
@@ -65,6 +66,7 @@ def test_a_command_that_is_not_installed_names_its_extra(name: str, monkeypatch:
         "explain": "generate",
         "score": "generate",
         "upload": "dataset",
+        "publish": "dataset",
     }
     extra = {**extras, **dict.fromkeys(WEBAPP_COMMANDS, "webapp")}.get(name, "inference")
     assert result.exit_code == 2

@@ -216,7 +216,7 @@ def test_nothing_is_loaded_where_the_dataset_is_complete(
     generate(config, lines.append)
     assert lines == [f"{config.out}: is complete, and made of the same inputs; nothing to do"]
     weights = folder / "saes" / "1-res" / "sae_weights.safetensors"
-    for path in (config.out / "corpus" / "vocabulary.parquet", weights, config.corpus.file):
+    for path in (config.out / "corpus" / "vocabulary.parquet", weights, Path(config.corpus.file)):
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(pytest.fail.Exception, match="the model is loaded"):

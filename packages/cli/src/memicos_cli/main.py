@@ -33,6 +33,7 @@ EXTRAS = {
     "model": "inference",
     "selftest": "inference",
     "dataset": "dataset",
+    "publish": "dataset",
     "upload": "dataset",
     "import": "webapp",
     "export": "webapp",

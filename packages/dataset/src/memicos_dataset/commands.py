@@ -13,7 +13,12 @@ from memicos_dataset.conversion.native import to_native
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
+from memicos_dataset.progress_lines import ProgressLines
 from memicos_dataset.public_layout.metadata import MetadataOptions
+from memicos_dataset.remote.native import convert_to_native
+from memicos_dataset.remote.publish import PublishOptions, publish
+from memicos_dataset.remote.put import PutOptions, Sent
+from memicos_dataset.remote.work_folder import DEFAULT_WORK
 
 DIFFERENT, UNUSABLE = 1, 2
 """Exit statuses: there are differences or faults; the datasets could not be compared."""
@@ -59,7 +64,7 @@ def verify_dataset(
 
 def convert_dataset(
     dataset: Location,
-    out: Annotated[Path, typer.Argument(help="local folder to write")],
+    out: Annotated[str, typer.Argument(help="folder to write, or its URL, such as s3://bucket/prefix")],
     to: Annotated[Format | None, typer.Option(help="native or public; by default the other one")] = None,
     source: Sources = None,
     layers: Annotated[int | None, typer.Option(min=1, help="layers of the model")] = None,
@@ -72,10 +77,12 @@ def convert_dataset(
     corpus_url: Annotated[str | None, typer.Option(help="page where the texts are published")] = None,
     skip_rows: Annotated[int, typer.Option(min=0, help="rows that cannot be stored and may be left out")] = 0,
     replace: Annotated[bool, typer.Option("--replace", help="replace OUT if it exists")] = False,
+    work: Annotated[Path, typer.Option(help="local folder of the conversion, where OUT is a URL")] = DEFAULT_WORK,
 ) -> None:
     """Convert a dataset between the native format and the public layout; SAEDashboard's output becomes native.
 
-    A conversion that was killed goes on when the same command is run again. OUT appears when it is complete.
+    A conversion that was killed goes on when the same command is run again. OUT appears when it is complete; at a URL
+    the files that say so are put last.
     docs/dataset.md says what each format has.
     """
     metadata_options = MetadataOptions(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
@@ -83,13 +90,31 @@ def convert_dataset(
     folder = Folder.of(dataset)
     try:
         native = format_of(folder, options.sources) is Format.NATIVE
-        target = to or (Format.PUBLIC if native else Format.NATIVE)
-        if target is not (Format.PUBLIC if native else Format.NATIVE):
-            raise DatasetError(folder.root, f"cannot be converted to {target}: native becomes public, others native")
-        (to_public if native else to_native)(folder, out, options, typer.echo)
+        if to not in (None, Format.PUBLIC if native else Format.NATIVE):
+            raise DatasetError(folder.root, f"cannot be converted to {to}: native becomes public, others native")
+        target = Folder.of(out)
+        if isinstance(target.root, Path):
+            (to_public if native else to_native)(folder, target.root, options, typer.echo)
+        else:
+            _convert_to_url(folder, target, native, options, work)
     except (DatasetError, OSError) as error:
         _exit(error)
     typer.echo(f"{out} is complete")
+
+
+def _convert_to_url(dataset: Folder, out: Folder, to_public_layout: bool, options: Options, work: Path) -> None:
+    lines, put = ProgressLines(), PutOptions(replace=options.replace)
+
+    def report_sent(sent: Sent) -> None:
+        lines.sent(sent.done, sent.total)
+
+    try:
+        if to_public_layout:
+            publish(dataset, out, PublishOptions(options, put, work), typer.echo, report_sent)
+        else:
+            convert_to_native(dataset, out, options, put, typer.echo, report_sent, work)
+    finally:
+        lines.end()
 
 
 def diff_datasets(

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import fsspec
 
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.remote.errors import as_os_errors
 
 COPY_BYTES = 1 << 20
 """Bytes that are read at once where a file is copied, hashed or decompressed."""
@@ -97,7 +98,7 @@ class Folder:
             with place.open("rb") as file:
                 yield file
             return
-        with _as_os_errors(place):
+        with as_os_errors(place):
             options: dict[str, Any] = {"block_size": 0} if place.startswith(("http://", "https://")) else {}
             with self._file_system().open(place, "rb", **options) as file:
                 yield cast(BinaryIO, file)
@@ -130,7 +131,7 @@ class Folder:
         if isinstance(place, Path):
             return place.stat().st_size if place.is_file() else None
         try:
-            with _as_os_errors(place):
+            with as_os_errors(place):
                 return self._file_system().info(place)["size"]
         except FileNotFoundError:
             return None
@@ -141,7 +142,7 @@ class Folder:
         if isinstance(place, Path):
             return place.is_file()
         try:
-            with _as_os_errors(place):
+            with as_os_errors(place):
                 return self._file_system().info(place)["type"] == "file"
         except FileNotFoundError:
             return False
@@ -158,7 +159,7 @@ class Folder:
             return sorted(entry.name for entry in self.root.iterdir()) if self.root.is_dir() else []
         system = self._file_system()
         try:
-            with _as_os_errors(self.root):
+            with as_os_errors(self.root):
                 system.invalidate_cache()
                 entries = system.ls(self.root + "/", detail=False)
         except FileNotFoundError:
@@ -178,12 +179,28 @@ class Folder:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(content, place)
             return
-        with _as_os_errors(place):
+        with as_os_errors(place):
             system = self._file_system()
             system.makedirs(place.rpartition("/")[0], exist_ok=True)
             system.put_file(str(content), place)
 
+    def file_system(self) -> tuple[Any, str]:
+        """fsspec's file system of the folder, and the folder's path in it, for writing.
+
+        Raises:
+            DatasetError: it needs another package, or is no URL.
+            OSError: there are no credentials.
+        """
+        if isinstance(self.root, Path):
+            return fsspec.filesystem("file"), str(self.root.resolve())
+        system = self._file_system()
+        return system, str(system._strip_protocol(self.root))
+
     def _file_system(self) -> Any:
+        with as_os_errors(str(self.root)):
+            return self._new_file_system()
+
+    def _new_file_system(self) -> Any:
         url = str(self.root)
         try:
             if self.access:
@@ -203,22 +220,3 @@ class Folder:
 
 Location = Folder | Path | str
 """A folder, its path or its URL."""
-
-
-@contextmanager
-def _as_os_errors(place: str) -> Iterator[None]:
-    """Raise the errors of remote file systems as OSError with the URL."""
-    client_errors: tuple[type[Exception], ...] = ()
-    if place.startswith(("http://", "https://")):
-        # imported by fsspec's HTTP file system only
-        client_errors = (importlib.import_module("aiohttp").ClientError, TimeoutError)
-    try:
-        yield
-    except FileNotFoundError as error:
-        # fsspec reports every failed request for a file's size so
-        cause = error.__cause__
-        if isinstance(cause, client_errors) and getattr(cause, "status", None) != 404:
-            raise OSError(f"{place}: {str(cause) or type(cause).__name__}") from error
-        raise
-    except client_errors as error:
-        raise OSError(f"{place}: {str(error) or type(error).__name__}") from error

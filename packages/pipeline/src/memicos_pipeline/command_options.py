@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from memicos_dataset.folder import Folder
+
 from memicos_pipeline.config import ConfigError, GenerateConfig, validate
+from memicos_pipeline.corpus_origin import corpus_name
 
 _NOT_IN_ID = re.compile(r"[^a-z0-9._-]+")
 
@@ -92,10 +95,13 @@ def _add_names(content: dict[str, Any]) -> None:
     model.setdefault("dtype", "float32")
     model.setdefault("license", "unknown")
     if "file" in corpus:
-        corpus.setdefault("id", _as_id(Path(str(corpus["file"])).name.partition(".")[0]))
-        corpus.setdefault("description", f"Texts of {Path(str(corpus['file'])).name}.")
+        name = corpus_name(str(corpus["file"]))
+        corpus.setdefault("id", _as_id(name.partition(".")[0]))
+        corpus.setdefault("description", f"Texts of {name}.")
     if "out" in content:
-        content.setdefault("work", str(Path(str(content["out"])).parent / ".memicos-generate"))
+        folder = Folder.of(str(content["out"])).root
+        parent = folder.parent if isinstance(folder, Path) else Path()
+        content.setdefault("work", str(parent / ".memicos-generate"))
 
 
 def _as_id(name: str) -> str:

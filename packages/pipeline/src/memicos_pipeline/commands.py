@@ -15,9 +15,17 @@ def generate(
         list[str] | None,
         typer.Option(help="SAEs as in SAE_SETS: path:<folder>, hf:<owner>/<name>/<folder>, saelens:<release>, neurons"),
     ] = None,
-    corpus: Annotated[str | None, typer.Option(help="file of texts: .jsonl, .txt or .parquet; also .gz, .zst")] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="file of texts: .jsonl, .txt or .parquet, also .gz, .zst; hf:<owner>/<name>[:<split>[:<column>]]; "
+            "package:<package>/<path>"
+        ),
+    ] = None,
     tokens: Annotated[int | None, typer.Option(min=1, help="tokens that are drawn from the corpus")] = None,
-    out: Annotated[str | None, typer.Option(help="folder of the dataset")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="folder of the dataset, or its URL, such as s3://bucket/dataset")
+    ] = None,
     work: Annotated[str | None, typer.Option(help="folder for activations")] = None,
     context_size: Annotated[int | None, typer.Option(min=2, help="tokens of a context")] = None,
     corpus_license: Annotated[str | None, typer.Option(help="licence of the text")] = None,
@@ -36,6 +44,7 @@ def generate(
     A killed run continues where it stopped. The output folder is replaced when the new dataset is complete, never
     before. docs/dataset.md describes CONFIG. Without it, --model, --sae, --corpus, --tokens and --out are needed.
     """
+    from memicos_dataset.errors import DatasetError
     from rich.console import Console
 
     from memicos_pipeline.command_options import merged_config
@@ -58,7 +67,7 @@ def generate(
 
         console = Console(stderr=True)
         generate(settings, Progress(typer.echo, terminal=console if console.is_terminal else None), harvest_only)
-    except (ConfigError, CorpusError, WorkerError, OSError) as error:
+    except (ConfigError, CorpusError, DatasetError, WorkerError, OSError) as error:
         line = str(error).strip().partition("\n")[0]
         typer.echo(f"error: {line}", err=True)
         raise typer.Exit(1) from error

@@ -1,9 +1,11 @@
 """The configuration file of `memicos generate`."""
 
+import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import WebAddress
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -82,9 +84,11 @@ class CorpusConfig(_Strict):
 
     id: str = Field(description="name of the corpus")
     description: str = Field(description="one sentence")
-    file: Path = Field(
+    file: str = Field(
+        min_length=1,
         description="JSON Lines with `title`, `collection` and `text`; with `tokens` also with `text` alone, plain "
-        "text (`.txt`) or Parquet with a column `text`; `.gz` and `.zst` are decompressed"
+        "text (`.txt`), Parquet or Arrow with a column `text`, of which `.gz` and `.zst` are decompressed, a data set "
+        "(`hf:…`) or a text of a package (`package:…`), see [below](#texts-of-the-hub-and-of-packages)",
     )
     # positions are stored in 16 bits
     context_size: int | None = Field(
@@ -96,9 +100,13 @@ class CorpusConfig(_Strict):
     tokens: int | None = Field(
         default=None, gt=0, description="tokens that are drawn from the file, as one collection; or all that it has"
     )
-    license: str = Field(default="unknown", description="with `tokens`: licence of the text")
-    url: WebAddress | None = Field(default=None, description="with `tokens`: where the text is published")
-    attribution: str = Field(default="", description="with `tokens`: credit")
+    license: str | None = Field(
+        default=None,
+        description="with `tokens`: licence of the text; by default that of the data set's card or of the package, "
+        "else `unknown`",
+    )
+    url: WebAddress | None = Field(default=None, description="with `tokens`: where the text is published, likewise")
+    attribution: str | None = Field(default=None, description="with `tokens`: credit, likewise")
     short_texts: ShortTexts = Field(
         default="drop",
         description="tokens at the end of a text that do not fill a context, and so texts shorter than one: `drop` "
@@ -112,7 +120,13 @@ class CorpusConfig(_Strict):
     def _one_division(self) -> "CorpusConfig":
         if bool(self.collections) == (self.tokens is not None):
             raise ValueError("needs either tokens or collections")
+        if self.collections and not self.is_local_file:
+            raise ValueError("hf: and package: need tokens in place of collections")
         return self
+
+    @property
+    def is_local_file(self) -> bool:
+        return not self.file.startswith(("hf:", "package:"))
 
 
 class DashboardConfig(_Strict):
@@ -176,7 +190,11 @@ _NOT_CONTENTS: dict[str, Any] = {"out": True, "work": True, "execution": {"worke
 class GenerateConfig(_Strict):
     """Top-level keys. Relative paths are relative to the working folder."""
 
-    out: Path = Field(description="folder of the dataset; an older dataset there is replaced")
+    out: Path = Field(
+        description="folder of the dataset, or its URL, such as `s3://bucket/dataset`; an older dataset there is "
+        "replaced"
+    )
+    out_url: str | None = Field(default=None, exclude=True)
     work: Path = Field(
         description="folder for activations, 8 bytes for each active feature of each token, kept for the next run"
     )
@@ -186,6 +204,20 @@ class GenerateConfig(_Strict):
     corpus: CorpusConfig
     dashboard: DashboardConfig = DashboardConfig()
     execution: ExecutionConfig = ExecutionConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _local_out(cls, content: Any) -> Any:
+        """A dataset at a URL is written into a folder in `work` first."""
+        if not isinstance(content, dict) or not isinstance(content.get("out"), str):
+            return content
+        if "out_url" in content:
+            raise ValueError("out_url is no key: give the URL to out")
+        folder = Folder.of(content["out"])
+        if isinstance(folder.root, Path):
+            return content | {"out": folder.root}
+        name = hashlib.sha256(folder.root.encode()).hexdigest()[:12]
+        return content | {"out": Path(str(content.get("work", ""))) / f"out-{name}", "out_url": folder.root}
 
     def contents_json(self) -> str:
         """The keys that the dataset depends on, as JSON."""

@@ -37,16 +37,22 @@ PARQUET_ROWS = 256
 """Rows of a Parquet file that are in memory at once."""
 
 
-def read_texts(path: Path, collection: str) -> Iterator[Document]:
+def ending(name: str) -> str:
+    """The ending of a file's name that says its format: without that of a compression, and without a dot."""
+    return name.removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+
+
+def read_texts(path: Path, collection: str, column: str = "text") -> Iterator[Document]:
     """Read a file of any accepted format as documents of one collection, one after another.
 
-    `.txt` is one document, or one for each TEXT_PIECE_BYTES of a longer file; Parquet has a column `text`, JSON Lines
-    an object with `text` in each line; both may have `title`. A name that ends in `.gz` or `.zst` is decompressed.
+    `.txt` is one document, or one for each TEXT_PIECE_BYTES of a longer file; Parquet and Arrow have a column `column`,
+    JSON Lines an object with that key in each line; they may have `title`. A name that ends in `.gz` or `.zst` is
+    decompressed.
 
     Raises:
         CorpusError: the file has another ending, or is not of its format; the message has the row.
     """
-    kind = path.name.removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
+    kind = ending(path.name)
     reader = _READERS.get(kind)
     if reader is None:
         raise CorpusError(
@@ -55,9 +61,11 @@ def read_texts(path: Path, collection: str) -> Iterator[Document]:
     number = 0
     try:
         with _decompressed(path) as file:
-            for number, row in enumerate(reader(file, path.name), 1):
+            for number, row in enumerate(reader(file, path.name, column), 1):
                 title = row.get("title") or f"{path.name} {number}"
-                yield _document_of({**row, "title": title, "collection": collection}, f"{path}:{number}")
+                if column != "text":
+                    row = {"text": row[column]} if column in row else {}
+                yield _document_of({**row, "title": title, "collection": collection}, f"{path}:{number}", column)
     except (pa.ArrowInvalid, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise CorpusError(f"{path}: cannot be read as .{kind} ({error})") from error
     if not number:
@@ -78,7 +86,7 @@ def _decompressed(path: Path) -> Iterator[BinaryIO]:
             yield file
 
 
-def _text_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+def _text_rows(file: BinaryIO, name: str, column: str) -> Iterator[dict[str, Any]]:
     """The text in pieces of whole lines: of TEXT_PIECE_BYTES and the rest of a line."""
     title, number = name.partition(".")[0], 0
     piece = file.read(TEXT_PIECE_BYTES).removeprefix(codecs.BOM_UTF8)
@@ -86,20 +94,20 @@ def _text_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
         if piece:
             piece += file.readline()
         number += 1
-        yield {"title": title if number == 1 else f"{title} {number}", "text": piece.decode("utf-8")}
+        yield {"title": title if number == 1 else f"{title} {number}", column: piece.decode("utf-8")}
         piece = file.read(TEXT_PIECE_BYTES)
         if not piece:
             return
 
 
-def _json_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+def _json_rows(file: BinaryIO, name: str, column: str) -> Iterator[dict[str, Any]]:
     for number, line in _lines(file):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise CorpusError(f"{name}:{number}: expected an object with text as JSON ({error})") from error
+            raise CorpusError(f"{name}:{number}: expected an object with {column} as JSON ({error})") from error
         if not isinstance(row, dict):
-            raise CorpusError(f"{name}:{number}: expected an object with text")
+            raise CorpusError(f"{name}:{number}: expected an object with {column}")
         yield row
 
 
@@ -116,22 +124,42 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield number, line
 
 
-def _parquet_rows(file: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
+def _parquet_rows(file: BinaryIO, name: str, column: str) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryFile() as copy:
         if not file.seekable() or name.endswith((".gz", ".zst")):
             # Parquet is read at several places
             shutil.copyfileobj(file, copy)
             file = cast(BinaryIO, copy)
         parquet = pq.ParquetFile(file)
-        columns = [column for column in ("title", "text") if column in parquet.schema_arrow.names]
-        if "text" not in columns:
-            raise CorpusError(f"{name}: has no column text, only {', '.join(parquet.schema_arrow.names)}")
+        columns = _columns(parquet.schema_arrow, name, column)
         for batch in parquet.iter_batches(batch_size=PARQUET_ROWS, columns=columns):
             yield from batch.to_pylist()
 
 
-_READERS = {"jsonl": _json_rows, "txt": _text_rows, "parquet": _parquet_rows}
-"""The reader of each ending: gives rows with `text` and maybe `title`."""
+def _arrow_rows(file: BinaryIO, name: str, column: str) -> Iterator[dict[str, Any]]:
+    """The rows of an Arrow stream, as the library `datasets` stores them."""
+    with pa.ipc.open_stream(file) as stream:
+        columns = _columns(stream.schema, name, column)
+        for batch in stream:
+            for first in range(0, len(batch), PARQUET_ROWS):
+                yield from batch.select(columns).slice(first, PARQUET_ROWS).to_pylist()
+
+
+def _columns(stored: pa.Schema, name: str, column: str) -> list[str]:
+    """The columns that are read. Raises CorpusError where the file lacks that of the text."""
+    if column not in stored.names:
+        raise CorpusError(f"{name}: has no column {column}, only {', '.join(stored.names)}")
+    return list(dict.fromkeys(own for own in ("title", column) if own in stored.names))
+
+
+_READERS = {
+    "jsonl": _json_rows,
+    "json": _json_rows,
+    "parquet": _parquet_rows,
+    "arrow": _arrow_rows,
+    **dict.fromkeys(("txt", "md", "rst"), _text_rows),
+}
+"""The reader of each ending: gives rows with the column of the text and maybe `title`."""
 
 
 def read_documents(path: Path) -> Iterator[Document]:
@@ -160,16 +188,16 @@ def _document(line: bytes, location: str) -> Document:
     return _document_of(row, location)
 
 
-def _document_of(row: dict[str, Any], location: str) -> Document:
-    for name in ("title", "collection", "text"):
+def _document_of(row: dict[str, Any], location: str, column: str = "text") -> Document:
+    for name, shown in (("title", "title"), ("collection", "collection"), ("text", column)):
         if name not in row:
-            raise CorpusError(f"{location}: {name} is missing")
+            raise CorpusError(f"{location}: {shown} is missing")
         value = row[name]
         if not isinstance(value, str):
-            raise CorpusError(f"{location}: {name} is {json.dumps(value)[:80]}; expected a string")
+            raise CorpusError(f"{location}: {shown} is {json.dumps(value, default=repr)[:80]}; expected a string")
         if unpaired := _SURROGATE.search(value):
             raise CorpusError(
-                f"{location}: {name} has an unpaired surrogate, \\u{ord(unpaired[0]):04x}, at character "
+                f"{location}: {shown} has an unpaired surrogate, \\u{ord(unpaired[0]):04x}, at character "
                 f"{unpaired.start()}, which is not a character"
             )
     return Document(row["title"], row["collection"], row["text"])

@@ -16,6 +16,7 @@ from memicos_engine.sources.source_specs import parse_spec
 from pydantic import BaseModel
 
 from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.corpus_origin import find_corpus
 from memicos_pipeline.harvest import FORMAT_VERSION
 
 _FOLDER = ".finished"
@@ -76,7 +77,8 @@ def inputs_digest(config: GenerateConfig) -> str | None:
                 return None
             for path in sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else [folder]:
                 digest.update(f"\n{path.relative_to(folder)} {_file_digest(path)}".encode())
-        digest.update(f"\n{_file_digest(config.corpus.file)}".encode())
+        for path in find_corpus(config.corpus.file).files:
+            digest.update(f"\n{_file_digest(path)}".encode())
     except (LoadError, OSError, ValueError):
         # loading model and sources reports it
         return None

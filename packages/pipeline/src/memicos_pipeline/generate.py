@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from memicos_dataset import manifest as m
+from memicos_dataset.folder import Folder
+from memicos_dataset.remote.native import put_native
+from memicos_dataset.remote.put import PutOptions, Target
 from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
 from memicos_engine.model.language_model import LanguageModel
 
@@ -32,9 +35,19 @@ def generate(config: GenerateConfig, report: Callable[[str], None], harvest_only
     Raises:
         ConfigError, CorpusError, OSError: as `prepare`; `config.out` is unchanged.
         ConfigError: another run is using the work folder, or writes the same dataset.
+        DatasetError, OSError: the dataset cannot be put to `config.out_url`; the next run goes on there.
     """
+    progress = report if isinstance(report, Progress) else Progress(report)
+    options = PutOptions(replace=True)
+    target = Folder.of(config.out_url) if config.out_url else None
+    if target:
+        # before the long part
+        Target(target, options).check_readable()
     with lock_dataset(config.out):
-        _generate(config, report if isinstance(report, Progress) else Progress(report), harvest_only)
+        _generate(config, progress, harvest_only)
+        if target and not harvest_only:
+            sent = put_native(config.out, target, options, lambda _: None)
+            progress(f"{target}: is complete and verified; {sent} files were sent now")
 
 
 def _generate(config: GenerateConfig, progress: Progress, harvest_only: bool) -> None:

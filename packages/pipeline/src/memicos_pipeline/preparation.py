@@ -1,6 +1,8 @@
 """Everything that `memicos generate` checks and loads before the first forward pass."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,16 @@ from memicos_engine.selftest.execution_modes import with_execution_modes
 from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_loading import load_source
 
-from memicos_pipeline.config import CollectionConfig, ConfigError, GenerateConfig, ReleaseConfig
+from memicos_pipeline.config import CollectionConfig, ConfigError, CorpusConfig, GenerateConfig, ReleaseConfig
 from memicos_pipeline.contexts import Contexts, cut_contexts
-from memicos_pipeline.corpus import read_documents, read_texts
+from memicos_pipeline.corpus import Document, read_documents, read_texts
+from memicos_pipeline.corpus_origin import find_corpus
 from memicos_pipeline.dashboards.unembedding import check_direction
 from memicos_pipeline.progress import Progress
 from memicos_pipeline.selected_sources import SelectedSource, load_sources, sae_config, set_id
 
+UNKNOWN_LICENSE = "unknown"
+"""Licence of texts that neither the configuration nor their origin states."""
 MAX_CONTEXT_SIZE = 2**15 - 1
 """Positions are stored in 16 bits."""
 
@@ -68,7 +73,7 @@ def prepare(config: GenerateConfig, progress: Progress) -> GenerateInputs:
     if len({source.recipe.prepend_bos for source in sources}) > 1:
         raise ConfigError("the sources disagree on prepend_bos; generate them into separate datasets")
     config.work.mkdir(parents=True, exist_ok=True)
-    documents = read_documents(corpus.file) if corpus.collections else read_texts(corpus.file, corpus.id)
+    documents = _documents(corpus)
     with progress.stage("reading text", None, "documents") as stage:
         contexts = cut_contexts(
             documents,
@@ -84,6 +89,13 @@ def prepare(config: GenerateConfig, progress: Progress) -> GenerateInputs:
             on_document=lambda tokens: stage.advance(1, tokens),
         )
     return GenerateInputs(config, model, selected, contexts)
+
+
+def _documents(corpus: CorpusConfig) -> Iterator[Document]:
+    if corpus.collections:
+        return read_documents(Path(corpus.file))
+    found = find_corpus(corpus.file)
+    return chain.from_iterable(read_texts(path, corpus.id, found.column) for path in found.files)
 
 
 def load_language_model(config: GenerateConfig) -> LanguageModel:
@@ -106,14 +118,15 @@ def _completed(config: GenerateConfig, model: LanguageModel, sources: list[Sourc
     size = corpus.context_size or min(sources[0].recipe.context_size, model.max_context, MAX_CONTEXT_SIZE)
     collections = corpus.collections
     if corpus.tokens is not None:
+        found = find_corpus(corpus.file)
         width = size - (sources[0].recipe.prepend_bos and model.bos_token_id is not None)
         collections = [
             CollectionConfig(
                 name=corpus.id,
                 contexts=max(1, corpus.tokens // width),
-                license=corpus.license,
-                url=corpus.url,
-                attribution=corpus.attribution,
+                license=corpus.license or found.license or UNKNOWN_LICENSE,
+                url=corpus.url or found.url,
+                attribution=corpus.attribution or found.attribution or "",
             )
         ]
     name = source_set.id or set_id([source.id for source in sources])
@@ -159,13 +172,19 @@ def _load_source(config: GenerateConfig, name: str, model: LanguageModel) -> Sel
 
 
 def check_folders(config: GenerateConfig) -> None:
-    """Raises ConfigError where a folder that the configuration names is missing or of another kind."""
+    """Check what the configuration names, and fetch a corpus of the hub.
+
+    Raises:
+        ConfigError: a folder or a file is missing, or of another kind.
+        CorpusError: the corpus cannot be found or fetched.
+    """
     folder = Path(config.model.folder)
     looks_local = folder.is_absolute() or config.model.folder.startswith(".") or config.model.folder.count("/") > 1
     if looks_local and not (folder / "config.json").is_file():
         raise ConfigError(f"model.folder: {folder} holds no model (config.json is missing)")
-    if not config.corpus.file.is_file():
+    if config.corpus.is_local_file and not Path(config.corpus.file).is_file():
         raise ConfigError(f"corpus.file: {config.corpus.file} is missing")
+    find_corpus(config.corpus.file)
     for name in config.source_set.sources:
         path = (config.source_set.folder or Path()) / name / "cfg.json"
         if not path.is_file():

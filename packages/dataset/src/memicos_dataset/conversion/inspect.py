@@ -18,6 +18,7 @@ from memicos_dataset.conversion.formats import Format, as_native, format_of
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
+from memicos_dataset.public_layout.file_list import damaged_files
 from memicos_dataset.public_layout.files import SourceFolder, source_folders
 
 _ALL_ROWS = 2**62
@@ -73,8 +74,8 @@ def _public_summary(source: SourceFolder) -> Iterator[str]:
 def faults(folder: Folder, options: Options) -> Iterator[DatasetError]:
     """Every fault of a dataset: files that differ from the manifest, and the first row of each file that breaks a rule.
 
-    Other formats are read and converted into a temporary folder: every row that cannot be stored is a fault, and so is
-    a missing number among the batch files.
+    Other formats are read and converted into a temporary folder: every row that cannot be stored is a fault, and so are
+    a missing number among the batch files, and a file that differs from the list of a published source.
     """
     try:
         kind = format_of(folder, options.sources)
@@ -83,6 +84,7 @@ def faults(folder: Folder, options: Options) -> Iterator[DatasetError]:
             return
         for source in source_folders(folder, list(options.sources)):
             yield from _missing_numbers(source)
+            yield from damaged_files(source.folder, source.listed)
     except DatasetError as error:
         yield error
         return

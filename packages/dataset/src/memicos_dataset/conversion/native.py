@@ -17,6 +17,7 @@ from memicos_dataset.errors import DatasetError, LineError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.public_layout import metadata, native_tables
 from memicos_dataset.public_layout.corpus import CorpusBuilder
+from memicos_dataset.public_layout.file_list import check_size
 from memicos_dataset.public_layout.files import METADATA, SourceFolder, source_folders
 from memicos_dataset.public_layout.lines import Rejects
 from memicos_dataset.public_layout.steps import Step, StepReader
@@ -64,6 +65,8 @@ def to_native(
 
 def _plan(source: SourceFolder) -> dict[str, Any]:
     batches = [[batch.path, source.folder.size(batch.path)] for batch in source.batches]
+    for path, size in batches:
+        check_size(source.folder, source.listed, path, size)
     return {
         "folder": str(source.folder),
         "rows": [source.metadata(name) for name in METADATA],

@@ -4,8 +4,10 @@
     v1/<model>/<source>/features/batch-<N>.jsonl.gz
     v1/<model>/<source>/activations/batch-<N>.jsonl.gz
     v1/<model>/<source>/explanations/batch-<N>.jsonl.gz
+    v1/<model>/<source>/files.jsonl        the list of these files, where memicos published them
 
 files          folders and batch files, in the order of their numbers
+file_list      the list of a published source's files
 lines          lines of compressed files, and rows that are refused
 values         checked values of a row
 corpus         contexts by the hash of their tokens, and the vocabulary

@@ -7,6 +7,7 @@ import orjson
 
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
+from memicos_dataset.public_layout.file_list import FILE_LIST, ListedFile, check_present, read_file_list
 
 KINDS = ("features", "activations", "explanations")
 METADATA = ("release", "model", "sourceset", "source")
@@ -32,6 +33,8 @@ class SourceFolder:
     folder: Folder
     dashboard: bool
     batches: tuple[BatchFile, ...]
+    listed: tuple[ListedFile, ...] = ()
+    """What `files.jsonl` names, where the source has one."""
 
     @property
     def id(self) -> str:
@@ -65,7 +68,11 @@ class SourceFolder:
 
 
 def source_folder(folder: Folder) -> SourceFolder | None:
-    """The source in a folder; None where it has no batch files of either kind."""
+    """The source in a folder; None where it has no batch files of either kind.
+
+    Raises:
+        DatasetError: it is published by half: a file that its `files.jsonl` names is not there.
+    """
     names = folder.names()
     dashboard = sorted(
         (BatchFile("dashboard", int(match[1]), name) for name in names if (match := _DASHBOARD_BATCH.fullmatch(name))),
@@ -74,7 +81,9 @@ def source_folder(folder: Folder) -> SourceFolder | None:
     if dashboard:
         return SourceFolder(folder, True, tuple(dashboard))
     batches = [batch for kind in KINDS if kind in names for batch in _batches(folder, kind)]
-    return SourceFolder(folder, False, tuple(batches)) if batches else None
+    listed = read_file_list(folder) if FILE_LIST in names else ()
+    check_present(folder, listed, [*names, *(batch.path for batch in batches)])
+    return SourceFolder(folder, False, tuple(batches), listed) if batches else None
 
 
 def _batches(folder: Folder, kind: str) -> list[BatchFile]:

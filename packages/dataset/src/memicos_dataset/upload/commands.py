@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +10,12 @@ import typer
 
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
-from memicos_dataset.upload.client import Progress, UploadOptions, follow, upload
+from memicos_dataset.progress_lines import ProgressLines
+from memicos_dataset.upload.client import UploadOptions, follow, upload
 from memicos_dataset.upload.errors import UploadError
 from memicos_dataset.upload.server import Server, check_address, new_session
 
 KEY_VARIABLE = "MEMICOS_API_KEY"
-LINE_SECONDS = 10
-"""How often a line about the progress is printed where there is no terminal."""
 
 
 def upload_dataset(
@@ -100,15 +98,15 @@ async def _run(
     folder: Folder, address: str, key: str | None, options: UploadOptions, patience: float, wait: bool
 ) -> bool:
     """Upload, and follow the import unless `wait` is false; returns whether it did not fail."""
-    lines = _Lines()
+    lines = ProgressLines()
     async with new_session(key) as session:
         server = Server(address, session, patience)
-        upload_id, job_id = await upload(folder, server, options, lines.sent)
+        upload_id, job_id = await upload(folder, server, options, lambda own: lines.sent(own.sent, own.total))
         lines.end()
         _print(f"{folder} is complete at {address}: job {job_id} imports it")
         if not wait:
             return True
-        job = await follow(server, {"uploadId": upload_id}, lines.imported)
+        job = await follow(server, {"uploadId": upload_id}, lambda job: lines.show(_imported(job)))
         lines.end()
         if job["state"] != "done":
             _print(f"job {job_id}: {job['state']}{': ' + job['error'] if job['error'] else ''}")
@@ -123,37 +121,5 @@ def _print(line: str) -> None:
     sys.stdout.flush()
 
 
-class _Lines:
-    """Progress: one line that changes on a terminal, else a line every LINE_SECONDS."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._last = 0.0
-        self._started: tuple[float, int] | None = None
-
-    def sent(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if self._started is None:
-            self._started = now, progress.sent
-        begun, first = self._started
-        speed = (progress.sent - first) / max(now - begun, 0.001)
-        share = progress.sent / progress.total if progress.total else 1
-        left = f", {(progress.total - progress.sent) / speed:.0f} s left" if speed > 0 else ""
-        self._show(f"sent {progress.sent:,} of {progress.total:,} bytes ({share:.0%}), {speed / 1e6:.1f} MB/s{left}")
-
-    def imported(self, job: dict[str, Any]) -> None:
-        self._show(f"job {job['id']}: {job['state']}, {job['filesDone']} of {job['files']} files")
-
-    def _show(self, line: str) -> None:
-        now = time.monotonic()
-        if now - self._last < (0.2 if self._terminal else LINE_SECONDS):
-            return
-        self._last = now
-        sys.stderr.write(f"\r\x1b[K{line}" if self._terminal else line + "\n")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Begin a new line after the one that changed."""
-        if self._terminal:
-            sys.stderr.write("\r\x1b[K")
-        self._last = 0.0
+def _imported(job: dict[str, Any]) -> str:
+    return f"job {job['id']}: {job['state']}, {job['filesDone']} of {job['files']} files"

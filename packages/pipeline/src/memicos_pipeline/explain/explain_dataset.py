@@ -14,7 +14,7 @@ from memicos_autointerp_core.explainers.interface import Explainer
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
-from memicos_dataset.publish import finish_interrupted, publish, staging_folder
+from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
 from memicos_dataset.write import write_table
 
 from memicos_pipeline.dataset_lock import lock_dataset
@@ -196,4 +196,4 @@ def _write(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> N
             source.explanations = write_table(staging, path, tables[source.id])
     (staging / m.FILE_NAME).unlink()
     manifest.write(staging)
-    publish(folder)
+    replace_folder(folder)

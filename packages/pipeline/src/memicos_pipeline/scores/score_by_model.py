@@ -18,7 +18,7 @@ from memicos_autointerp_core.scorers.registry import LanguageModelScorer
 from memicos_autointerp_core.scorers.sampling import draw_active, draw_inactive
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
-from memicos_dataset.publish import finish_interrupted
+from memicos_dataset.replace_folder import finish_interrupted
 
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.dataset_lock import lock_dataset

@@ -28,7 +28,7 @@ WIDTH, FEATURES, LAYERS = 32, 96, 2
 
 
 class SmallHub:
-    """Serves `<folder>/<owner>/<name>/...` as repositories, all at revision `commit`.
+    """Serves `<folder>/<owner>/<name>/...` as repositories, of models and of data sets, all at revision `commit`.
 
     `refusals` has the kind of refusal by repository.
     """
@@ -46,6 +46,9 @@ class SmallHub:
                 Route("/api/models/{owner}/{name}/revision/{revision}", self.info),
                 Route("/api/models/{owner}/{name}/tree/{revision}", self.tree),
                 Route("/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
+                Route("/api/datasets/{owner}/{name}/revision/{revision}", self.info),
+                Route("/api/datasets/{owner}/{name}/tree/{revision}", self.tree),
+                Route("/datasets/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
             ]
         )
 

@@ -35,7 +35,7 @@ def tiny_config(folder: Path, sources: Sequence[str], size: int, count: int) -> 
             "corpus": {
                 "id": "tiny",
                 "description": "d",
-                "file": folder / "corpus.jsonl",
+                "file": str(folder / "corpus.jsonl"),
                 "context_size": size,
                 "collections": [book],
             },
