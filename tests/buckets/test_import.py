@@ -95,7 +95,7 @@ async def test_a_published_source_of_2500_objects_is_imported(server: S3Server, 
             f"{folder}/activations/batch-{number}.jsonl.gz": gzip.compress(b"".join(rows[number::MORE_OBJECTS]))
             for number in range(MORE_OBJECTS)
         }
-        assert 0 < len(rows) and json.loads(rows[0])["layer"] == "1-res"
+        assert len(rows) > 0 and json.loads(rows[0])["layer"] == "1-res"
         system.pipe(parts)
         assert len(Folder.of(f"s3://{folder}/activations").names()) == MORE_OBJECTS
 

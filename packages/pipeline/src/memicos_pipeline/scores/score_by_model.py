@@ -32,7 +32,7 @@ from memicos_pipeline.scores.dataset_texts import (
     read_corpus,
 )
 from memicos_pipeline.scores.protocol import ScoreProtocol
-from memicos_pipeline.scores.score_dataset import inactive_pool, store_scores, score_row
+from memicos_pipeline.scores.score_dataset import inactive_pool, score_row, store_scores
 
 Key = tuple[str, int]
 """Source and number of the explanation's row."""
