@@ -22,6 +22,7 @@ OTHER_PLATFORMS = {
     "httpx2-jsfetch": "BSD License",
     "nvidia-nccl-cu13": "BSD-3-Clause",
     "triton": "MIT License",
+    "tzdata": "Apache-2.0",
 }
 """Licences of packages that are installed with CUDA builds of torch, on Windows or in a browser only."""
 NO_METADATA = {"axe-playwright-python": "MIT License; contains axe-core, MPL-2.0"}

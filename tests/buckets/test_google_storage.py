@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import fsspec
 import gcsfs
 import pytest
+from fsspec.config import conf
 from memicos_dataset.folder import Folder
 from memicos_dataset.remote.errors import AccessRefusedError, as_os_errors
 
@@ -27,7 +27,7 @@ def google_storage(status: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         options = {"endpoint_url": f"http://127.0.0.1:{server.server_address[1]}", "token": "anon"}
-        monkeypatch.setitem(fsspec.config.conf, "gs", options)
+        monkeypatch.setitem(conf, "gs", options)
         gcsfs.GCSFileSystem.clear_instance_cache()
         try:
             yield

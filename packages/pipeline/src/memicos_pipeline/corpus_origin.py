@@ -99,15 +99,19 @@ def _of_hub(location: str, repo: str, revision: str | None, choice: _Choice) -> 
     from memicos_engine.model.hub import explain_error
 
     token = os.environ.get("HF_TOKEN")
-    options: dict[str, Any] = {"repo_type": "dataset", "revision": revision, "token": token}
     try:
-        card = Path(snapshot_download(repo, allow_patterns=[_CARD], **options))
+        card = Path(
+            snapshot_download(repo, allow_patterns=[_CARD], repo_type="dataset", revision=revision, token=token)
+        )
         names = _names_on_hub(repo, card.name, token)
         if names is None:
             # the hub cannot be reached: what the cache has
             names = _names_in(card)
         chosen = _chosen(location, _card(card), names, choice)
-        folder = Path(snapshot_download(repo, allow_patterns=[_CARD, *chosen], **options | {"revision": card.name}))
+        patterns = [_CARD, *chosen]
+        folder = Path(
+            snapshot_download(repo, allow_patterns=patterns, repo_type="dataset", revision=card.name, token=token)
+        )
     except errors.HFValidationError as error:
         raise CorpusError(f"{location}: {repo} is not a valid name of a data set on the hub ({error})") from error
     except (OSError, httpx2.TransportError) as error:
