@@ -1,6 +1,9 @@
 """Tokens and their text, chats, models without BOS."""
 
 import copy
+import importlib
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from memicos_engine.generation.generation import Generation, Row, Sampling
 from memicos_engine.model import chat_template
 from memicos_engine.model.language_model import DEFAULT_MAX_CONTEXT, LanguageModel, load_model, max_context
 from memicos_testing.models import plain_model
+from memicos_testing.models.model_classes import CASES, write_model
 from memicos_testing.models.small_model import without_bos as without_bos_token
 from transformers import BloomConfig, KimiLinearConfig, LlamaConfig, MambaConfig, MptConfig
 
@@ -142,6 +146,28 @@ def test_messages_that_the_template_refuses(demo: LanguageModel, template: str) 
     strict = changed(demo, chat_template=template)
     with pytest.raises(InvalidRequestError, match="roles must alternate"):
         chat_template.chat_token_ids(strict, [{"role": "system", "content": "Hi"}])
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_the_bridge_of_a_multimodal_model_installs_nothing(
+    small_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installer: str
+) -> None:
+    """TransformerLens runs `uv pip install torchvision`, or pip, where it cannot load a processor of images."""
+    commands: list[object] = []
+
+    class Refused:
+        def __init__(self, command: object, *_args: object, **_options: object) -> None:
+            commands.append(command)
+            raise OSError("no processes in this test")
+
+    # files for images are missing, as torchvision may be
+    model = load_model("multimodal", str(write_model(tmp_path / "multimodal", CASES["gemma3"], small_folder)))
+    processor = importlib.import_module("transformers").AutoProcessor
+    monkeypatch.setattr(subprocess, "Popen", Refused)
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/uv" if installer == "uv" else None)
+    assert "hook_embed" in model.bridge.hook_dict and model.bridge.cfg.is_multimodal
+    assert commands == []
+    assert importlib.import_module("transformers").AutoProcessor is processor
 
 
 def test_the_bridge_shares_weights_and_does_not_change_the_module(small: LanguageModel, small_plain: Any) -> None:

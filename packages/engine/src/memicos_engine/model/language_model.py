@@ -1,8 +1,10 @@
 """Load a language model with its tokenizer."""
 
 import copy
+import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +30,35 @@ _CONTEXT_FIELDS = ("max_position_embeddings", "max_seq_len", "seq_length", "max_
 """Fields of configurations that state the largest number of tokens (MPT: max_seq_len; BLOOM: seq_length)."""
 TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """Errors that a chat template raises on values it doesn't expect."""
+_PROCESSORS = ("AutoProcessor", "AutoFeatureExtractor", "AutoImageProcessor")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class _NoProcessor:
+    """In place of transformers' classes that load a processor."""
+
+    @staticmethod
+    def from_pretrained(*_args: object, **_options: object) -> None:
+        return None
+
+
+@contextmanager
+def _without_processors() -> Iterator[None]:
+    """While open, transformers' processors of images and sound are None.
+
+    TransformerLens' bridge fetches that of a model of text and images; where it cannot, it runs `pip install
+    torchvision` in the environment of this process. Only texts are run here.
+    """
+    # as TransformerLens imports them: the module `transformers` may have been replaced since another import of it
+    module = importlib.import_module("transformers")
+    originals = {name: getattr(module, name) for name in _PROCESSORS}
+    try:
+        for name in _PROCESSORS:
+            setattr(module, name, _NoProcessor)
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(module, name, original)
 
 
 @dataclass(frozen=True)
@@ -68,13 +98,14 @@ class LanguageModel:
         """
         weights = {id(tensor): tensor for tensor in (*self.hf.parameters(), *self.hf.buffers())}
         twin = copy.deepcopy(self.hf, weights)
-        return TransformerBridge.boot_transformers(
-            self.location,
-            hf_model=twin,
-            tokenizer=copy.deepcopy(self.tokenizer),
-            device=str(self.device),
-            dtype=self.dtype,
-        )
+        with _without_processors():
+            return TransformerBridge.boot_transformers(
+                self.location,
+                hf_model=twin,
+                tokenizer=copy.deepcopy(self.tokenizer),
+                device=str(self.device),
+                dtype=self.dtype,
+            )
 
     @cached_property
     def blocks(self) -> torch.nn.ModuleList:
