@@ -18,9 +18,12 @@ import fsspec
 
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.remote.errors import as_os_errors
+from memicos_dataset.remote_files import RetriedFile, is_http, retried
 
 COPY_BYTES = 1 << 20
 """Bytes that are read at once where a file is copied, hashed or decompressed."""
+SMALL_BYTES = 64 << 20
+"""Largest file that is read as a whole, such as a manifest."""
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 """The extra of the distribution `memicos-dataset` that installs the file system of a scheme."""
 
@@ -98,10 +101,14 @@ class Folder:
             with place.open("rb") as file:
                 yield file
             return
+        system = self._file_system()
         with as_os_errors(place):
-            options: dict[str, Any] = {"block_size": 0} if place.startswith(("http://", "https://")) else {}
-            with self._file_system().open(place, "rb", **options) as file:
-                yield cast(BinaryIO, file)
+            if is_http(place):
+                with retried(place, lambda: RetriedFile(lambda: system.open(place, "rb", block_size=0))) as file:
+                    yield cast(BinaryIO, file)
+            else:
+                with system.open(place, "rb") as file:
+                    yield cast(BinaryIO, file)
 
     @contextmanager
     def open_seekable(self, path: str) -> Iterator[BinaryIO]:
@@ -117,9 +124,18 @@ class Folder:
             yield cast(BinaryIO, copy)
 
     def read(self, path: str) -> bytes:
-        """The content of a small file. Raises like `open`."""
+        """The content of a small file.
+
+        Raises:
+            OSError: it cannot be read, or has more than SMALL_BYTES.
+        """
+        content = bytearray()
         with self.open(path) as file:
-            return file.read()
+            while block := file.read(COPY_BYTES):
+                content += block
+                if len(content) > SMALL_BYTES:
+                    raise OSError(f"it has more than {SMALL_BYTES:,} bytes, far more than a file of this kind has")
+        return bytes(content)
 
     def size(self, path: str) -> int | None:
         """Bytes of a file; None if there is none, or if the server does not say.
@@ -132,7 +148,7 @@ class Folder:
             return place.stat().st_size if place.is_file() else None
         try:
             with as_os_errors(place):
-                return self._file_system().info(place)["size"]
+                return self._info(place)["size"]
         except FileNotFoundError:
             return None
 
@@ -143,9 +159,14 @@ class Folder:
             return place.is_file()
         try:
             with as_os_errors(place):
-                return self._file_system().info(place)["type"] == "file"
+                return self._info(place)["type"] == "file"
         except FileNotFoundError:
             return False
+
+    def _info(self, place: str) -> dict[str, Any]:
+        """What the file system says of a remote file."""
+        system = self._file_system()
+        return retried(place, lambda: system.info(place))
 
     def names(self) -> list[str]:
         """Names of all files and folders directly in this folder, however many; empty where there is no such folder.
@@ -161,7 +182,8 @@ class Folder:
         try:
             with as_os_errors(self.root):
                 system.invalidate_cache()
-                entries = system.ls(self.root + "/", detail=False)
+                url = self.root + "/"
+                entries = retried(url, lambda: system.ls(url, detail=False))
         except FileNotFoundError:
             return []
         own = self.root.rpartition("://")[2].strip("/")
@@ -205,7 +227,7 @@ class Folder:
         try:
             if self.access:
                 return self.access.file_system(url)
-            if url.startswith(("http://", "https://")):
+            if is_http(url):
                 # imports aiohttp, which takes long
                 return importlib.import_module("memicos_dataset.http_folder").HttpFolders()
             return fsspec.core.url_to_fs(url)[0]

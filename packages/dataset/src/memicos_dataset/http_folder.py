@@ -11,6 +11,8 @@ LISTING_BYTES = 16 << 20
 """Longest page of a listing."""
 LISTING_ENTRIES = 1_000_000
 """Most files and folders directly in a folder."""
+REFUSALS = (401, 403)
+"""Statuses of a listing that is not permitted."""
 # each stops at the next tag, so that the time is proportional to the page's length, whatever it has
 _LINK = re.compile(r"""<a\s[^<>]*?href\s*=\s*["']([^"'#?]+)["']""", re.IGNORECASE)
 _PREFIX = re.compile(r"<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
@@ -40,6 +42,7 @@ class HttpFolders(HTTPFileSystem):
 
         Raises:
             FileNotFoundError: the server lists no such folder.
+            PermissionError: it does not permit to list it.
         """
         parts = urlsplit(url)
         if not _BUCKET_HOST.search(parts.hostname or ""):
@@ -47,10 +50,12 @@ class HttpFolders(HTTPFileSystem):
             if linked:
                 return linked
         origin, path = f"{parts.scheme}://{parts.netloc}/", unquote(parts.path).lstrip("/")
-        found = await self._objects(origin, path)
         bucket, _, rest = path.partition("/")
+        status, found = await self._objects(origin, path)
         if found is None and bucket:
-            found = await self._objects(f"{origin}{quote(bucket)}/", rest)
+            status, found = await self._objects(f"{origin}{quote(bucket)}/", rest)
+        if status in REFUSALS:
+            raise PermissionError(f"{url}: the server does not permit to list the folder (status {status})")
         if not found:
             raise FileNotFoundError(url)
         return found
@@ -68,14 +73,14 @@ class HttpFolders(HTTPFileSystem):
             if "/" not in name[len(url) :].rstrip("/")
         ]
 
-    async def _objects(self, bucket: str, prefix: str) -> list[Entry] | None:
-        """What S3's listing of a bucket has below a prefix, on all its pages; None where it has no such listing."""
+    async def _objects(self, bucket: str, prefix: str) -> tuple[int, list[Entry] | None]:
+        """Status, and what S3's listing of a bucket has below a prefix, on all its pages; None where there is none."""
         entries: list[Entry] = []
         query = {"list-type": "2", "delimiter": "/", "encoding-type": "url", "prefix": prefix}
         while True:
-            _, _, content = await self._page(f"{bucket}?{urlencode(query)}")
+            status, _, content = await self._page(f"{bucket}?{urlencode(query)}")
             if "<ListBucketResult" not in content:
-                return None
+                return status, None
             for part in content.split("<Contents>")[1:]:
                 entry = part.partition("</Contents>")[0]
                 key = _tag(entry, "Key")
@@ -90,7 +95,7 @@ class HttpFolders(HTTPFileSystem):
                 entries.append({"name": name, "size": None, "type": "directory"})
             token = _tag(content, "NextContinuationToken")
             if not token:
-                return entries
+                return status, entries
             if len(entries) > LISTING_ENTRIES or token == query.get("continuation-token"):
                 raise OSError(
                     f"the listing of {bucket}{quote(prefix)} does not end, or has over {LISTING_ENTRIES:,} entries"

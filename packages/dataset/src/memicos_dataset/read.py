@@ -18,6 +18,10 @@ from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.folder import COPY_BYTES, Folder, Location
 from memicos_dataset.manifest import FILE_NAME, FileEntry, Manifest, Source
 
+VALUES_OF_ROW_GROUP, BYTES_OF_ROW_GROUP = 1 << 28, 1 << 30
+"""Most values, and bytes before compression, of a column in a row group. `memicos generate` writes 4,096 rows, of which
+a column has some millions of values."""
+
 
 def read_manifest(location: Location) -> Manifest:
     """Read the manifest of the dataset in a folder.
@@ -114,12 +118,31 @@ def _batches(location: Location, entry: FileEntry, table: schema.Table, size: in
             names = _column_order(path, file.schema_arrow, table)
             if file.metadata.num_rows != entry.rows:
                 raise DatasetError(path, f"has {file.metadata.num_rows} rows, the manifest says {entry.rows}")
+            _check_values(path, file.metadata)
             first_row = 0
             for rows in file.iter_batches(batch_size=size):
                 yield Batch(path, first_row, rows.select(names), table)
                 first_row += len(rows)
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(path, f"is not a readable Parquet file ({error})") from error
+
+
+def _check_values(path: Path | str, metadata: pq.FileMetaData) -> None:
+    """
+    Raises:
+        DatasetError: a row group has more values than are decoded, as a small file that decompresses to a huge one has.
+    """
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        columns = [group.column(i) for i in range(group.num_columns)]
+        for column in columns:
+            if column.num_values > VALUES_OF_ROW_GROUP or column.total_uncompressed_size > BYTES_OF_ROW_GROUP:
+                raise DatasetError(
+                    path,
+                    f"row group {number} has {column.num_values:,} values of {column.path_in_schema} "
+                    f"({column.total_uncompressed_size:,} bytes); at most {VALUES_OF_ROW_GROUP:,} "
+                    f"({BYTES_OF_ROW_GROUP:,} bytes) are read: write smaller row groups",
+                )
 
 
 def _column_order(path: Path | str, stored: pa.Schema, table: schema.Table) -> list[str]:

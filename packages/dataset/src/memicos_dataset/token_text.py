@@ -9,6 +9,11 @@ from collections.abc import Sequence
 _BYTE = re.compile(r"<0x([89A-F][0-9A-F])>")
 
 
+def has_byte(string: str) -> bool:
+    """Whether the string of a token has a byte that is part of a character."""
+    return _BYTE.search(string) is not None
+
+
 def context_strings(strings: Sequence[str]) -> list[str]:
     """Strings of consecutive tokens; joined they are the text.
 
@@ -18,11 +23,11 @@ def context_strings(strings: Sequence[str]) -> list[str]:
     texts = list(strings)
     start = 0
     while start < len(strings):
-        if not _BYTE.search(strings[start]):
+        if not has_byte(strings[start]):
             start += 1
             continue
         end = start
-        while end < len(strings) and _BYTE.search(strings[end]):
+        while end < len(strings) and has_byte(strings[end]):
             end += 1
         texts[start:end] = _assign_characters([_to_bytes(string) for string in strings[start:end]])
         start = end
