@@ -33,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reasons["nginx"] = "no nginx is installed: apt-get install nginx-light"
     if os.geteuid() != 0:
         reasons["other_users"] = "only root can run programs as two other users"
+        reasons["small_disk"] = "only root can mount a disk"
     for item in items:
         for fixture in reasons.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason=reasons[fixture]))  # noqa: TID251 (counted aloud; CI runs all)

@@ -15,7 +15,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.http_folder import HttpFolders
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import until
-from memicos_webapp.datasets.service import IMPORT, add_import
+from memicos_webapp.datasets.service import add_import, import_kind
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.addresses import is_permitted, parse_address
@@ -251,11 +251,18 @@ def test_by_default_only_the_public_bucket_may_be_read() -> None:
 
 
 async def test_an_import_of_a_server_reads_its_roots_only(fresh_url: str, small_dataset: Path, tmp_path: Path) -> None:
-    for roots, state in ((str(tmp_path), "failed"), (str(small_dataset), "done")):
+    inside, outside = str(small_dataset), str(tmp_path)
+    # the roots that the import was added with, and those of the worker
+    for roots, of_worker, state in (
+        (outside, None, "failed"),
+        (inside, None, "done"),
+        (inside, outside, "failed"),
+        (None, outside, "done"),
+    ):
         async with connected(fresh_url) as connection:
             job = await add_import(connection, str(small_dataset), ImportOptions(roots=roots))
         stop = asyncio.Event()
-        working = asyncio.create_task(work(fresh_url, stop, [IMPORT], 1))
+        working = asyncio.create_task(work(fresh_url, stop, [import_kind(of_worker)], 1))
 
         async def ended(job: int = job) -> bool:
             rows = await fetch(fresh_url, "SELECT state FROM job WHERE id = $1", job)

@@ -10,6 +10,7 @@ import pytest
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, fetch, states
 from memicos_testing.webapp.dataset_imports import JOBS, disconnected, stopped_before, until
+from memicos_webapp.datasets.public_layout import work_folder
 from memicos_webapp.datasets.service import IMPORT, add_import, load
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import Conflict, NotFound
@@ -130,6 +131,36 @@ async def test_a_cancelled_import_leaves_nothing_and_can_be_resumed(
 
             await until(done)
     assert await fetch(fresh_url, CONTENT) == await fetch(loaded_url, CONTENT)
+
+
+async def test_the_worker_deletes_what_an_import_left_that_was_cancelled_while_nobody_ran_it(
+    fresh_url: str, tmp_path: Path
+) -> None:
+    folders = {}
+    options = ImportOptions(conversions=str(tmp_path / "conversions"))
+    async with connected(fresh_url) as connection:
+        for name in ("cancelled", "shared"):
+            job = await add_import(connection, str(tmp_path / name), options)
+            folders[name] = work_folder(tmp_path / "conversions", str(tmp_path / name), ())
+            # as a killed conversion leaves it
+            (folders[name].with_name(f".{folders[name].name}.convert") / "files").mkdir(parents=True)
+            # nobody takes it, as where no worker runs
+            await connection.execute("DELETE FROM pgqueuer")
+            await connection.execute("UPDATE job SET state = 'running' WHERE id = $1", job)
+            await service.cancel(connection, job)
+        # a command that goes on with the conversion
+        other = await add_import(connection, str(tmp_path / "shared"), options)
+        await connection.execute("DELETE FROM pgqueuer")
+        await connection.execute("UPDATE job SET background = false WHERE id = $1", other)
+    async with worker(fresh_url):
+
+        async def cleaned() -> bool:
+            return not await fetch(fresh_url, "SELECT FROM job WHERE cancel_requested")
+
+        await until(cleaned)
+    left = [path.name for path in (tmp_path / "conversions").iterdir()]
+    assert left == [f".{folders['shared'].name}.convert"]
+    assert [row["state"] for row in await fetch(fresh_url, JOBS)][:2] == ["cancelled"] * 2
 
 
 async def test_a_job_that_faults_fails_after_a_limited_number_of_attempts(fresh_url: str) -> None:

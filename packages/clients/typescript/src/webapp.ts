@@ -810,7 +810,8 @@ export interface paths {
         put?: never;
         /**
          * Cancel a job
-         * @description End a job that is queued or runs; what it stored is deleted, and pages do not change.
+         * @description End a job that is queued or runs. What an import has stored is deleted, and pages do not change. Sources
+         *     that a deletion has hidden by then stay hidden.
          */
         post: operations["cancel_job"];
         delete?: never;

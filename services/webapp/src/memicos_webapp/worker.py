@@ -13,7 +13,7 @@ from memicos_webapp.bulk.explain import EXPLAIN
 from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
-from memicos_webapp.datasets.service import IMPORT
+from memicos_webapp.datasets.service import IMPORT, import_kind
 from memicos_webapp.jobs.worker import work
 from memicos_webapp.settings import read
 from memicos_webapp.stored_sources.delete import DELETE
@@ -53,7 +53,9 @@ def run_worker() -> None:
         stop = stop_signal()
         await migrate(url)
         log.info("the worker is ready")
-        await work(url, stop, KINDS, settings.job_attempts)
+        # roots of this process, not of the one that added the job
+        kinds = (import_kind(settings.import_roots), *(kind for kind in KINDS if kind is not IMPORT))
+        await work(url, stop, kinds, settings.job_attempts)
 
     if settings.read_only:
         asyncio.run(idle())

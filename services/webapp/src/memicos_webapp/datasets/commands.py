@@ -41,7 +41,7 @@ async def _preview(sources: list[str], url: str, options: ImportOptions) -> int:
             listed = await asyncio.to_thread(preview.listed, Folder.of(source), options.sources)
             found = await preview.complete(connection, listed, Path(options.conversions))
             sys.stdout.write("\n".join(_preview_lines(found)) + "\n")
-            refused += found.problem is not None
+            refused += found.problem is not None and not options.ignore_space
     finally:
         await connection.close()
     return refused
@@ -58,7 +58,7 @@ def _preview_lines(found: preview.Preview) -> Iterator[str]:
         free = "unknown" if space.free is None else preview.gibibytes(space.free)
         yield f"  needs {preview.gibibytes(space.needed)} in {space.place}; free: {free}"
     if found.problem:
-        yield f"  would be refused: {found.problem}"
+        yield f"  would be refused without --ignore-space: {found.problem}"
 
 
 async def _queue(sources: list[str], url: str, options: ImportOptions) -> None:
@@ -90,6 +90,9 @@ def import_dataset(
     counted_tokens: Annotated[int | None, typer.Option(min=1, help="tokens that densities are shares of")] = None,
     license: Annotated[str | None, typer.Option(help="licence of the texts")] = None,
     corpus_url: Annotated[str | None, typer.Option(help="page where the texts are published")] = None,
+    ignore_space: Annotated[
+        bool, typer.Option("--ignore-space", help="begin although there may be too little space")
+    ] = False,
     background: Annotated[
         bool, typer.Option("--background", help="queue the imports for the worker (memicos worker), and return")
     ] = False,
@@ -123,6 +126,7 @@ def import_dataset(
         reject_limit=settings.import_reject_limit,
         conversions=str(settings.conversions.resolve()),
         sources=tuple(source or ()),
+        ignore_space=ignore_space,
         metadata=asdict(metadata),
     )
     try:

@@ -22,6 +22,8 @@ needs 4.1, without the log."""
 PUBLIC_SHARE = 0.5
 """Bytes of the Parquet files that batch files of the public layout become, per byte."""
 
+ANYWAY = "import it anyway with memicos import --ignore-space"
+
 
 @dataclass(frozen=True)
 class Space:
@@ -140,7 +142,7 @@ async def check_space(connection: asyncpg.Connection, folder: Folder, manifest: 
     needed = DATABASE_FACTOR * _native(folder, manifest).bytes
     problem = Space("the database", needed, await free_in_database(connection)).problem
     if problem:
-        raise DatasetError(folder.root, f"{problem}; free some, or import fewer sources at a time")
+        raise DatasetError(folder.root, f"{problem}; free some, import fewer sources at a time, or {ANYWAY}")
 
 
 async def free_in_database(connection: asyncpg.Connection) -> int | None:

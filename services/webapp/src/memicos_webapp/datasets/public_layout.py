@@ -5,6 +5,7 @@ that is interrupted goes on after its last complete file (`memicos_dataset.conve
 """
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -19,23 +20,31 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.public_layout.metadata import MetadataOptions
 
-from memicos_webapp.datasets.preview import CONVERSION_FACTOR, Space, free_in, listed
+from memicos_webapp.datasets.preview import ANYWAY, CONVERSION_FACTOR, Space, free_in, listed
 from memicos_webapp.datasets.rejects import Rejects
 
 log = logging.getLogger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class _Stopped(Exception):
     """The import was cancelled while its thread converted."""
 
 
-def work_folder(folder: Path, location: str) -> Path:
-    """The folder of the conversion of what is at a location."""
-    return folder / hashlib.sha256(location.encode()).hexdigest()[:24]
+def work_folder(folder: Path, location: str, sources: tuple[str, ...]) -> Path:
+    """The folder of the conversion of sources at a location."""
+    name = "\n".join((location, *sources))
+    return folder / hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
 async def convert(
-    folder: Folder, out: Path, sources: tuple[str, ...], metadata: MetadataOptions, rejects: Rejects
+    folder: Folder,
+    out: Path,
+    sources: tuple[str, ...],
+    metadata: MetadataOptions,
+    rejects: Rejects,
+    ignore_space: bool = False,
 ) -> Folder:
     """Convert the sources at `folder` to a native dataset at `out`.
 
@@ -51,9 +60,19 @@ async def convert(
 
     def run() -> None:
         _make(out.parent)
-        _check_space(folder, out.parent, sources)
+        if not ignore_space:
+            _check_space(folder, out, sources)
         options = Options(sources, metadata, skip_rows=rejects.limit, replace=True)
-        to_native(folder, out, options, report, rejects.add)
+        try:
+            to_native(folder, out, options, report, rejects.add)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise DatasetError(
+                out.parent,
+                f"the conversion cannot be written there ({os.strerror(error.errno)}); free some space, or name "
+                "another folder (MEMICOS_IMPORT_FOLDER)",
+            ) from error
 
     converting = asyncio.ensure_future(asyncio.to_thread(run))
     try:
@@ -80,16 +99,24 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _check_space(folder: Folder, place: Path, sources: tuple[str, ...]) -> None:
-    """Compare the free space with the size of the batch files."""
+def _check_space(folder: Folder, out: Path, sources: tuple[str, ...]) -> None:
+    """Compare the size of the batch files with the free space and what an interrupted conversion has written."""
     needed = CONVERSION_FACTOR * listed(folder, sources).bytes
-    if problem := Space(str(place), needed, free_in(place)).problem:
-        raise DatasetError(folder.root, f"{problem}; free some, or name another folder (MEMICOS_IMPORT_FOLDER)")
+    written = sum(path.stat().st_size for part in _parts(out) for path in part.rglob("*") if path.is_file())
+    if problem := Space(str(out.parent), max(needed - written, 0), free_in(out.parent)).problem:
+        raise DatasetError(
+            folder.root, f"{problem}; free some, name another folder (MEMICOS_IMPORT_FOLDER), or {ANYWAY}"
+        )
+
+
+def _parts(out: Path) -> tuple[Path, Path]:
+    """The folder of a conversion, and that of one that is not complete."""
+    return out, out.with_name(f".{out.name}.convert")
 
 
 def delete(out: Path) -> None:
     """Delete the folder of a conversion, complete or not."""
-    for path in (out, out.with_name(f".{out.name}.convert"), out.with_name(f".{out.name}.convert.lock")):
+    for path in (*_parts(out), out.with_name(f".{out.name}.convert.lock")):
         # false below a folder that this process may not read, where it has written nothing
         if not os.path.lexists(path):
             continue

@@ -1,13 +1,14 @@
 """SQL of imports, over a plain asyncpg connection, which has COPY."""
 
 import json
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asyncpg import Connection
 from memicos_dataset.manifest import Corpus, Manifest
 
+from memicos_webapp.datasets.binary_copy import HEADER, TRAILER, Chunk
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 
 _RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
@@ -235,6 +236,18 @@ async def copy(
     connection: Connection, table: str, columns: Sequence[str], records: AsyncIterable[tuple[Any, ...]]
 ) -> None:
     await connection.copy_records_to_table(table, records=records, columns=columns)
+
+
+async def copy_binary(connection: Connection, table: str, columns: Sequence[str], chunks: AsyncIterable[Chunk]) -> None:
+    """Copy rows that are in PostgreSQL's binary format."""
+
+    async def content() -> AsyncIterator[bytes]:
+        yield HEADER
+        async for chunk in chunks:
+            yield chunk.content
+        yield TRAILER
+
+    await connection.copy_to_table(table, source=content(), columns=list(columns), format="binary")
 
 
 async def merge_explanations(connection: Connection, load_ids: Sequence[int]) -> None:

@@ -38,6 +38,8 @@ FEATURE_ARRAYS = {
     "example_lengths": INT2, "value_positions": INT2, "values": REAL,
 }  # fmt: skip
 FEATURE_TEXTS = ("positive_tokens", "negative_tokens")
+FEATURE_COLUMNS = (*FEATURE_NUMBERS, *FEATURE_ARRAYS, *FEATURE_TEXTS)
+"""Columns of a feature's digest, in their order."""
 
 _EMPTY_ARRAYS = {kind.oid: struct.pack(">iii", 0, 0, kind.oid) for kind in (INT2, INT4, INT8, REAL)}
 
@@ -75,12 +77,6 @@ def texts(rows: Iterable[Sequence[str]]) -> list[bytes]:
 def digest(columns: Sequence[Sequence[bytes]]) -> int:
     """The digest of rows, whose columns are given in the order of the statement."""
     return sum(_row_digest(b"".join(row)) for row in zip(*columns, strict=True))
-
-
-def context_digest(number: int, document: int, token_ids: Sequence[int], tokens: Sequence[str]) -> int:
-    """The digest of one context."""
-    ids = arrays(np.array([0, len(token_ids)]), np.array(token_ids, dtype=np.int64), INT4)[0]
-    return _row_digest(struct.pack(">ii", number, document) + ids + SEPARATOR.join(tokens).encode())
 
 
 def explanation_digest(index: int, description: str, method: str, model: str | None) -> int:

@@ -1,6 +1,7 @@
-"""A dataset's Parquet rows as checked records for COPY, in the column order of the tables."""
+"""A dataset's Parquet rows as checked rows for COPY, in the column order of the tables."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,9 +22,11 @@ from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
 from memicos_dataset.manifest import FileEntry, Manifest, Source
 from memicos_dataset.schema import CONTEXTS
-from memicos_dataset.token_text import context_strings
+from memicos_dataset.token_text import context_strings, has_byte
 
 from memicos_webapp.datasets import row_digests
+from memicos_webapp.datasets.binary_copy import Chunk, Items, chunk, text_arrays
+from memicos_webapp.datasets.row_digests import FEATURE_COLUMNS, INT4
 
 Record = tuple[Any, ...]
 
@@ -111,6 +114,8 @@ class DatasetRows:
         self._folder, self._manifest, self._reject = folder, manifest, reject
         self._documents = DocumentCheck(manifest)
         self._tokens = self._read_vocabulary()
+        self._items = Items()
+        self._bytes = {i for i, token in self._tokens.items() if has_byte(token)}
         for batch in read.document_batches(folder, manifest):
             self._documents.check(batch)
         self._contexts = ContextCheck(manifest, self._documents.numbers, self._tokens)
@@ -141,19 +146,27 @@ class DatasetRows:
         for batch in read.context_batches(self._folder, self._manifest):
             self._contexts.check(batch)
 
-    def contexts(self, corpus_id: int) -> Iterator[Record]:
+    def contexts(self, corpus_id: int) -> Iterator[Chunk]:
         known_ids = self._manifest.corpus.token_ids == "tokenizer"
         self.stored = Stored()
         for batch in read.context_batches(self._folder, self._manifest):
             self._contexts.check(batch)
-            columns = (_values(batch.rows.column(name)) for name in CONTEXTS.names)
-            for number, document, token_ids in zip(*columns, strict=True):
-                tokens = context_strings([self._tokens[i] for i in token_ids])
-                # numbers that the dataset gave to strings are no ids of the model's tokenizer
-                ids = token_ids if known_ids else []
-                self.stored.rows += 1
-                self.stored.digest += row_digests.context_digest(number, document, ids, tokens)
-                yield corpus_id, number, document, ids, tokens
+            column = {name: batch.rows.column(name) for name in CONTEXTS.names}
+            numbers = [row_digests.numbers(column[name].to_numpy(), INT4) for name in ("context", "document")]
+            # numbers that the dataset gave to strings are no ids of the model's tokenizer
+            offsets = column["token_ids"].offsets.to_numpy()
+            offsets = offsets if known_ids else np.zeros_like(offsets)
+            ids = row_digests.arrays(offsets, column["token_ids"].values.to_numpy(zero_copy_only=False), INT4)
+            tokens = [self._strings(row) for row in _values(column["token_ids"])]
+            self.stored.rows += len(ids)
+            self.stored.digest += row_digests.digest([*numbers, ids, row_digests.texts(tokens)])
+            corpus = [struct.pack(">i", corpus_id)] * len(ids)
+            yield chunk([corpus, *numbers, ids, list(text_arrays(tokens, self._items))])
+
+    def _strings(self, token_ids: list[int]) -> list[str]:
+        """The strings of a context's tokens."""
+        strings = [self._tokens[i] for i in token_ids]
+        return strings if self._bytes.isdisjoint(token_ids) else context_strings(strings)
 
     def begin_source(self, source: Source, stored: Iterable[int]) -> None:
         """Begin with a source's features; `stored` are the indices of those that an interrupted import stored."""
@@ -161,29 +174,22 @@ class DatasetRows:
         check.indices.update(stored)
         self._checks[source.id] = check
 
-    def features(self, source: Source, entry: FileEntry, load_id: int) -> Iterator[Record]:
-        """Records of one file of features."""
+    def features(self, source: Source, entry: FileEntry, load_id: int) -> Iterator[Chunk]:
+        """Rows of one file of features."""
         check = self._checks[source.id]
         self.stored = Stored()
         for batch in read.feature_file_batches(self._folder, entry):
             batch = leave_out(batch, check.check, self._reject)
-            column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
-            lengths, positions = _ragged(column["value_positions"])
-            computed: dict[str, list[Any]] = {
-                "load_id": [load_id] * len(batch.rows),
-                "example_lengths": lengths,
-                "value_positions": positions,
-                "values": _ragged(column["values"])[1],
-            }
+            fields = _feature_fields({name: batch.rows.column(name) for name in batch.rows.schema.names})
+            texts = {}
             for sign in ("positive", "negative"):
-                ids = _values(column[f"{sign}_token_ids"])
-                computed[f"{sign}_tokens"] = [[self._tokens[i] for i in row] for row in ids]
+                tokens = [[self._tokens[i] for i in row] for row in _values(batch.rows.column(f"{sign}_token_ids"))]
+                texts[f"{sign}_tokens"] = row_digests.texts(tokens)
+                fields[f"{sign}_tokens"] = list(text_arrays(tokens, self._items))
             self.stored.rows += len(batch.rows)
-            self.stored.digest += _feature_digest(column, computed)
-            yield from zip(
-                *(computed[name] if name in computed else _values(column[name]) for name in self.FEATURE),
-                strict=True,
-            )
+            self.stored.digest += row_digests.digest([(texts.get(name) or fields[name]) for name in FEATURE_COLUMNS])
+            fields["load_id"] = [struct.pack(">q", load_id)] * len(batch.rows)
+            yield chunk([fields[name] for name in self.FEATURE])
 
     def feature_count(self, source: Source) -> int:
         """Number of the source's features that were read."""
@@ -239,21 +245,11 @@ def _values(column: pa.Array) -> list[Any]:
     return [flat[start:end] for start, end in pairwise(column.offsets.to_numpy().tolist())]
 
 
-def _ragged(column: pa.Array) -> tuple[list[list[int]], list[list[float]]]:
-    """Lengths of the inner lists and their joined values, for each row of a column of lists of lists."""
-    outer = column.offsets.to_numpy().tolist()
-    inner = column.values.offsets.to_numpy()
-    flat = column.values.values.to_numpy(zero_copy_only=False).tolist()
-    lengths, starts = np.diff(inner).tolist(), inner.tolist()
-    return (
-        [lengths[start:end] for start, end in pairwise(outer)],
-        [flat[starts[start] : starts[end]] for start, end in pairwise(outer)],
-    )
-
-
-def _feature_digest(column: Mapping[str, pa.Array], computed: Mapping[str, Sequence[Any]]) -> int:
-    """The digest of a batch of features, from the columns of the file, and from `computed` only where texts are."""
-    columns = [row_digests.numbers(column[name].to_numpy(), kind) for name, kind in row_digests.FEATURE_NUMBERS.items()]
+def _feature_fields(column: Mapping[str, pa.Array]) -> dict[str, list[bytes]]:
+    """Numbers and arrays of numbers of a batch of features, by column of the table."""
+    fields = {
+        name: row_digests.numbers(column[name].to_numpy(), kind) for name, kind in row_digests.FEATURE_NUMBERS.items()
+    }
     outer = {name: column[name].offsets.to_numpy() for name in ("value_positions", "values")}
     inner = {name: column[name].values.offsets.to_numpy() for name in outer}
     for name, kind in row_digests.FEATURE_ARRAYS.items():
@@ -263,6 +259,5 @@ def _feature_digest(column: Mapping[str, pa.Array], computed: Mapping[str, Seque
             offsets, values = inner[name][outer[name]], column[name].values.values.to_numpy(zero_copy_only=False)
         else:
             offsets, values = column[name].offsets.to_numpy(), column[name].values.to_numpy(zero_copy_only=False)
-        columns.append(row_digests.arrays(offsets, values, kind))
-    columns += [row_digests.texts(computed[name]) for name in row_digests.FEATURE_TEXTS]
-    return row_digests.digest(columns)
+        fields[name] = row_digests.arrays(offsets, values, kind)
+    return fields

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -74,7 +75,7 @@ async def load(location: Location, url: str, options: ImportOptions | None = Non
     try:
         job_id = await _begin(connection, folder, dataset, options)
         run = JobRun(job_id, absolute(folder), options.as_json(), url, connection)
-        dataset, loaded, notes = await execute(IMPORT, run, _import(run, dataset))
+        dataset, loaded, notes = await execute(IMPORT, run, _import(run, dataset, folder))
     finally:
         await connection.close()
     features = sum(entry.rows for source in dataset.manifest.source_set.sources for entry in source.features)
@@ -148,13 +149,13 @@ def absolute(folder: Folder) -> str:
     return str(folder.root.resolve() if isinstance(folder.root, Path) else folder.root)
 
 
-async def _run_job(run: JobRun) -> None:
-    folder = _folder(run)
+async def _run_job(run: JobRun, roots: str | None = None) -> None:
+    folder = _folder(run, roots)
     dataset = await _open(folder) if await asyncio.to_thread(_is_native, folder) else None
-    await _import(run, dataset)
+    await _import(run, dataset, folder)
 
 
-async def _import(run: JobRun, dataset: _Dataset | None) -> tuple[_Dataset, bool, list[str]]:
+async def _import(run: JobRun, dataset: _Dataset | None, location: Folder) -> tuple[_Dataset, bool, list[str]]:
     """Import `dataset`, or what is at the job's location where that is converted first."""
     options = ImportOptions.from_json(run.options)
     rejects = await Rejects.read(run.connection, run.id, run.url, options.reject_limit)
@@ -162,7 +163,9 @@ async def _import(run: JobRun, dataset: _Dataset | None) -> tuple[_Dataset, bool
     if dataset is None:
         metadata = MetadataOptions(**options.metadata)
         await jobs.set_stage(run.connection, run.id, "converts the dataset")
-        folder = await public_layout.convert(_folder(run), converted, options.sources, metadata, rejects)
+        folder = await public_layout.convert(
+            location, converted, options.sources, metadata, rejects, options.ignore_space
+        )
         dataset = await _open(folder)
     await jobs.describe(run.connection, run.id, dataset.subject, dataset.sha256)
     running = RunningImport(
@@ -175,32 +178,41 @@ async def _import(run: JobRun, dataset: _Dataset | None) -> tuple[_Dataset, bool
     return dataset, loaded, notes
 
 
-def _folder(run: JobRun) -> Folder:
-    """The folder that an import reads.
+def _folder(run: JobRun, roots: str | None) -> Folder:
+    """The folder that an import reads. `roots`: those of the worker, which may have changed since it was added.
 
     Raises:
-        DatasetError: it is in none of the roots of the server that added the import.
+        DatasetError: a server added the import, and it is in none of the roots.
     """
-    roots = ImportOptions.from_json(run.options).roots
-    if roots is None:
+    added_with = ImportOptions.from_json(run.options).roots
+    if added_with is None:
         return Folder.of(run.location)
     try:
-        return permitted_folder(parse_roots(roots), run.location)
+        return permitted_folder(parse_roots(added_with if roots is None else roots), run.location)
     except PermissionError as error:
         raise DatasetError(run.location, str(error)) from error
 
 
 def _converted(run: JobRun) -> Path:
-    folder = ImportOptions.from_json(run.options).conversions or Settings.model_fields["data"].default / "imports"
-    return public_layout.work_folder(Path(folder), run.location)
+    options = ImportOptions.from_json(run.options)
+    folder = options.conversions or Settings.model_fields["data"].default / "imports"
+    return public_layout.work_folder(Path(folder), run.location, options.sources)
 
 
 async def _clean_up(run: JobRun) -> None:
     await clean(run.connection, ImportOptions.from_json(run.options).retired_seconds)
-    await asyncio.to_thread(public_layout.delete, _converted(run))
+    # an import of the same that was added later goes on with the conversion
+    if not await jobs.is_wanted(run.connection, run.location):
+        await asyncio.to_thread(public_layout.delete, _converted(run))
 
 
-IMPORT = JobKind("import", _run_job, refusals=(DatasetError,), after=_clean_up)
+def import_kind(roots: str | None = None) -> JobKind:
+    """Imports as jobs. Those that a server added read from `roots` only (None: from the roots that they were added
+    with)."""
+    return JobKind("import", partial(_run_job, roots=roots), refusals=(DatasetError,), after=_clean_up)
+
+
+IMPORT = import_kind()
 
 
 def _check_names(folder: Folder, manifest: Manifest) -> None:

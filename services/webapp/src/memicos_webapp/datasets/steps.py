@@ -29,6 +29,7 @@ from memicos_dataset.manifest import FileEntry, Manifest
 
 from memicos_webapp.catalog.models import LoadState
 from memicos_webapp.datasets import load_states, locks, repository, verification
+from memicos_webapp.datasets.binary_copy import Chunk
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
 from memicos_webapp.datasets.preview import check_space
@@ -59,6 +60,8 @@ class ImportOptions:
     """Folder for conversions of the public layout."""
     sources: tuple[str, ...] = ()
     """Sources of the public layout; empty: all."""
+    ignore_space: bool = False
+    """Whether the import begins although there may be too little space."""
     roots: str | None = None
     """MEMICOS_IMPORT_ROOTS of a server that added the import; None: a command, which may read everything."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -126,7 +129,8 @@ async def _import(run: RunningImport) -> list[str]:
     await repository.delete_other_loads(run.connection, run.job_id, run.sha256)
     loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     if not loads:
-        await check_space(run.connection, run.folder, run.manifest)
+        if not run.options.ignore_space:
+            await check_space(run.connection, run.folder, run.manifest)
         async with run.connection.transaction():
             await locks.lock_catalogue(run.connection)
             source_ids = await repository.add_missing_entries(run.connection, run.manifest)
@@ -167,7 +171,7 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
         rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
         for entry in source.features:
             if entry.path not in loaded:
-                await _copy_file(run, rows, entry, "feature", rows.FEATURE, rows.features(source, entry, load.load_id))
+                await _copy_features(run, rows, entry, rows.features(source, entry, load.load_id))
         if source.explanations and source.explanations.path not in loaded:
             explanations = rows.explanations(source, load.load_id)
             await _copy_file(run, rows, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
@@ -217,6 +221,12 @@ async def _stored_loads(run: RunningImport) -> list[StoredLoad]:
     ]
 
 
+async def _copy_features(run: RunningImport, rows: DatasetRows, entry: FileEntry, chunks: Iterator[Chunk]) -> None:
+    async with run.connection.transaction():
+        await repository.copy_binary(run.connection, "feature", rows.FEATURE, run.progress.chunks(chunks))
+        await jobs.mark_loaded(run.connection, run.job_id, [entry.path], rows.stored.rows, rows.stored.digest)
+
+
 async def _copy_file(
     run: RunningImport,
     rows: DatasetRows,
@@ -246,7 +256,7 @@ async def _corpus(run: RunningImport, rows: DatasetRows) -> int:
     else:
         documents, contexts = rows.documents(corpus_id), rows.contexts(corpus_id)
         await repository.copy(connection, "document", rows.DOCUMENT, run.progress.records(documents))
-        await repository.copy(connection, "context", rows.CONTEXT, run.progress.records(contexts))
+        await repository.copy_binary(connection, "context", rows.CONTEXT, run.progress.chunks(contexts))
     await repository.set_digest(connection, corpus_id, rows.stored.digest)
     vocabulary = run.progress.records(rows.vocabulary(corpus_id))
     await repository.copy(connection, "vocabulary", rows.VOCABULARY, vocabulary)

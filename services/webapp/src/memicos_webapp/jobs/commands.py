@@ -110,7 +110,8 @@ def list_rejects(number: JobNumber) -> None:
 
 
 def cancel_job(number: JobNumber) -> None:
-    """Cancel a job; what it has stored is deleted, and pages do not change."""
+    """Cancel a job. What an import has stored is deleted, and pages do not change; sources that a deletion has hidden
+    stay hidden."""
     with_connection("jobs cancel", lambda connection: service.cancel(connection, number))
     sys.stdout.write(f"job {number} is cancelled\n")
 

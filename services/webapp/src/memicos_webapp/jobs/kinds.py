@@ -31,8 +31,8 @@ class JobKind:
     """Work that jobs of the name `name` do.
 
     `refusals` are errors that say what is wrong with the job's input: the job fails with their message. Any other
-    error is a fault: the job is run again, up to a limit. `after` is called when the job was cancelled or refused, and
-    its lock is free.
+    error is a fault: the job is run again, up to a limit. `after` deletes what the job left; it is called when the
+    job was cancelled or refused, and its lock is free.
     """
 
     name: str

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
@@ -21,6 +21,16 @@ SECONDS = 0.5
 """How often progress is recorded, and how soon a cancellation is noticed."""
 RECORDS = 256
 """Records that one call of a thread decodes."""
+
+
+class Chunk(Protocol):
+    """Rows that are sent to the database at once."""
+
+    @property
+    def rows(self) -> int: ...
+
+
+Counted = TypeVar("Counted", bound=Chunk)
 
 
 class JobCancelled(Exception):
@@ -39,6 +49,23 @@ class Progress:
             for record in batch:
                 yield record
             self.rows += len(batch)
+
+    async def chunks(self, chunks: Iterator[Counted]) -> AsyncIterator[Counted]:
+        """Chunks of rows, made in a thread, one ahead of what the database takes, and counted."""
+
+        def following() -> "asyncio.Task[Counted | None]":
+            return asyncio.create_task(asyncio.to_thread(next, chunks, None))
+
+        making = following()
+        try:
+            while (chunk := await asyncio.shield(making)) is not None:
+                making = following()
+                yield chunk
+                self.rows += chunk.rows
+        finally:
+            # where the database ends the copy, the thread still makes a chunk
+            await asyncio.wait({making})
+            making.exception()
 
 
 async def run_cancellable(url: str, job_id: int, progress: Progress, work: Coroutine[Any, Any, Result]) -> Result:

@@ -158,7 +158,8 @@ async def interrupted(connection: Connection, subject: str, sha256: str) -> list
 async def replace_interrupted(connection: Connection, subject: str, job_id: int) -> None:
     """Cancel interrupted jobs of a command on the same subject, as this job replaces them."""
     await connection.execute(
-        f"""UPDATE job SET state = 'cancelled', finished_at = now(), error = 'replaced by job ' || $2::int
+        f"""UPDATE job SET state = 'cancelled', cancel_requested = true, finished_at = now(),
+              error = 'replaced by job ' || $2::int
             WHERE subject = $1 AND id <> $2 AND state = 'running' AND NOT background
               AND NOT {LOCKED}""",  # noqa: S608 (constants)
         subject,
@@ -169,7 +170,7 @@ async def replace_interrupted(connection: Connection, subject: str, job_id: int)
 async def cancel_abandoned(connection: Connection, seconds: float) -> None:
     """Cancel interrupted jobs of a command that nobody continued within `seconds`."""
     await connection.execute(
-        f"""UPDATE job SET state = 'cancelled', finished_at = now(),
+        f"""UPDATE job SET state = 'cancelled', cancel_requested = true, finished_at = now(),
               error = 'interrupted, and not continued within the time of MEMICOS_INTERRUPTED_IMPORT_SECONDS'
             WHERE state = 'running' AND NOT background AND updated_at <= now() - make_interval(secs => $1)
               AND NOT {LOCKED}""",  # noqa: S608 (constants)
@@ -316,7 +317,8 @@ def options(job: Record) -> dict[str, Any]:
 
 
 async def request_cancel(connection: Connection, job_id: int) -> bool:
-    """Ask for the end of a job that is queued or running; a job that no process runs is cancelled at once.
+    """Ask for the end of a job that is queued or running; a job that no process runs is cancelled at once, and what it
+    left is listed by `left_behind`.
 
     Returns whether the job was queued or running.
     """
@@ -328,6 +330,26 @@ async def request_cancel(connection: Connection, job_id: int) -> bool:
         job_id,
     )
     return row is not None
+
+
+async def is_wanted(connection: Connection, location: str) -> bool:
+    """Whether a job of what is at a location is queued or running."""
+    count = await connection.fetchval(
+        "SELECT count(*) FROM job WHERE location = $1 AND state IN ('queued', 'running')", location
+    )
+    return bool(count)
+
+
+async def left_behind(connection: Connection) -> list[Record]:
+    """Jobs that were cancelled while no process ran them, so that nothing has deleted what they left."""
+    return await connection.fetch(
+        f"SELECT * FROM job WHERE state = 'cancelled' AND cancel_requested AND NOT {LOCKED}"  # noqa: S608 (constants)
+    )
+
+
+async def note_clean_up(connection: Connection, job_id: int) -> None:
+    """Note that what a cancelled job left was deleted."""
+    await connection.execute("UPDATE job SET cancel_requested = false WHERE id = $1 AND state = 'cancelled'", job_id)
 
 
 async def running(connection: Connection) -> set[int]:

@@ -59,3 +59,4 @@ async def _end(kind: JobKind, run: JobRun, state: JobState, error: str | None = 
     await repository.finish(run.connection, run.id, state, error)
     await repository.unlock(run.connection, run.id)
     await kind.after(run)
+    await repository.note_clean_up(run.connection, run.id)

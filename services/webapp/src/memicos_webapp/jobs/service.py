@@ -19,7 +19,7 @@ async def add(connection: Connection, kind: str, location: str, options: Mapping
 
 
 async def cancel(connection: Connection, job_id: int) -> None:
-    """Cancel a job that is queued, runs or was interrupted. The clean-up deletes its rows; pages do not change.
+    """Cancel a job that is queued, runs or was interrupted. The clean-up deletes its rows, the worker its files.
 
     Raises:
         NotFound: there is no such job.

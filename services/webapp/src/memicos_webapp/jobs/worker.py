@@ -7,7 +7,6 @@ further complete file, by an error of the program or with the worker's process, 
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -99,9 +98,25 @@ async def _sweep(worker: _Worker) -> None:
                 log.error("job %d failed after %d attempts", job_id, worker.attempts)
             for job_id in await repository.waiting(connection):
                 await queue.enqueue(connection, job_id)
+            for job in await repository.left_behind(connection):
+                await _clean_up(worker, connection, job)
             await _sleep(worker.stop)
     finally:
         connection.terminate()
+
+
+async def _clean_up(worker: _Worker, connection: asyncpg.Connection, job: asyncpg.Record) -> None:
+    """Delete what a job left that was cancelled while no process ran it."""
+    if kind := worker.kinds.get(job["kind"]):
+        try:
+            await kind.after(_job_run(worker, connection, job))
+        except OSError as error:
+            log.warning("job %d was cancelled, and not all of its files could be deleted: %s", job["id"], error)
+    await repository.note_clean_up(connection, job["id"])
+
+
+def _job_run(worker: _Worker, connection: asyncpg.Connection, job: asyncpg.Record) -> JobRun:
+    return JobRun(job["id"], job["location"], repository.options(job), worker.url, connection)
 
 
 async def _sleep(stop: asyncio.Event) -> None:
@@ -137,7 +152,7 @@ async def _run(worker: _Worker, job_id: int) -> None:
 async def _run_started(worker: _Worker, connection: asyncpg.Connection, job_id: int) -> None:
     job = await repository.get(connection, job_id)
     assert job is not None
-    run = JobRun(job_id, job["location"], json.loads(job["options"]), worker.url, connection)
+    run = _job_run(worker, connection, job)
     log.info("job %d: %s of %s", job_id, job["kind"], job["location"])
     try:
         kind = worker.kinds.get(job["kind"])

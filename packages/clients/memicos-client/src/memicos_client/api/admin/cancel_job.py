@@ -83,7 +83,9 @@ def sync_detailed(
 ) -> Response[ErrorBody | Job]:
     """Cancel a job
 
-     End a job that is queued or runs; what it stored is deleted, and pages do not change.
+     End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
+    Sources
+    that a deletion has hidden by then stay hidden.
 
     Args:
         number (int): number of the job
@@ -114,7 +116,9 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | Job]:
     """Cancel a job
 
-     End a job that is queued or runs; what it stored is deleted, and pages do not change.
+     End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
+    Sources
+    that a deletion has hidden by then stay hidden.
 
     Args:
         number (int): number of the job
@@ -151,7 +155,9 @@ def sync(
 ) -> Job:
     """Cancel a job
 
-     End a job that is queued or runs; what it stored is deleted, and pages do not change.
+     End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
+    Sources
+    that a deletion has hidden by then stay hidden.
 
     Args:
         number (int): number of the job
@@ -182,7 +188,9 @@ async def asyncio(
 ) -> Job:
     """Cancel a job
 
-     End a job that is queued or runs; what it stored is deleted, and pages do not change.
+     End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
+    Sources
+    that a deletion has hidden by then stay hidden.
 
     Args:
         number (int): number of the job
