@@ -225,7 +225,7 @@ test-slow: setup test-models test-hardening ## run the slow tests: model classes
 		$(addprefix services/webapp/tests/test_,backup.py bulk_explain.py jobs.py) services/inference/tests/test_hub_downloads.py
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
-test-chaos: setup ## kill memicos generate, memicos upload and the webapp with SIGKILL at random moments, 20 times each
+test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times
 	$(BIN)/pytest $(PYTEST_ARGS) tests/chaos
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`

@@ -1,15 +1,20 @@
-"""Speed of reading the public layout, beside decompressing and parsing its files alone; peak memory and size.
+"""Speed of reading and importing the public layout, beside decompressing and parsing its files alone, and beside the
+known way to import it; peak memory and size.
 
     .venv/bin/python benchmarks/data/public_layout.py                       # a source made up from the demo's texts
     .venv/bin/python benchmarks/data/public_layout.py --features 131072
-    .venv/bin/python benchmarks/data/public_layout.py v1/gpt2-small/9-res-jb
+    .venv/bin/python benchmarks/data/public_layout.py v1/gpt2-small/9-res-jb --import
 
 Prints the seconds of processor time (which other programs change little) of a conversion to the native format, of
 `gzip` and `json` of the standard library, and of `isal` and `orjson`, which the conversion uses, over the same files in
 the same run; the conversion's peak memory in a process of its own; and the bytes of the native format for each feature.
+
+`--import` also imports the source into an empty database, conversion included, and stores it the known way
+(`one_row_each.py`): seconds of the clock, features a second, bytes on disk.
 """
 
 import argparse
+import asyncio
 import gzip
 import json
 import resource
@@ -20,7 +25,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import asyncpg
+import databases
 import numpy as np
+import one_row_each
 import orjson
 from isal import igzip
 from memicos_dataset import read
@@ -28,6 +36,8 @@ from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.native import to_native
 from memicos_dataset.folder import Folder
 from memicos_dataset.public_layout.files import source_folders
+from memicos_webapp.datasets.service import load
+from memicos_webapp.datasets.steps import ImportOptions
 
 DEMO = Path(__file__).parents[2] / "demo" / "dataset"
 EXAMPLES = 45
@@ -35,7 +45,7 @@ EXAMPLES = 45
 ROWS_OF_BATCH = 1024
 
 
-def make_source(folder: Path, features: int) -> Path:
+def make_source(folder: Path, features: int, examples: int = EXAMPLES) -> Path:
     """Write features with random values on the demo's contexts, in the layout of a public source."""
     rng = np.random.default_rng(0)
     manifest = read.read_manifest(DEMO)
@@ -58,7 +68,7 @@ def make_source(folder: Path, features: int) -> Path:
         _write(source / "features" / name, (_feature(index, rng) for index in indices))
         _write(
             source / "activations" / name,
-            (_activation(index, number, windows, rng) for index in indices for number in range(EXAMPLES)),
+            (_activation(index, number, windows, rng) for index in indices for number in range(examples)),
         )
     return source
 
@@ -133,10 +143,31 @@ def convert(source: str, out: Path) -> None:
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 
 
+async def import_both(source: Path, folder: Path) -> tuple[float, int, float, int]:
+    """Seconds of an import and bytes on disk, and those of the known way."""
+    shape = {"layers": 64, "d_model": 4096, "vocabulary_size": 1 << 20}
+    options = ImportOptions(conversions=str(folder / "conversions"), metadata=shape, ignore_space=True)
+    async with databases.new_server() as server:
+        url = await databases.copy_database(server, "imported")
+        started = time.perf_counter()
+        await load(source, url, options)
+        seconds = time.perf_counter() - started
+        known = await asyncpg.connect(await databases.copy_database(server, "known"))
+        own = await asyncpg.connect(url)
+        try:
+            size = await databases.size(own)
+            await one_row_each.create(known)
+            return seconds, size, await one_row_each.load(known, source), await one_row_each.size(known)
+        finally:
+            await own.close()
+            await known.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of reading the public layout.")
     parser.add_argument("source", nargs="?", help="local folder of a source; without it one is made up")
     parser.add_argument("--features", type=int, default=2048, help="features of the source that is made up")
+    parser.add_argument("--import", dest="imported", action="store_true", help="also import it, also the known way")
     parser.add_argument("--convert", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.convert:
@@ -145,8 +176,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         source = Path(args.source) if args.source else make_source(folder, args.features)
+        started = time.perf_counter()
         paths = [source / batch.path for batch in source_folders(Folder.of(source))[0].batches]
         plain, size = parse_all(paths, gzip.GzipFile, json.loads)
+        clock = time.perf_counter() - started
         fast, _ = parse_all(paths, igzip.IGzipFile, orjson.loads)
         out = folder / "native"
         command = [sys.executable, __file__, str(source), "--convert", str(out)]
@@ -155,6 +188,7 @@ def main() -> None:
         manifest = read.read_manifest(out)
         features = sum(entry.rows for own in manifest.source_set.sources for entry in own.features)
         native_bytes = sum(entry.bytes for entry in manifest.files())
+        both = asyncio.run(import_both(source, folder)) if args.imported else None
     compressed = f"{size / 2**20:,.0f} MiB of lines"
     print(f"{features:,} features, {len(paths)} files, {compressed}")
     print(
@@ -163,6 +197,17 @@ def main() -> None:
     print(f"gzip and json alone: {plain:.1f} s; the conversion has {plain / seconds:.2f}x their speed")
     print(f"isal and orjson alone: {fast:.1f} s; the conversion has {fast / seconds:.2f}x their speed")
     print(f"native format: {native_bytes / features:,.0f} bytes for each feature, contexts included")
+    if both:
+        imported, own_bytes, known, known_bytes = both
+        print(f"import: {imported:.1f} s of the clock, {features / imported:,.0f} features/s")
+        print(f"gzip and json alone: {clock:.1f} s of the clock; the import has {clock / imported:.2f}x their speed")
+        print(
+            f"known way: {known:.1f} s, {features / known:,.0f} features/s; "
+            f"the import has {known / imported:.1f}x its speed"
+        )
+        print(
+            f"on disk: {own_bytes / features:,.0f} bytes for each feature; the known way {known_bytes / features:,.0f}"
+        )
 
 
 if __name__ == "__main__":
