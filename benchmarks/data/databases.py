@@ -35,9 +35,10 @@ async def copy_database(server: str, name: str, template: str = "empty") -> str:
 
 async def size(connection: asyncpg.Connection) -> int:
     """Bytes of the rows that imports brought, with their indexes."""
-    return await connection.fetchval(
+    size = await connection.fetchval(
         "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest($1::text[]) AS name", list(ROWS)
     )
+    return int(size or 0)
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -84,7 +84,7 @@ async def load(connection: Connection, source: Path) -> float:
 
 async def size(connection: Connection) -> int:
     """Bytes of the tables, with their indexes."""
-    return await connection.fetchval(
-        "SELECT sum(pg_total_relation_size('known.' || name)) FROM unnest($1::text[]) AS name",
-        list(TABLES),
+    size = await connection.fetchval(
+        "SELECT sum(pg_total_relation_size('known.' || name)) FROM unnest($1::text[]) AS name", list(TABLES)
     )
+    return int(size or 0)

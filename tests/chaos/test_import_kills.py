@@ -46,7 +46,7 @@ def versions(folder: Path, manifest: Manifest) -> Iterator[None]:
 
 
 async def job_ends(server: ImportServer, client: httpx.AsyncClient, job: int) -> dict[str, Any]:
-    end = time.monotonic() + IMPORT_SECONDS
+    end, body = time.monotonic() + IMPORT_SECONDS, None
     while time.monotonic() < end:
         body = await server.get(client, f"/api/admin/jobs/{job}")
         if body and body["job"]["state"] in ENDED:

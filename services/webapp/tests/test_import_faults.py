@@ -257,7 +257,7 @@ async def test_a_full_disk_of_the_database_ends_an_import(
     server_url: str, small_disk: Path, small_dataset: Path, tmp_path: Path
 ) -> None:
     async with connected(server_url) as connection:
-        await asyncio.to_thread(give, small_disk, Path(await connection.fetchval("SHOW data_directory")))
+        await asyncio.to_thread(give, small_disk, Path(str(await connection.fetchval("SHOW data_directory"))))
         # every folder above has to be entered by PostgreSQL's user
         await connection.execute(f"CREATE TABLESPACE full_disk LOCATION '{small_disk}'")
         try:

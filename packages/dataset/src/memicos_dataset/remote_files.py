@@ -93,7 +93,7 @@ class RetriedFile(io.RawIOBase):
 def _is_momentary(error: BaseException) -> bool:
     """Whether the same request may succeed later: the server is busy, or a connection broke off or was not made."""
     aiohttp = _aiohttp()
-    cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+    cause: Any = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
     if isinstance(cause, aiohttp.ClientResponseError):
         return cause.status >= 500 or cause.status in BUSY
     if isinstance(cause, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError):
