@@ -24,7 +24,7 @@ from memicos_testing.webapp.dataset_imports import until
 PROGRAMS = {"webapp": "memicos_webapp", "worker": "memicos_webapp.worker"}
 PARTS = ("worker", "webapp", "postgres")
 """What `ImportServer.kill` kills."""
-START_SECONDS = 120
+START_SECONDS = 300
 
 _ROWS = {
     "feature": "index",
