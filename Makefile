@@ -222,7 +222,8 @@ test-hardening: setup ## test what docs/security.md says: other users, other sit
 
 test-slow: setup test-models test-hardening ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
 	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening --ignore tests/chaos tests packages/dataset packages/pipeline \
-		$(addprefix services/webapp/tests/test_,backup.py bulk_explain.py jobs.py) services/inference/tests/test_hub_downloads.py
+		$(addprefix services/webapp/tests/test_,backup.py bulk_explain.py import_faults.py jobs.py) \
+		services/inference/tests/test_hub_downloads.py
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times
