@@ -10,7 +10,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from memicos_dataset import read
+from memicos_dataset import read, remote_files
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_testing.webapp.small_dataset import write_dataset
@@ -101,7 +101,8 @@ def test_a_missing_or_refused_file_at_a_url_is_named(local: Path) -> None:
             list(read.documents(url, manifest))
 
 
-def test_a_server_that_does_not_respond_is_reported() -> None:
+def test_a_server_that_does_not_respond_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_files, "RETRY_SECONDS", (0.0,))
     with pytest.raises(DatasetError, match=r"http://127.0.0.1:1/d/manifest.json: cannot be read"):
         read.read_manifest("http://127.0.0.1:1/d")
 
