@@ -51,6 +51,11 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     # an unknown explanation: nothing is written
     "/api/explanation/987654321/label": {"chosen": True},
+    # an unknown explanation: nothing is scored
+    "/api/explanation/score": {
+        "explanationId": 987654321, "scorerType": "recall_alt", "scorerModel": "m", "profile": "default",
+        "apiKey": "key", "nearMisses": True, "seed": 1, "attempt": 1, "stream": False, "streamSteps": False,
+    },
     # a variable that is not set: no host is added
     "/api/admin/inference-hosts": {
         "name": "default", "url": "http://127.0.0.1:9", "secretVariable": "INFERENCE_SECRET_UNSET", "enabled": False,
@@ -96,6 +101,7 @@ BODIES: dict[str, dict[str, Any]] = {
 STATUSES = {
     "/api/explanation/generate": 400,
     "/api/explanation/987654321/label": 404,
+    "/api/explanation/score": 404,
     "/api/admin/inference-hosts": 400,
     "/api/vector/new": 400,
     "/api/vector/get": 404,
@@ -114,6 +120,7 @@ STATUSES = {
 """Status of the response to these bodies, where it is not 200."""
 WITHOUT_BODY = {
     "/api/explanation/{explanationId}/delete",
+    "/api/explanation/score/{scoreId}/delete",
     "/api/vector/list-owned",
     "/api/admin/jobs/{number}/cancel",
     "/api/admin/jobs/{number}/resume",
@@ -260,7 +267,7 @@ PATHS = {
     "/": "", "/jump": "to", "/small": "",
     "/small/1-res": "page sort order show words density_from density_to max_from max_to score_from score_to scorer",
     "/small/1-res/5": "defaulttesttext", "/scores/1": "", "/score-type/eleuther_embedding": "",
-    "/explanation-type/np_max-act": "",
+    "/explanation-type/np_max-act": "", "/explanations/1/score": "", "/explanations/1/scores": "",
     "/search-explanations": "q modelId sources maxDensity releaseName page",
     "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
     "/search-topk-by-token/results": TEXT, "/steer": "", "/small/steer": "feature source n_tokens seed mode chat",
@@ -281,6 +288,7 @@ async def test_invalid_paths(client: httpx.AsyncClient, inference: FakeInference
         for address in (
             f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/1-res/{text}/examples",
             f"/small/{text}/5", f"/scores/{text}", f"/score-type/{text}", f"/explanation-type/{text}",
+            f"/explanations/{text}/score", f"/explanations/{text}/scores",
             f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",
             f"/small/steer/find?q={text}", f"/small/steer/feature?source={text}&index={text}", f"/jump?to={text}",
             f"/search?q={text}&modelId={text}", f"/search-explanations?q={text}&modelId={text}",

@@ -28,6 +28,8 @@ WRITES = (
     ("POST", "/api/explanation/1/label", {"chosen": False}),
     ("POST", "/api/explanation/1/delete", {}),
     ("POST", "/api/explanation/generate", FEATURE),
+    ("POST", "/api/explanation/score", {"explanationId": 1}),
+    ("POST", "/api/explanation/score/1/delete", {}),
     ("POST", "/api/admin/inference-hosts", {"name": "second", "url": "http://127.0.0.1:9"}),
     ("POST", "/account/sign-in", None),
     ("POST", "/api/dataset-upload/new", {"name": "mine", "files": [{"path": "a", "bytes": 1, "sha256": "0" * 64}]}),

@@ -281,6 +281,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/explanation/score": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Score an explanation
+         * @description Score an explanation on its feature's examples and on texts on which the model shows that it is not active.
+         *
+         *     The score is stored with its breakdown and cost. A new score takes the place of your earlier one by the same method
+         *     and model, and a failure stores nothing: it can be tried again at once. Methods whose names begin with `output_`
+         *     compare what the feature does to the output. With `stream` the response is server-sent events: with `streamSteps`
+         *     `step` after each step, at last the score; closing the connection ends the work. Beyond loopback it takes the
+         *     owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
+         */
+        post: operations["score_explanation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explanation/score/{scoreId}/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Delete a score
+         * @description Delete a score of your own. Scores of datasets, or by another account, cannot be deleted (403).
+         *
+         *     Beyond loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
+         */
+        post: operations["delete_score"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/steer": {
         parameters: {
             query?: never;
@@ -3076,8 +3124,11 @@ export interface components {
             initiatedByUserId: string | null;
             /**
              * Jsondetails
-             * @description the texts as a JSON list of {text, distance, similarity or probability}: distance is 1 for the strongest
-             *     examples, 2 and above for intervals from strong to weak, -1 where the feature is not active, -2 for near misses
+             * @description the texts as a JSON list: {text, distance, similarity} for methods by embeddings, otherwise {str_tokens,
+             *     activations, distance, ground_truth, prediction, probability, correct, highlighted}, with the tokens that were
+             *     marked, the expected activations of simulation, and the cause of an answer that is missing. distance is 1 for the
+             *     strongest examples, 2 and above for intervals from strong to weak, -1 where the feature is not active, -2 for near
+             *     misses
              */
             jsonDetails: string;
             /**
@@ -3086,6 +3137,146 @@ export interface components {
              * @description when it was stored
              */
             createdAt: string;
+            /**
+             * Profile
+             * @description provider, by its name on the autointerp server; null where no language model was asked
+             */
+            profile: string | null;
+            /**
+             * Parameters
+             * @description how the texts were chosen; null for scores of a dataset
+             */
+            parameters: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Prompttokens
+             * @description tokens of all prompts; null where the provider does not count them
+             */
+            promptTokens: number | null;
+            /**
+             * Completiontokens
+             * @description tokens that the model generated
+             */
+            completionTokens: number | null;
+            /**
+             * Cost
+             * @description US dollars paid; null where the profile has no price
+             */
+            cost: number | null;
+        };
+        /**
+         * ScoreDeleted
+         * @description Confirmation of a deletion.
+         */
+        ScoreDeleted: {
+            /**
+             * Message
+             * @description the result of the request
+             */
+            message: string;
+        };
+        /**
+         * ScoreGenerated
+         * @description The new score.
+         */
+        ScoreGenerated: {
+            /** @description the new score */
+            score: components["schemas"]["ScoreBody"];
+        };
+        /**
+         * ScoreRequest
+         * @description An explanation, the method, and the language model that judges.
+         * @example {
+         *       "explanationId": 1,
+         *       "scorerType": "eleuther_embedding"
+         *     }
+         */
+        ScoreRequest: {
+            /**
+             * Explanationid
+             * @description id of the explanation; a number, or a string of digits
+             */
+            explanationId: number;
+            /**
+             * Scorertype
+             * @description method: one of eleuther_embedding, eleuther_fuzz, eleuther_recall, recall_alt, simulation, output_texts, output_tokens
+             * @default eleuther_embedding
+             */
+            scorerType: string;
+            /**
+             * Scorermodel
+             * @description the language model as its provider names it; null or empty: the profile's default
+             */
+            scorerModel?: string | null;
+            /**
+             * Profile
+             * @description provider, by its name on the autointerp server; null or empty: the default one
+             */
+            profile?: string | null;
+            /**
+             * Apikey
+             * @description your own key for the profile: it is sent to that provider only, and not stored; null or empty: the server's
+             */
+            apiKey?: string | null;
+            /**
+             * Nearmisses
+             * @description whether half of the texts on which the feature is not active are examples of similar features
+             * @default false
+             */
+            nearMisses: boolean;
+            /**
+             * Seed
+             * @description of every random choice
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Attempt
+             * @description another number asks the language model again for what is stored
+             * @default 0
+             */
+            attempt: number;
+            /**
+             * Stream
+             * @description respond with server-sent events; the last one is the score
+             * @default false
+             */
+            stream: boolean;
+            /**
+             * Streamsteps
+             * @description with stream: also send an event after each step
+             * @default false
+             */
+            streamSteps: boolean;
+        };
+        /**
+         * ScoreStep
+         * @description How far a score is.
+         */
+        ScoreStep: {
+            /**
+             * Stage
+             * @description texts: the model is run to find or generate texts; model: the language model is asked
+             * @enum {string}
+             */
+            stage: "texts" | "model";
+            /**
+             * Finished
+             * @description texts that were found, or requests that were answered or failed
+             */
+            finished: number;
+            /**
+             * Total
+             * @description of how many
+             */
+            total: number;
+            /**
+             * Cost
+             * @description US dollars paid so far; null where nothing is known
+             * @default null
+             */
+            cost: number | null;
         };
         /**
          * SearchAllBody
@@ -5524,6 +5715,171 @@ export interface operations {
             };
             /** @description The body is too large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The database does not answer, or is busy */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    score_explanation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoreRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreGenerated"];
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Unsupported method or model, or the feature is never active */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Unknown explanation */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Inference, autointerp or the language model failed; no score */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Inference or the autointerp server is down or has no key, or there are too few texts */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_score: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description id of the score */
+                scoreId: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScoreDeleted"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description It is not your own. The request may not write: beyond loopback it needs the owner's session, or an API key with the scope write; a read-only server refuses all writes */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Unknown score */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

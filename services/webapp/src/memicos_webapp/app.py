@@ -41,7 +41,9 @@ from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference_hosts import api as inference_hosts_api
 from memicos_webapp.inference_hosts import background as background_inference
 from memicos_webapp.inference_hosts import pages as inference_hosts_pages
+from memicos_webapp.scores import api as scores_api
 from memicos_webapp.scores import pages as scores_pages
+from memicos_webapp.scores.schemas import ScoreStep
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.security.proxy_headers import ProxyHeaders, parse_networks
@@ -61,6 +63,7 @@ API: tuple[APIRouter, ...] = (
     text_search_api.router,
     search_api.router,
     explanations_api.router,
+    scores_api.router,
     steering_api.router,
     vectors_api.router,
     dataset_uploads_api.router,
@@ -105,7 +108,10 @@ class _App(ServiceApp):
     def openapi(self) -> dict[str, Any]:
         """The document with the models that only events use, which FastAPI does not collect."""
         document = super().openapi()
-        _, models = models_json_schema([(SteerDelta, "serialization")], ref_template="#/components/schemas/{model}")
+        _, models = models_json_schema(
+            [(SteerDelta, "serialization"), (ScoreStep, "serialization")],
+            ref_template="#/components/schemas/{model}",
+        )
         schemas = document["components"]["schemas"]
         document["components"]["schemas"] = dict(sorted((models["$defs"] | schemas).items()))
         return document

@@ -266,6 +266,24 @@ class Settings(UploadSettings, InferenceSettings):
     explain_negatives: int = Field(
         default=5, ge=1, le=20, description="Number of texts of similar features in a contrastive prompt."
     )
+    score_texts: int = Field(
+        default=10,
+        ge=5,
+        le=30,
+        description="Number of texts of each class that an explanation is scored on from its dashboard.",
+    )
+    score_tokens: int = Field(
+        default=16, ge=0, le=200, description="Tokens on each side of the middle one in each of these texts."
+    )
+    score_contexts: int = Field(
+        default=60,
+        ge=5,
+        le=1000,
+        description="Most contexts that the model is run on to find texts on which the feature is not active.",
+    )
+    score_steered_tokens: int = Field(
+        default=24, ge=1, le=200, description="Tokens that are generated of each text for a score by steered texts."
+    )
 
     @field_validator(
         "database_url",

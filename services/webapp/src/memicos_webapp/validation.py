@@ -139,3 +139,16 @@ def _texts(value: object, handler: ValidatorFunctionWrapHandler) -> object:
 
 OptionalTexts = Annotated[str | list[str] | None, WrapValidator(_texts)]
 """One text or several, or none."""
+
+
+def check_number(value: object) -> object:
+    """For fields that are a whole number or a string of digits, before Pydantic reads them: it takes true for 1.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be a number, or a string of the digits 0 to 9")
+    return value

@@ -13,7 +13,9 @@ UNTESTED = {"state": "off", "allowed": False, "seconds": 0, "checks": []}
 
 def tokens_of(text: str) -> list[str]:
     """BOS, then the words with the space before them."""
-    return [BOS, *(word if i == 0 else f" {word}" for i, word in enumerate(text.split(" ")))]
+    # a text that begins with a space begins with a word that has it
+    words = text.removeprefix(" ").split(" ")
+    return [BOS, *(word if i == 0 and not text.startswith(" ") else f" {word}" for i, word in enumerate(words))]
 
 
 def prompts_of(body: dict[str, Any]) -> list[list[str]]:

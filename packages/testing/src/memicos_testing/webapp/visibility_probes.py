@@ -39,6 +39,7 @@ FEATURE = {"modelId": "hidden", "layer": "1-hid", "index": 5}
 TURN = [{"role": "user", "content": "Hello"}]
 STEER = {"modelId": "hidden", "features": [{**FEATURE, "strength": 1}], "n_tokens": 2}
 SEARCH = {"query": "whale"}
+RECALL = {"explanationId": 1, "scorerType": "recall_alt"}
 TEXT = "the whale rose"
 # vector 7 is the owner's, 8 nobody's
 VECTOR_PATH = "/hidden/1-vectors-resid-post"
@@ -184,6 +185,18 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
     ("POST", "/explanations/{explanation_id}/label"): [
         Probe("/explanations/1/label", SOURCE, "location: /hidden/1-hid/", status=303, form={"chosen": "false"})
     ],
+    ("GET", "/explanations/{explanation_id}/score"): [Probe("/explanations/1/score", SOURCE, "No explanation")],
+    ("GET", "/explanations/{explanation_id}/scores"): [Probe("/explanations/1/scores", SOURCE, "/scores/1")],
+    ("POST", "/api/explanation/score"): [
+        Probe("/api/explanation/score", SOURCE, "is not running", status=503, body=RECALL)
+    ],
+    ("POST", "/explanations/{explanation_id}/score"): [
+        Probe("/explanations/1/score", SOURCE, "is not running", status=503, form={"method": "recall_alt"})
+    ],
+    ("POST", "/api/explanation/score/{scoreId}/delete"): [
+        Probe("/api/explanation/score/1/delete", SOURCE, "only its author", status=403, body={})
+    ],
+    ("POST", "/scores/{score_id}/delete"): [Probe("/scores/1/delete", SOURCE, "only its author", status=403, form={})],
     ("GET", "/{model}/{source:vector_source}/{index}"): [Probe(f"{VECTOR_PATH}/7", MODEL, levels=("model",))],
     ("POST", "/{model}/{source:vector_source}/{index}/delete"): [
         Probe(f"{VECTOR_PATH}/8/delete", MODEL, "only its owner", status=403, form={}, levels=("model",))

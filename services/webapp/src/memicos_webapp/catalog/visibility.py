@@ -205,7 +205,7 @@ def visible_scores(viewer: Viewer) -> Select:
     return (
         visible_sources(viewer)
         .with_only_columns(
-            *(stored for stored in Score.__table__.columns if stored.name != "author_id"),
+            *Score.__table__.columns,
             Account.name.label("author"),
             maintain_column_froms=True,
         )

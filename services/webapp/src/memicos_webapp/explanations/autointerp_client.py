@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +13,19 @@ from fastapi import FastAPI
 from memicos_autointerp_client import Client
 from memicos_autointerp_client.api.explain import explain_default
 from memicos_autointerp_client.api.health import health
-from memicos_autointerp_client.models import ExplainRequest, ExplainResponse, HealthResponse
+from memicos_autointerp_client.api.score import score_explanation, score_output
+from memicos_autointerp_client.errors import UnexpectedStatus
+from memicos_autointerp_client.models import (
+    ExplainRequest,
+    ExplainResponse,
+    HealthResponse,
+    ScoreExplanationRequest,
+    ScoreExplanationResponse,
+    ScoreOutputRequest,
+    ScoreOutputResponse,
+    ScoreProgress,
+)
+from memicos_autointerp_client.sse import StreamError
 from memicos_autointerp_client.types import Response
 from pydantic import SecretStr
 
@@ -22,6 +34,9 @@ from memicos_webapp.explanations.evidence import Evidence
 from memicos_webapp.settings import Settings
 
 T = TypeVar("T")
+
+PARSER_ERRORS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""Exceptions of the generated parsers on JSON of another shape."""
 
 HOW_TO_SET_KEY = (
     "Set AUTOINTERP_API_KEY to a key of OpenAI, or with AUTOINTERP_BASE_URL and AUTOINTERP_MODEL of any server that "
@@ -144,33 +159,67 @@ class AutointerpClient:
         response.explanation = self._non_empty(response.explanation)
         return response
 
+    async def score(self, body: ScoreExplanationRequest) -> AsyncGenerator[ScoreProgress | ScoreExplanationResponse]:
+        """How far the score is, after each request to the language model, and at last the score. Closing the generator
+        ends the requests.
+
+        Raises:
+            BadInput: the server has no such method, profile or model, or the request exceeds its limits.
+            NotConfigured: the server has no key for the profile.
+            UpstreamFault, Unavailable: the server or its provider gave no score.
+        """
+        try:
+            async with aclosing(score_explanation.astream_steps(client=self.client, body=body)) as events:
+                async for event in events:
+                    yield event
+        except UnexpectedStatus as error:
+            raise self._fault(error.status_code, error.content, "score") from error
+        except StreamError as error:
+            raise UpstreamFault(f"The language model gave no score ({error.cause}): {error.error}") from error
+        except httpx.HTTPError as error:
+            raise self._connection_fault(error) from error
+        except PARSER_ERRORS as error:
+            raise self._unreadable() from error
+
+    async def score_output(self, body: ScoreOutputRequest) -> ScoreOutputResponse:
+        """A score by what the feature does to the output.
+
+        Raises:
+            BadInput: the request exceeds the server's limits.
+            UpstreamFault, Unavailable: the server gave no score.
+        """
+        return await self._call(score_output.asyncio_detailed(client=self.client, body=body), ScoreOutputResponse)
+
     async def close(self) -> None:
         await self.client.get_async_httpx_client().aclose()
 
     async def _call(self, call: Awaitable[Response[Any]], response_type: type[T]) -> T:
         try:
             response = await call
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unavailable(
-                f"Autointerp is not running at {self.url}; start it with `make demo` or "
-                "`make autointerp-localhost-dev`, or set AUTOINTERP_URL.",
-                retry_after=10,
-            ) from error
-        except httpx.TimeoutException as error:
-            raise Unavailable(
-                f"Autointerp at {self.url} gave no answer within {self.seconds:g} s (setting "
-                "MEMICOS_AUTOINTERP_SECONDS)."
-            ) from error
         except httpx.HTTPError as error:
-            raise UpstreamFault(f"The connection to autointerp at {self.url} was interrupted; try again.") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            # the exceptions of the generated parsers on JSON of another shape
+            raise self._connection_fault(error) from error
+        except PARSER_ERRORS as error:
             raise self._unreadable() from error
         if response.status_code != 200:
             raise self._fault(response.status_code, response.content)
         if not isinstance(response.parsed, response_type):
             raise self._unreadable()
         return response.parsed
+
+    def _connection_fault(self, error: httpx.HTTPError) -> Fault:
+        match error:
+            case httpx.ConnectError() | httpx.ConnectTimeout():
+                return Unavailable(
+                    f"Autointerp is not running at {self.url}; start it with `make demo` or "
+                    "`make autointerp-localhost-dev`, or set AUTOINTERP_URL.",
+                    retry_after=10,
+                )
+            case httpx.TimeoutException():
+                return Unavailable(
+                    f"Autointerp at {self.url} gave no answer within {self.seconds:g} s (setting "
+                    "MEMICOS_AUTOINTERP_SECONDS)."
+                )
+        return UpstreamFault(f"The connection to autointerp at {self.url} was interrupted; try again.")
 
     def _non_empty(self, value: object) -> str:
         """A text of a response; the generated client does not check its type."""
@@ -184,8 +233,8 @@ class AutointerpClient:
             "one that is."
         )
 
-    def _fault(self, status: int, content: bytes) -> Fault:
-        """The fault for a response with another status than 200."""
+    def _fault(self, status: int, content: bytes, wanted: str = "explanation") -> Fault:
+        """The fault for a response with another status than 200; `wanted` is what the language model did not give."""
         try:
             body = json.loads(content)
             message, cause = str(body["error"]), str(body["cause"])
@@ -206,7 +255,7 @@ class AutointerpClient:
             return BadInput(message)
         if status == 503:
             return Unavailable(message)
-        return UpstreamFault(f"The language model gave no explanation ({cause}): {message}")
+        return UpstreamFault(f"The language model gave no {wanted} ({cause}): {message}")
 
 
 @asynccontextmanager

@@ -89,12 +89,10 @@ def explanation_body(source: SourceInfo, row: ExplanationRow, scores: Sequence[S
 
 def score_bodies(detail: FeatureDetail, explanation: ExplanationRow) -> list[ScoreBody]:
     """Scores of an explanation. Those of another corpus than the source shows have no texts."""
-    bodies = []
-    for row in detail.scores.get(explanation.id, []):
-        same_corpus = row.corpus_id == detail.source.corpus_id
-        texts = scored_texts(row, detail.source, detail.contexts, detail.row) if same_corpus else []
-        bodies.append(ScoreBody.from_row(row, texts))
-    return bodies
+    return [
+        ScoreBody.from_row(row, scored_texts(row, detail.source, detail.contexts, detail.row))
+        for row in detail.scores.get(explanation.id, [])
+    ]
 
 
 def feature_body(detail: FeatureDetail) -> FeatureBody:

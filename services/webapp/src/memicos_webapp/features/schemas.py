@@ -14,17 +14,10 @@ from pydantic.alias_generators import to_camel
 from memicos_webapp.features.rows import CardExample, ContextRow, FeatureCard
 from memicos_webapp.recipes import Recipe
 from memicos_webapp.scores.schemas import ScoreBody
+from memicos_webapp.validation import check_number
 
 MAX_INDEX = 2**31 - 1
 """Largest integer of PostgreSQL."""
-
-
-def _check_index(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        raise ValueError("must be a number, or a string of the digits 0 to 9")
-    return value
 
 
 class FeatureId(BaseModel):
@@ -36,7 +29,7 @@ class FeatureId(BaseModel):
     source: str = Field(
         validation_alias=AliasChoices("layer", "source"), description="id of the source; also accepted as `source`"
     )
-    index: Annotated[int, BeforeValidator(_check_index)] = Field(
+    index: Annotated[int, BeforeValidator(check_number)] = Field(
         ge=0,
         le=MAX_INDEX,
         validation_alias=AliasChoices("index", "neuron"),

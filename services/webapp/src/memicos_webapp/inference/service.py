@@ -125,7 +125,7 @@ class Inference:
             return activation_all.asyncio_detailed(client=choice.host.client, body=body)
 
         responses = await self.while_connected(
-            _all_or_none([self._shared(model, share, call, AllResponse) for share in shares])
+            all_or_none([self._shared(model, share, call, AllResponse) for share in shares])
         )
         return merge_all([response for share in responses for response in share], sources, limit)
 
@@ -146,7 +146,7 @@ class Inference:
             async with slots:
                 return await self._any_host(model, [source], call, SourceResponse)
 
-        responses = await self.while_connected(_all_or_none([read(source) for source in sources]))
+        responses = await self.while_connected(all_or_none([read(source) for source in sources]))
         check_same_tokens([response.results[0].tokens for response in responses])
         return responses
 
@@ -214,7 +214,7 @@ class Inference:
         except Fault as fault:
             failed[share.host.name] = await _host_fault(share.host, fault, model, share.sources)
         others = await self.hosts.split(model, share.sources, failed)
-        return await _all_or_none([self._any_host(model, other.sources, call, expected, failed) for other in others])
+        return await all_or_none([self._any_host(model, other.sources, call, expected, failed) for other in others])
 
     async def _response(self, choice: Choice, call: Call, expected: type[T], others_serve: Callable[[], bool]) -> T:
         """The parsed response of one host.
@@ -255,7 +255,7 @@ def _parsed(host: Host, response: Response[Any], expected: type[T]) -> T:
     return response.parsed
 
 
-async def _all_or_none(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+async def all_or_none(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of calls made at the same time. The first error is raised and cancels the others."""
     tasks = [asyncio.create_task(call) for call in calls]
     try:

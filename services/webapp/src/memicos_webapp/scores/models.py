@@ -1,9 +1,10 @@
 """The tables of scores: of explanations, and of those that an import has not shown yet."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import REAL, BigInteger, ForeignKey, Identity, Index, Integer, SmallInteger, Text, func, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import REAL, BigInteger, Double, ForeignKey, Identity, Index, Integer, SmallInteger, Text, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memicos_webapp.database.base import Base
@@ -36,7 +37,11 @@ class Score(_ScoreColumns, Base):
     """`author_id` is null for scores of a dataset; importing the dataset again replaces only those.
 
     An explanation has one score of each method, model and author: a new one takes its place. `corpus_id` is null where
-    the texts have been deleted.
+    the texts have been deleted, or are not those of a corpus (`text_contexts` is then -1).
+
+    Null for scores of a dataset: `text_details`, for each text what its method says beside the answer (`rows.Detail`);
+    `parameters`, how the texts were chosen; `profile` of the provider, tokens, and `cost` in US dollars, null where no
+    language model was asked.
     """
 
     __tablename__ = "score"
@@ -58,6 +63,12 @@ class Score(_ScoreColumns, Base):
     corpus_id: Mapped[int | None] = mapped_column(ForeignKey("corpus.id", ondelete="SET NULL"), index=True)
     author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    text_details: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    profile: Mapped[str | None] = mapped_column(Text)
+    parameters: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    prompt_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    cost: Mapped[float | None] = mapped_column(Double)
 
 
 class StagedScore(_ScoreColumns, Base):

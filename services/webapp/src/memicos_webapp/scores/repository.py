@@ -1,8 +1,11 @@
 """SQL of scores."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from sqlalchemy import bindparam, func, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.accounts.models import Account
@@ -21,7 +24,7 @@ from memicos_webapp.explanations.models import Explanation
 from memicos_webapp.features.rows import ExplanationRow
 from memicos_webapp.scores.label_scores import label_scores
 from memicos_webapp.scores.models import Score
-from memicos_webapp.scores.rows import LabelScore, ListedScore, ScoreRow
+from memicos_webapp.scores.rows import LabelScore, ListedScore, NewScore, ScoreRow
 
 _OF_FEATURE = (
     select(
@@ -41,7 +44,14 @@ _OF_FEATURE = (
         Score.text_distances,
         Score.text_answers,
         Account.name.label("author"),
+        Score.author_id,
         Score.created_at,
+        Score.text_details,
+        Score.profile,
+        Score.parameters,
+        Score.prompt_tokens,
+        Score.completion_tokens,
+        Score.cost,
     )
     .join(Explanation, Explanation.id == Score.explanation_id)
     .outerjoin(Account, Account.id == Score.author_id)
@@ -103,3 +113,17 @@ async def newest(session: AsyncSession, viewer: Viewer, method: str, limit: int)
         .limit(limit)
     )
     return [from_row(ListedScore, row) for row in (await session.execute(statement)).mappings()]
+
+
+async def put(session: AsyncSession, viewer: Viewer, new: NewScore) -> int:
+    """Store a score of the viewer's, in the place of an earlier one by the same method and model; returns its id."""
+    values = {**asdict(new), "author_id": viewer.account_id}
+    key = ("explanation_id", "method", "model", "author_id")
+    statement = insert(Score).values(**values)
+    changed = {name: statement.excluded[name] for name in values if name not in key}
+    statement = statement.on_conflict_do_update(index_elements=key, set_={**changed, "created_at": func.now()})
+    return (await session.execute(statement.returning(Score.id))).scalar_one()
+
+
+async def delete(session: AsyncSession, score_id: int) -> None:
+    await session.execute(delete_from(Score).where(Score.id == score_id))

@@ -1,9 +1,29 @@
 """Rows of scores."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypedDict
 
 from memicos_webapp.formatting import url_segment
+
+NOT_ACTIVE, NEAR_MISS = -1, -2
+"""Distances of texts on which the feature is not active: of random contexts, and of examples of a similar feature."""
+OUTSIDE_CORPUS = -1
+"""Number of the context of a text that is not cut from the corpus."""
+
+
+class Detail(TypedDict, total=False):
+    """What a method says of a text beside its answer."""
+
+    marked: list[int]
+    """Positions of the tokens that were marked in the text."""
+    expected: list[float]
+    """The expected activation of each token, 0 to 9."""
+    failure: str
+    """Why there is no answer."""
+    text: str
+    """The text, where it is not cut from the corpus."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,18 @@ class ScoreRow:
     text_distances: list[int]
     text_answers: list[float | None]
     author: str | None
+    author_id: int | None
     created_at: datetime
+    text_details: list[Detail] | None
+    profile: str | None
+    parameters: dict[str, Any] | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
+
+    def detail(self, number: int) -> Detail:
+        """What the method says of a text, by the text's number."""
+        return self.text_details[number] if self.text_details else Detail()
 
     def _count(self, active: bool) -> int:
         pairs = zip(self.text_distances, self.text_answers, strict=True)
@@ -46,6 +77,42 @@ class ScoreRow:
     def failed(self) -> int:
         """Texts without an answer, which do not count."""
         return sum(answer is None for answer in self.text_answers)
+
+    @property
+    def near_misses(self) -> int:
+        """Texts of similar features with an answer on which the feature is not active."""
+        pairs = zip(self.text_distances, self.text_answers, strict=True)
+        return sum(distance == NEAR_MISS and answer is not None for distance, answer in pairs)
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Texts without an answer by cause; empty where the causes are not known."""
+        return dict(Counter(detail["failure"] for detail in self.text_details or () if "failure" in detail))
+
+
+@dataclass(frozen=True)
+class NewScore:
+    """The columns of a score to be stored, without its author."""
+
+    explanation_id: int
+    corpus_id: int | None
+    method: str
+    model: str
+    value: float
+    low: float
+    high: float
+    seed: int
+    around: int
+    text_contexts: list[int]
+    text_positions: list[int]
+    text_distances: list[int]
+    text_answers: list[float | None]
+    text_details: list[Detail]
+    parameters: dict[str, Any]
+    profile: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import NotFound
+from memicos_webapp.explanations import repository as explanations
 from memicos_webapp.features import repository as features
 from memicos_webapp.features.rows import ExplanationRow
 from memicos_webapp.scores import repository
@@ -20,7 +21,7 @@ NEWEST = 20
 
 @dataclass(frozen=True)
 class ScoreDetail:
-    """A score and its breakdown; `texts` is empty where the corpus has been deleted."""
+    """A score and its breakdown; `texts` is empty where they were those of a corpus that the source no longer shows."""
 
     score: ScoreRow
     explanation: ExplanationRow
@@ -47,13 +48,32 @@ async def find(session: AsyncSession, viewer: Viewer, score_id: int) -> ScoreDet
     if found is None:
         raise NotFound(f"There is no score {score_id} here.")
     score, explanation, source = found
-    texts: list[ScoredText] = []
-    # the texts are those of the corpus that the source shows; scores of another corpus keep their number only
-    if score.corpus_id == source.corpus_id:
-        contexts = await features.contexts(session, source, set(score.text_contexts))
-        feature = await features.feature(session, viewer, source.model_id, source.name, explanation.index)
-        texts = scored_texts(score, source, contexts, feature[1] if feature else None)
+    contexts = await features.contexts(session, source, set(score.text_contexts))
+    feature = await features.feature(session, viewer, source.model_id, source.name, explanation.index)
+    texts = scored_texts(score, source, contexts, feature[1] if feature else None)
     return ScoreDetail(score, explanation, source, texts)
+
+
+async def explanation(session: AsyncSession, viewer: Viewer, explanation_id: int) -> tuple[ExplanationRow, SourceInfo]:
+    """An explanation that the viewer may read, with its source.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = await explanations.explanation(session, viewer, explanation_id)
+    if found is None:
+        raise NotFound(f"There is no explanation {explanation_id} here.")
+    return found
+
+
+async def of_explanation(session: AsyncSession, viewer: Viewer, explanation_id: int) -> list[ScoreRow]:
+    """The scores of an explanation.
+
+    Raises:
+        NotFound: the viewer can read no such explanation.
+    """
+    row, source = await explanation(session, viewer, explanation_id)
+    return (await repository.of_feature(session, source, row.index)).get(explanation_id, [])
 
 
 async def newest(session: AsyncSession, viewer: Viewer, name: str) -> tuple[ScoreMethod, list[ListedScore]]:

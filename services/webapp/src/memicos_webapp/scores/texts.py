@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.features.rows import ContextRow, FeatureRow
-from memicos_webapp.scores.rows import ScoreRow
+from memicos_webapp.scores.rows import OUTSIDE_CORPUS, Detail, ScoreRow
 
 
 @dataclass(frozen=True)
@@ -12,23 +12,32 @@ class ScoredText:
     """A text of a score: tokens of the context from `start` to `end`, and the feature's values on them.
 
     `values` is None where they are not known: examples of the feature's current load have them, and texts on which it
-    is not active have none but 0.
+    is not active have none but 0. `detail`: what the method says beside the answer.
     """
 
     tokens: list[str]
     values: list[float] | None
     distance: int
     answer: float | None
+    detail: Detail
 
     @property
     def active(self) -> bool:
         return self.distance > 0
 
+    @property
+    def marked(self) -> frozenset[int]:
+        """Positions of the tokens that the language model saw marked."""
+        return frozenset(self.detail.get("marked", ()))
+
 
 def scored_texts(
     score: ScoreRow, source: SourceInfo, contexts: dict[int, ContextRow], feature: FeatureRow | None
 ) -> list[ScoredText]:
-    """The texts of a score, in its order; those whose context is not among `contexts` are left out."""
+    """The texts of a score, in its order; without those of another corpus than the source shows, and those whose
+    context is not among `contexts`."""
+    if score.corpus_id != source.corpus_id:
+        contexts = {}
     known: dict[tuple[int, int], dict[int, float]] = {}
     if feature:
         places = zip(feature.example_contexts, feature.example_positions, strict=True)
@@ -36,7 +45,11 @@ def scored_texts(
     first = 1 if source.recipe["prepend_bos"] else 0
     texts = []
     columns = zip(score.text_contexts, score.text_positions, score.text_distances, score.text_answers, strict=True)
-    for context, position, distance, answer in columns:
+    for number, (context, position, distance, answer) in enumerate(columns):
+        detail = score.detail(number)
+        if context == OUTSIDE_CORPUS:
+            texts.append(ScoredText([detail.get("text", "")], None, distance, answer, detail))
+            continue
         row = contexts.get(context)
         if row is None:
             continue
@@ -44,5 +57,5 @@ def scored_texts(
         values = None if distance > 0 else [0.0] * (end - start)
         if distance > 0 and (context, position) in known:
             values = [known[context, position].get(place, 0.0) for place in range(start, end)]
-        texts.append(ScoredText(row.tokens[start:end], values, distance, answer))
+        texts.append(ScoredText(row.tokens[start:end], values, distance, answer, detail))
     return texts

@@ -74,6 +74,12 @@ from .recipe import Recipe
 from .reject import Reject
 from .sae_recipe import SaeRecipe
 from .score_body import ScoreBody
+from .score_body_parameters_type_0 import ScoreBodyParametersType0
+from .score_deleted import ScoreDeleted
+from .score_generated import ScoreGenerated
+from .score_request import ScoreRequest
+from .score_step import ScoreStep
+from .score_step_stage import ScoreStepStage
 from .search_all_body import SearchAllBody
 from .search_all_request import SearchAllRequest
 from .search_all_request_rank import SearchAllRequestRank
@@ -200,6 +206,12 @@ __all__ = (
     "Reject",
     "SaeRecipe",
     "ScoreBody",
+    "ScoreBodyParametersType0",
+    "ScoreDeleted",
+    "ScoreGenerated",
+    "ScoreRequest",
+    "ScoreStep",
+    "ScoreStepStage",
     "SearchAllBody",
     "SearchAllRequest",
     "SearchAllRequestRank",

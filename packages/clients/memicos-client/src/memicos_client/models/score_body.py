@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.score_body_parameters_type_0 import ScoreBodyParametersType0
+
 
 T = TypeVar("T", bound="ScoreBody")
 
@@ -28,10 +32,20 @@ class ScoreBody:
         failed (int): texts without an answer, which do not count
         seed (int): seed of every random choice
         initiated_by_user_id (None | str): account that asked for it; null for scores of a dataset
-        json_details (str): the texts as a JSON list of {text, distance, similarity or probability}: distance is 1 for
-            the strongest
-            examples, 2 and above for intervals from strong to weak, -1 where the feature is not active, -2 for near misses
+        json_details (str): the texts as a JSON list: {text, distance, similarity} for methods by embeddings, otherwise
+            {str_tokens,
+            activations, distance, ground_truth, prediction, probability, correct, highlighted}, with the tokens that were
+            marked, the expected activations of simulation, and the cause of an answer that is missing. distance is 1 for
+            the
+            strongest examples, 2 and above for intervals from strong to weak, -1 where the feature is not active, -2 for
+            near
+            misses
         created_at (datetime.datetime): when it was stored
+        profile (None | str): provider, by its name on the autointerp server; null where no language model was asked
+        parameters (None | ScoreBodyParametersType0): how the texts were chosen; null for scores of a dataset
+        prompt_tokens (int | None): tokens of all prompts; null where the provider does not count them
+        completion_tokens (int | None): tokens that the model generated
+        cost (float | None): US dollars paid; null where the profile has no price
     """
 
     id: str
@@ -49,9 +63,16 @@ class ScoreBody:
     initiated_by_user_id: None | str
     json_details: str
     created_at: datetime.datetime
+    profile: None | str
+    parameters: None | ScoreBodyParametersType0
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.score_body_parameters_type_0 import ScoreBodyParametersType0  # noqa: PLC0415
+
         id = self.id
 
         explanation_id = self.explanation_id
@@ -87,6 +108,24 @@ class ScoreBody:
 
         created_at = self.created_at.isoformat()
 
+        profile: None | str
+        profile = self.profile
+
+        parameters: dict[str, Any] | None
+        if isinstance(self.parameters, ScoreBodyParametersType0):
+            parameters = self.parameters.to_dict()
+        else:
+            parameters = self.parameters
+
+        prompt_tokens: int | None
+        prompt_tokens = self.prompt_tokens
+
+        completion_tokens: int | None
+        completion_tokens = self.completion_tokens
+
+        cost: float | None
+        cost = self.cost
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -106,6 +145,11 @@ class ScoreBody:
                 "initiatedByUserId": initiated_by_user_id,
                 "jsonDetails": json_details,
                 "createdAt": created_at,
+                "profile": profile,
+                "parameters": parameters,
+                "promptTokens": prompt_tokens,
+                "completionTokens": completion_tokens,
+                "cost": cost,
             }
         )
 
@@ -113,6 +157,8 @@ class ScoreBody:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.score_body_parameters_type_0 import ScoreBodyParametersType0  # noqa: PLC0415
+
         d = dict(src_dict)
         id = d.pop("id")
 
@@ -169,6 +215,49 @@ class ScoreBody:
 
         created_at = datetime.datetime.fromisoformat(d.pop("createdAt"))
 
+        def _parse_profile(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        profile = _parse_profile(d.pop("profile"))
+
+        def _parse_parameters(data: object) -> None | ScoreBodyParametersType0:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                parameters_type_0 = ScoreBodyParametersType0.from_dict(data)
+
+                return parameters_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | ScoreBodyParametersType0, data)
+
+        parameters = _parse_parameters(d.pop("parameters"))
+
+        def _parse_prompt_tokens(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        prompt_tokens = _parse_prompt_tokens(d.pop("promptTokens"))
+
+        def _parse_completion_tokens(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        completion_tokens = _parse_completion_tokens(d.pop("completionTokens"))
+
+        def _parse_cost(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        cost = _parse_cost(d.pop("cost"))
+
         score_body = cls(
             id=id,
             explanation_id=explanation_id,
@@ -185,6 +274,11 @@ class ScoreBody:
             initiated_by_user_id=initiated_by_user_id,
             json_details=json_details,
             created_at=created_at,
+            profile=profile,
+            parameters=parameters,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost=cost,
         )
 
         score_body.additional_properties = d
