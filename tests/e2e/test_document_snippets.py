@@ -5,6 +5,7 @@ Python of a document is one program, so that a later block can use names of an e
 statement. Ports 3000, 5002 and 5003 are those of the running demo.
 """
 
+import json
 import os
 import re
 import shutil
@@ -60,6 +61,25 @@ collections = [
     {{ name = "{collection}", contexts = 24, license = "CC0-1.0", url = "https://example.org", attribution = "a" }},
 ]
 """
+
+
+SAEDASHBOARD = {
+    "model_id": "glass",
+    "layer": 1,
+    "sae_set": "res",
+    "features": [
+        {
+            "feature_index": 3,
+            "frac_nonzero": 0.5,
+            "n_prompts_total": 4,
+            "n_tokens_in_prompt": 5,
+            "activations": [
+                {"bin_min": -1, "bin_max": 2, "bin_contains": -1, "tokens": ["a", "b"], "values": [0, 2.0]}
+            ],
+        }
+    ],
+}
+"""A batch of SAEDashboard's output."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +145,8 @@ def workspace(
     small_sae(folder / "my" / "saes" / "1-res", 1, 48, seed=1)
     collection = tiny_config(folder / "my", ["1-res"], 32, 24).corpus.collections[0].name
     (folder / "my.toml").write_text(GENERATE.format(collection=collection))
+    (folder / "my" / "saedashboard").mkdir()
+    (folder / "my" / "saedashboard" / "batch-0.json").write_text(json.dumps(SAEDASHBOARD))
     (folder / "shims").mkdir()
     curl = shutil.which("curl")
     assert curl, "documents use curl: install it"

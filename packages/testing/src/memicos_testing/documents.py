@@ -26,7 +26,6 @@ NOT_RUN = (
     "runs without end",
     "takes an hour",
     "runs this test",
-    "is an outline",
 )
 """The accepted reasons for not running a block."""
 
