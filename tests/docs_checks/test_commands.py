@@ -24,7 +24,22 @@ from memicos_testing.documents import (
 )
 
 OTHER_PROGRAMS = {
-    *("brew", "cat", "cd", "curl", "docker", "export", "git", "nvidia-smi", "pip", "rm", "sudo", "wsl", "xcode-select"),
+    *(
+        "brew",
+        "cat",
+        "cd",
+        "curl",
+        "docker",
+        "export",
+        "git",
+        "nvidia-smi",
+        "pip",
+        "rm",
+        "sudo",
+        "umask",
+        "wsl",
+        "xcode-select",
+    ),
     "pytest",
 }
 """Programs of others that documents use."""
