@@ -18,6 +18,7 @@ import typescript_client
 from memicos_testing.demo_program import ROOT
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+TESTS = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 # longest wait for what a page shall show, on a machine that other programs use
@@ -26,6 +27,9 @@ expect.set_options(timeout=60_000)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if TESTS in item.path.parents:
+            # with `--dist loadgroup`, one process runs the tests of a folder: they use the same servers
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
             if CHROMIUM is None:
