@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,22 +27,27 @@ def webapp(dataset: Path, inference_url: str, env: dict[str, str] | None = None)
     with temporary() as database:
         asyncio.run(_fill(database, dataset))
         variables = {"DATABASE_URL": database, "MEMICOS_PORT": str(port), "INFERENCE_URL": inference_url}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "memicos_webapp"],
-            env=os.environ | variables | {"MEMICOS_LOG_REQUESTS": "0"} | (env or {}),
-            stderr=subprocess.DEVNULL,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            end = time.monotonic() + START_SECONDS
-            while not _is_served(url):
-                if process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError("the webapp did not start; run it alone to see its log (docs/webapp.md)")
-                time.sleep(0.2)
+        with served(port, os.environ | variables | (env or {})) as url:
             yield url
-        finally:
-            process.terminate()
-            process.wait(120)
+
+
+@contextmanager
+def served(port: int, env: Mapping[str, str]) -> Iterator[str]:
+    """Run the webapp with the variables `env`, of which MEMICOS_PORT is `port`; yields its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "memicos_webapp"], env={"MEMICOS_LOG_REQUESTS": "0", **env}, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + START_SECONDS
+        while not _is_served(url):
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("the webapp did not start; run it alone to see its log (docs/webapp.md)")
+            time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(120)
 
 
 async def _fill(database: str, dataset: Path) -> None:
