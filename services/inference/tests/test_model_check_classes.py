@@ -10,10 +10,11 @@ from memicos_engine.model import hook_points, model_names
 from memicos_engine.model.language_model import LanguageModel
 from memicos_engine.selftest.length_check import checked_boundaries
 from memicos_inference import model_loading
+from memicos_inference.commands.model_check import report_lines
 from memicos_inference.settings import Settings
 from memicos_testing.models.model_classes import CASES, REFUSED, write_model
 
-FAST = ("phimoe longrope", "mixtral", "gemma3", "bloom", "bart", "deepseek_v4")
+FAST = ("phimoe longrope", "mixtral", "gemma3", "bloom", "mamba", "bart", "deepseek_v4")
 """Tested in `make test`; `make test-models` tests all others."""
 WITHOUT_HOOKS = ("jetmoe",)
 """Served classes of which only a load shows the hooks: shapes depend on the values of a router."""
@@ -37,6 +38,7 @@ def test_the_verdict_is_that_of_a_load(
         return
     assert checked_boundaries(outline, None) == checked_boundaries(loaded, None)
     assert outline.max_context == loaded.max_context
+    assert "keys and values" in dict(report_lines(outline, location, folder, own))
     if name in WITHOUT_HOOKS:
         with pytest.raises(RuntimeError):
             hook_points.steerable_hooks(outline)

@@ -44,7 +44,7 @@ def run(model_name: str) -> int:
         return 1
     owners = saelens_registry.matching_models([location.repo or folder.resolve().name])
     published = {owner: sorted(saelens_registry.published_saes(owner)) for owner in owners}
-    for name, text in _lines(model, location, folder, settings):
+    for name, text in report_lines(model, location, folder, settings):
         print(f"{name:<{COLUMN}} {text}")
     for owner, sets in published.items():
         print(f"{'sources':<{COLUMN}} SAELens' directory has for {owner}: {', '.join(sets)}")
@@ -59,9 +59,10 @@ def _fetch(location: model_names.WeightsLocation, settings: Settings) -> Path:
     return hub.fetch(location.repo, token, lambda text, share: None, 0, hub.CONFIGURATION_FILES)
 
 
-def _lines(
+def report_lines(
     model: LanguageModel, location: model_names.WeightsLocation, folder: Path, settings: Settings
 ) -> Iterator[tuple[str, str]]:
+    """Pairs of a name and what `model check` says of it. `model` needs no weights."""
     from memicos_engine.generation.generation import kv_cache_bytes
 
     heads = f"{model.n_layers} layers of width {model.d_model:,}, vocabulary {model.d_vocab:,}"
@@ -69,10 +70,12 @@ def _lines(
     parameters = sum(parameter.numel() for parameter in model.hf.parameters())
     yield "weights", f"{parameters:,} parameters: {_size(4 * parameters)} in float32, {_size(2 * parameters)} in 16 bit"
     yield "", _stored(location, folder)
-    numbers = kv_cache_bytes(model, 1, 1) // model.dtype.itemsize
-    n_tokens = settings.kv_bytes // (4 * numbers)
-    yield "keys and values", f"{4 * numbers:,} bytes a token in float32, {2 * numbers:,} in 16 bit"
-    yield "", f"INFERENCE_KV_BYTES={settings.kv_bytes} holds {n_tokens:,} tokens of float32, {2 * n_tokens:,} of 16 bit"
+    if numbers := kv_cache_bytes(model, 1, 1) // model.dtype.itemsize:
+        n_tokens, limit = settings.kv_bytes // (4 * numbers), f"INFERENCE_KV_BYTES={settings.kv_bytes}"
+        yield "keys and values", f"{4 * numbers:,} bytes a token in float32, {2 * numbers:,} in 16 bit"
+        yield "", f"{limit} holds {n_tokens:,} tokens of float32, {2 * n_tokens:,} of 16 bit"
+    else:
+        yield "keys and values", "none: the model's state has one size for texts of all lengths"
     yield from _lengths(model)
     yield "BOS", _bos(model)
     template = "the model's own template" if model.has_chat_template else "no template: conversations are ChatML"
