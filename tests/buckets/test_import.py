@@ -96,7 +96,8 @@ async def test_a_published_source_of_2500_objects_is_imported(server: S3Server, 
             for number in range(MORE_OBJECTS)
         }
         assert len(rows) > 0 and json.loads(rows[0])["layer"] == "1-res"
-        system.pipe(parts)
+        # as many at the same time as the server can answer
+        system.pipe(parts, batch_size=16)
         assert len(Folder.of(f"s3://{folder}/activations").names()) == MORE_OBJECTS
 
     await asyncio.to_thread(divide)
