@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from memicos_service import errors as service_errors
@@ -19,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from memicos_webapp.database.errors import DatabaseUnreachableError
+from memicos_webapp.database.errors import DatabaseUnreachableError, StatementError
 from memicos_webapp.templating import render
 from memicos_webapp.validation import FORM_CHOICES, FORM_NAMES, describe
 
@@ -216,7 +215,7 @@ async def _busy(request: Request, error: Exception) -> Response:
 
 async def _database(request: Request, error: Exception) -> Response:
     """Errors of statements: SQLAlchemy's, and those of asyncpg's own connections."""
-    assert isinstance(error, DBAPIError | asyncpg.PostgresError)
+    assert isinstance(error, DBAPIError | StatementError)
     reason = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(reason, "sqlstate", None) or ""
     # class 22: a value that its column cannot hold, such as a NUL in a text
@@ -251,5 +250,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(asyncpg.PostgresError, _database)
+    app.add_exception_handler(StatementError, _database)
     app.add_exception_handler(DatabaseUnreachableError, _unreachable)

@@ -1,9 +1,8 @@
 """Fields of every request that calls a language model."""
 
+from memicos_autointerp_core.providers.settings import Key
 from memicos_service.validation import Text
 from pydantic import BaseModel, ConfigDict, Field
-
-from memicos_autointerp.settings import Key
 
 
 class ProviderFields(BaseModel):

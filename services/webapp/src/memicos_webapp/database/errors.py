@@ -1,4 +1,9 @@
-"""Errors of a database that cannot be used."""
+"""Errors of a database that cannot be used, and of statements."""
+
+from asyncpg import PostgresError
+
+StatementError = PostgresError
+"""A statement on a connection of asyncpg failed; on SQLAlchemy's connections it is a DBAPIError."""
 
 
 class DatabaseError(RuntimeError):

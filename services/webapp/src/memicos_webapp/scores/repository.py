@@ -125,5 +125,6 @@ async def put(session: AsyncSession, viewer: Viewer, new: NewScore) -> int:
     return (await session.execute(statement.returning(Score.id))).scalar_one()
 
 
-async def delete(session: AsyncSession, score_id: int) -> None:
-    await session.execute(delete_from(Score).where(Score.id == score_id))
+async def delete(session: AsyncSession, viewer: Viewer, score_id: int) -> None:
+    """Delete a score of the viewer's own."""
+    await session.execute(delete_from(Score).where(Score.id == score_id, Score.author_id == viewer.account_id))

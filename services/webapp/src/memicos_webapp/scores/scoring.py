@@ -223,5 +223,5 @@ async def delete(database: Database, viewer: Viewer, score_id: int) -> str:
         score, explanation, source = found
         if score.author_id is None or score.author_id != viewer.account_id:
             raise Refused(f"Score {score_id} is by {score.author or 'a dataset'}: only its author can delete it.")
-        await repository.delete(session, score_id)
+        await repository.delete(session, viewer, score_id)
         return f"{source.path}/{explanation.index}"
