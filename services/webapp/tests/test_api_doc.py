@@ -63,8 +63,11 @@ async def test_every_example_runs_as_it_is_printed(
                 assert (response.status_code, "Autointerp is not running" in response.text) == (503, True), (
                     response.text
                 )
-            elif path == "/api/explanation/{explanationId}/delete":
-                # the explanation to delete belongs to the dataset
+            elif path == "/api/explanation/score":
+                # the request is valid; only the inference server's double has the feature active on a word of four
+                assert (response.status_code, "on which it is not" in response.text) == (503, True), response.text
+            elif path in ("/api/explanation/{explanationId}/delete", "/api/explanation/score/{scoreId}/delete"):
+                # the explanation or score to delete belongs to the dataset
                 assert (response.status_code, "by a dataset" in response.text) == (403, True), response.text
             elif path in OWN_EXAMPLES:
                 status, message = OWN_EXAMPLES[path]
