@@ -330,7 +330,9 @@ async def test_invalid_queries(client: httpx.AsyncClient, inference: FakeInferen
 async def test_unsupported_methods(client: httpx.AsyncClient, method: str) -> None:
     for path in PATHS:
         response = await client.request(method, path)
-        assert response.status_code in (200, 303, 307, 400, 404, 405, 422), (method, path)
+        # the form of a score is complete by its defaults: only the servers that it needs are not there
+        unavailable = (503,) if (method, path) == ("POST", "/explanations/1/score") else ()
+        assert response.status_code in (200, 303, 307, 400, 404, 405, 422, *unavailable), (method, path)
 
 
 async def test_invalid_forms(client: httpx.AsyncClient, inference: FakeInferenceServer) -> None:
