@@ -74,7 +74,7 @@ def refusal(folder: Path) -> str:
 def test_a_k_that_is_not_possible_is_refused(tmp_path: Path, layout: str, k: object) -> None:
     folder = top_k_folder(tmp_path / "1-small", layout)
     set_k(folder, layout, k)
-    assert f"its k is {k}" in refusal(folder)
+    assert f"its k is {k!r}" in refusal(folder)
 
 
 @pytest.mark.parametrize("layout", ["saelens", "dictionary-learning", "openai", "sparsify"])
