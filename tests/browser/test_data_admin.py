@@ -98,7 +98,7 @@ def test_an_import_is_watched_cancelled_and_resumed(
         page.goto(f"{url}/account/data")
         expect(page.locator("main")).to_contain_text("complete, verified")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.get_by_role("link", name="2-res").click()
+        page.get_by_role("link", name="2-res", exact=True).click()
         page.get_by_role("link", name="5", exact=True).first.click()
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert page.url.endswith("/small/2-res/5")
