@@ -221,13 +221,16 @@ test-hardening: setup ## test what docs/security.md says: other users, other sit
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING_ARGS) $(HARDENING)
 
 test-slow: setup test-models test-hardening ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
-	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening --ignore tests/chaos tests packages/dataset packages/pipeline \
+	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening --ignore tests/chaos --ignore tests/buckets tests packages/dataset packages/pipeline \
 		$(addprefix services/webapp/tests/test_,backup.py bulk_explain.py import_faults.py jobs.py) \
 		services/inference/tests/test_hub_downloads.py
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times
 	$(BIN)/pytest $(PYTEST_ARGS) tests/chaos
+
+test-buckets: setup ## publish to and import from local S3 and GCS servers, also 2,500 objects
+	$(BIN)/pytest $(PYTEST_ARGS) tests/buckets
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
 	@status=0; $(BIN)/pytest $(PYTEST_ARGS) tests/hub_network || status=$$?; \

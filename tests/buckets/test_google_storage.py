@@ -37,6 +37,8 @@ def google_storage(status: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
             thread.join()
 
 
+# gcsfs waits half a minute in all between its attempts
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_access_says_what_to_set(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with (

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GATE = "HARDENING_ARGS=-m slow"
-NOT_PART = ("tests/chaos", "tests/hub_network", "tests/stack")
-"""Folders of tests with commands of their own (`make test-chaos`, `make test-hub`, `make test-stack`)."""
+NOT_PART = ("tests/buckets", "tests/chaos", "tests/hub_network", "tests/stack")
+"""Folders of tests with commands of their own (`make test-buckets`, `make test-chaos`, …)."""
 
 
 def pytest_runs(*variables: str) -> list[list[str]]:

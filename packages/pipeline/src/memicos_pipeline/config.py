@@ -215,9 +215,9 @@ class GenerateConfig(_Strict):
             raise ValueError("out_url is no key: give the URL to out")
         folder = Folder.of(content["out"])
         if isinstance(folder.root, Path):
-            return content | {"out": folder.root}
+            return content | {"out": str(folder.root)}
         name = hashlib.sha256(folder.root.encode()).hexdigest()[:12]
-        return content | {"out": Path(str(content.get("work", ""))) / f"out-{name}", "out_url": folder.root}
+        return content | {"out": str(Path(str(content.get("work", ""))) / f"out-{name}"), "out_url": folder.root}
 
     def contents_json(self) -> str:
         """The keys that the dataset depends on, as JSON."""
