@@ -17,21 +17,28 @@ import pytest
 import typescript_client
 from memicos_testing.demo_program import ROOT
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 # longest wait for what a page shall show, on a machine that other programs use
 expect.set_options(timeout=60_000)
 
 
-# xdist reads the groups in the same hook
-@pytest.hookimpl(tryfirst=True)
+class _Folders(LoadScopeScheduling):
+    """One process runs the tests of a folder: they use the same servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _Folders(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if TESTS in item.path.parents:
-            # with `--dist loadgroup`, one process runs the tests of a folder: they use the same servers
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).parts[0]))
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
             if CHROMIUM is None:
