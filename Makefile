@@ -189,12 +189,12 @@ contracts: setup ## fail if OpenAPI documents or clients differ from what the se
 
 ##@ Tests and checks
 
-# Two processes. Those of tests/ that start the whole stack need the machine for themselves.
+# Two processes. Of tests/, one process runs a whole folder (tests/conftest.py), as its tests use the same servers.
 PARALLEL := -n 2 --dist worksteal
 
 test: test-light ## run all tests but the slow ones (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m 'not slow' --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
-	$(BIN)/pytest -n 2 --dist loadscope $(PYTEST_ARGS) -m 'not slow' tests
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m 'not slow' tests
 
 .venv-light/.ok: .venv/.ok
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
@@ -229,7 +229,7 @@ test-slow: setup test-models test-hardening ## run the slow tests: model classes
 test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times
 	$(BIN)/pytest $(PYTEST_ARGS) tests/chaos
 
-test-buckets: setup ## publish to and import from local S3 and GCS servers, also 2,500 objects
+test-buckets: setup ## publish to and import from a local S3 server, also 2,500 objects; access that GCS refuses; not in `make test-slow`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/buckets
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`

@@ -30,7 +30,7 @@ class _Folders(LoadScopeScheduling):
     """One process runs the tests of a folder: they use the same servers."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.rpartition("/")[0]
+        return nodeid.partition("::")[0].rpartition("/")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:

@@ -1,5 +1,5 @@
 """Worker, webapp and PostgreSQL are killed with SIGKILL at random moments of imports: each import ends complete and
-verified, with the rows of an undisturbed one, and readers see the old data until it does."""
+verified, with the rows of an undisturbed one, and readers get no error but 503 meanwhile."""
 
 import asyncio
 import itertools
@@ -119,6 +119,7 @@ async def check(server: ImportServer, dataset: Path, manifest: Manifest, kills: 
                 result = await job_ends(server, client, job)
             place = f"kill {number} of {kills}: {part} after {moment:.2f} of {seconds[shown]:.2f} s"
             assert result["state"] == "done", f"{place}: {result}"
+            assert statuses, place
             assert statuses <= ({200, 503} if shown else {200, 404, 503}), f"{place}: {statuses}"
             await server.wait(client)
             (stored,) = (await client.get("/api/admin/data")).raise_for_status().json()["sets"]

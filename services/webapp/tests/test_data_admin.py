@@ -226,3 +226,14 @@ async def test_only_the_owner_uses_them_and_a_read_only_server_changes_nothing(
         for path, body in writes:
             assert (await client.post(path, json=body, headers=ORIGIN)).status_code == 403, path
     assert [row["kind"] for row in await fetch(own_url, "SELECT kind FROM job")] == ["import"]
+
+
+async def test_the_plan_of_another_format_asks_for_figures_of_the_model(
+    started: Start, fresh_url: str, small_dataset: Path, tmp_path: Path
+) -> None:
+    to_public(small_dataset, tmp_path / "public", Options(), lambda line: None)
+    folder = tmp_path / "public" / "v1" / "small" / "2-res"
+    async with started(fresh_url, import_roots=str(tmp_path)) as client:
+        response = await client.get(f"{PAGE}/plan", params={"location": str(folder)})
+    assert response.status_code == 200, response.text
+    assert [response.text.count(f'name="{name}"') for name in ("layers", "d_model", "vocabulary_size")] == [1, 1, 1]

@@ -17,7 +17,7 @@ ERRORS = {403: ("Forbidden", "AccessDenied"), 503: ("Service Unavailable", "Serv
 """Reason and code of S3 of each status that a fault has."""
 
 Fault = Callable[[str, str], int | None]
-"""Called with method and path of a request: the status of a fault, HALF, DROPPED, or None for S3's own answer."""
+"""Called with method and path of a request: the status of a fault, HALF, or None for S3's own answer."""
 HALF = -1
 """S3's own answer, half of whose body is sent before the connection is closed."""
 

@@ -83,7 +83,6 @@ class Profile(BaseModel):
         prices: per model.
         structured_output: whether answers can be bound to a JSON Schema.
         logprobs: whether log probabilities of the answer's tokens are sent on request.
-        batch: whether it has OpenAI's Batch API.
         max_tokens_field: the parameter that limits the answer; None: by host.
     """
 
@@ -99,7 +98,6 @@ class Profile(BaseModel):
     prices: Mapping[str, Prices] = {}
     structured_output: bool = False
     logprobs: bool = False
-    batch: bool = False
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
 
     @property

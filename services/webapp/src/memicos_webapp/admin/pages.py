@@ -96,6 +96,10 @@ async def plan_page(
     return await _plan(request, admin, location, source or [])
 
 
+FIGURES_NOT_ENTERED = dict.fromkeys(("layers", "d_model", "vocabulary_size"), "")
+"""Fields of the figures of a model before a user enters any."""
+
+
 async def _plan(
     request: Request,
     admin: DataAdmin,
@@ -107,7 +111,13 @@ async def _plan(
 ) -> HTMLResponse:
     plan = await admin.plan(location, sources)
     return _render(
-        request, "admin/plan.html", status, plan=plan, chosen=sources, problem=problem, entered=entered or {}
+        request,
+        "admin/plan.html",
+        status,
+        plan=plan,
+        chosen=sources,
+        problem=problem,
+        entered=entered or FIGURES_NOT_ENTERED,
     )
 
 

@@ -28,7 +28,7 @@ class ScoreBody(BaseModel):
     explanationScoreModelName: str
     """language model or embedder that answered"""
     value: float | None
-    """the score; 0.5 is chance, 1 the best; null where there is none"""
+    """the score; 1 is the best; chance is 0.5, of `simulation` 0; null where there is none"""
     low: float | None
     """lower end of the 95% bootstrap interval"""
     high: float | None
