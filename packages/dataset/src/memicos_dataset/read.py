@@ -200,6 +200,7 @@ def feature_columns(
         path = folder.locate(entry.path)
         try:
             with folder.open_seekable(entry.path) as opened, pq.ParquetFile(opened) as file:
+                _check_values(path, file.metadata)
                 names = [name for name in columns if name in file.schema_arrow.names]
                 yield from file.iter_batches(batch_size=size, columns=names)
         except (pa.ArrowInvalid, OSError) as error:

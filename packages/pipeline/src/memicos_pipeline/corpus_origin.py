@@ -268,9 +268,10 @@ def _of_package(name: str) -> CorpusFiles:
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
     if not folders:
         raise CorpusError(f"{location}: no package {package!r} is installed")
-    files = [folder / path for folder in folders if (folder / path).is_file()]
     inside = [
-        file for file, folder in zip(files, folders, strict=False) if file.resolve().is_relative_to(folder.resolve())
+        folder / path
+        for folder in folders
+        if (folder / path).is_file() and (folder / path).resolve().is_relative_to(folder.resolve())
     ]
     if not inside:
         raise CorpusError(f"{location}: the package has no file {path}")

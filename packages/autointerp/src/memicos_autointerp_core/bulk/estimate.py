@@ -30,7 +30,8 @@ class Estimate:
         items: number of items that are left.
         sampled: number of items that the sample's answers were for.
         requests, prompt_tokens, completion_tokens: of one item, on average.
-        cost: US dollars of all items that are left; None where the model has no price.
+        cost: US dollars of all items that are left; None where the model has no price, or the
+            provider counts no tokens.
     """
 
     items: int
@@ -47,7 +48,7 @@ def estimate(spending: Spending, sampled: int, items: int, profile: Profile, mod
     prompt, completion = (tokens / max(sampled, 1) for tokens in (spending.prompt_tokens, spending.completion_tokens))
     each = profile.cost(model, 1_000_000, 0), profile.cost(model, 0, 1_000_000)
     cost = None
-    if each[0] is not None and each[1] is not None:
+    if each[0] is not None and each[1] is not None and spending.prompt_tokens:
         cost = items * (prompt * each[0] + completion * each[1]) / 1e6
     return Estimate(items, sampled, requests, prompt, completion, cost)
 
@@ -55,7 +56,9 @@ def estimate(spending: Spending, sampled: int, items: int, profile: Profile, mod
 def describe(found: Estimate, model: str, profile: Profile) -> str:
     """The estimate in one line."""
     tokens = f"{found.prompt_tokens:,.0f} + {found.completion_tokens:,.0f} tokens each"
-    if found.cost is None:
+    if not found.prompt_tokens:
+        price = "the provider does not count tokens, so their cost is unknown"
+    elif found.cost is None:
         price = f"the profile {profile.name} has no price of {model}, so their cost is unknown"
     else:
         price = f"about ${found.cost:,.2f}"

@@ -8,7 +8,7 @@ def parse_indices(text: str) -> list[int]:
     """Indices and ranges such as `3,7,10-20`, or one a line; each once.
 
     Raises:
-        ValueError: a part is neither, or there are more than MAX_INDICES.
+        ValueError: a part is neither, a range ends before it begins, or there are more than MAX_INDICES.
     """
     indices: list[int] = []
     for part in text.replace("\n", ",").split(","):
@@ -21,6 +21,8 @@ def parse_indices(text: str) -> list[int]:
         ):
             raise ValueError(f"{part[:40]!r} is not an index, or a range such as 10-20")
         first, last = int(numbers[0]), int(numbers[-1])
+        if last < first:
+            raise ValueError(f"{part[:40]!r} ends before it begins")
         if last - first >= MAX_INDICES - len(indices):
             raise ValueError(f"more than {MAX_INDICES:,} indices are listed")
         indices += range(first, last + 1)

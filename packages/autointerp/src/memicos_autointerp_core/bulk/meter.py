@@ -1,6 +1,7 @@
 """Counts what requests cost, and lets none begin that could exceed the budget."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,10 @@ Pay = Callable[[float], Awaitable[None]]
 
 MESSAGE_BYTES = 64
 """Bytes that are added to each message's text for the tokens of its role and its ends."""
+
+
+ANSWERED_CAUSES = ("truncated", "empty", "filtered")
+"""Causes of failures whose request was answered, and so is paid."""
 
 
 class CannotContinue(Exception):
@@ -50,13 +55,15 @@ class Meter:
 
     A request begins only while the money that is paid, and the most that the requests in flight can cost, leave enough
     for the most that it can cost itself: a token has at least one byte, and an answer at most `max_tokens` tokens. So
-    the budget is never exceeded. Where only requests in flight are in the way, it waits for them.
+    the answers that arrive never exceed the budget; attempts that timed out are not counted. Where only requests in
+    flight are in the way, it waits for them.
 
     Args:
         provider: the endpoint, with a cache of answers.
         budget: US dollars; None: no limit.
         before: US dollars that interrupted runs of the same work have paid; they count towards the budget.
-        pay: records US dollars that an unusable answer has cost; the cache records those of usable ones.
+        pay: records US dollars of answers whose cost no cache records: unusable ones, and those without a count of
+            their tokens.
     """
 
     def __init__(
@@ -91,11 +98,13 @@ class Meter:
         try:
             answer = await self._provider.chat(request)
             self._count(answer, reserved)
+            if answer.cost is None and not answer.cached:
+                await self._store(reserved)
         except ProviderError as error:
-            if error.paid:
-                self.spending.paid += error.paid
-                if self._record:
-                    await self._record(error.paid)
+            # of an answer without a count of its tokens, the most that it can have cost
+            paid = reserved if error.paid is None and error.cause in ANSWERED_CAUSES else error.paid or 0.0
+            self.spending.paid += paid
+            await self._store(paid)
             if error.cause in STOPPING_CAUSES:
                 raise CannotContinue(f"{error.cause}: {error.message}") from None
             raise
@@ -104,6 +113,10 @@ class Meter:
                 self._reserved.remove(reserved)
                 self._changed.notify_all()
         return answer
+
+    async def _store(self, paid: float) -> None:
+        if paid and self._record:
+            await self._record(paid)
 
     def _count(self, answer: Answer, reserved: float) -> None:
         spending = self.spending
@@ -138,4 +151,6 @@ class Meter:
     def largest_cost(self, request: ChatRequest) -> float | None:
         """The most that a request can cost, in US dollars; None where the model has no price."""
         prompt = sum(len(message.content.encode()) + MESSAGE_BYTES for message in request.messages)
+        if request.json_schema is not None:
+            prompt += len(json.dumps(request.json_schema).encode())
         return self._provider.profile.cost(request.model, prompt, request.max_tokens)

@@ -102,9 +102,11 @@ class DiskAnswerCache:
             raise self._error(error) from error
 
     async def pay(self, cost: float) -> None:
-        """Store what an answer has cost the run that cannot be used."""
+        """Store what an answer has cost the run that cannot be used; nothing without a run."""
+        if self._run is None:
+            return
         try:
-            self._connection.execute("INSERT INTO payments VALUES (?, ?)", (self._run or "", cost))
+            self._connection.execute("INSERT INTO payments VALUES (?, ?)", (self._run, cost))
         except sqlite3.Error as error:
             raise self._error(error) from error
 

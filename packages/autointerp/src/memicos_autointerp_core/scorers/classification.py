@@ -9,7 +9,6 @@ Texts are asked about in batches, the last of which may be smaller. A batch with
 cause, and never counts as right or wrong.
 """
 
-import asyncio
 import json
 import math
 import re
@@ -21,7 +20,7 @@ import numpy as np
 
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.scorers.binary import binary_score, shuffled
-from memicos_autointerp_core.scorers.interface import Ask, BreakdownRow, Score, ScoredText
+from memicos_autointerp_core.scorers.interface import Ask, BreakdownRow, Score, ScoredText, all_finished
 
 FUZZ, DETECTION = "eleuther_fuzz", "eleuther_recall"
 Method = Literal["eleuther_fuzz", "eleuther_recall"]
@@ -68,7 +67,7 @@ async def score(
     rows = _mark(texts, generator) if method == FUZZ else [BreakdownRow(text, text.active) for text in texts]
     rows = shuffled(rows, generator)
     batches = [rows[start : start + BATCH_TEXTS] for start in range(0, len(rows), BATCH_TEXTS)]
-    answered = await asyncio.gather(*(_answer(method, explanation, batch, ask) for batch in batches))
+    answered = await all_finished(_answer(method, explanation, batch, ask) for batch in batches)
     return binary_score(method, model, seed, [row for batch in answered for row in batch])
 
 

@@ -1,11 +1,14 @@
 """Types that scorers take and return."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from memicos_autointerp_core.scorers.statistics import Estimate
+
+Result = TypeVar("Result")
 
 NOT_ACTIVE = -1
 """Distance of a text from a random context, on which the feature is not active."""
@@ -128,3 +131,12 @@ def missing_class(rows: Sequence[BreakdownRow], minimum: int = MIN_PER_CLASS) ->
         f"A score needs {minimum} texts of each class with an answer: there are {positives} on which the feature is "
         f"active and {negatives} on which it is not{lost}."
     )
+
+
+async def all_finished(calls: Iterable[Awaitable[Result]]) -> list[Result]:
+    """The results of all calls, run at once. The first error is raised after all have ended: each may be paid."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]

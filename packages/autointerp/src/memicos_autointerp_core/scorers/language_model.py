@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.chat import Answer, Chat, ChatRequest, Message, TokenUsage
 
 
@@ -76,6 +77,10 @@ class ScoringModel:
         try:
             answer = await self._provider.chat(request)
             self._count(answer)
+        except ProviderError as error:
+            if error.paid and self.paid is not None:
+                self.paid += error.paid
+            raise
         finally:
             self.finished += 1
             if self._on_finish:

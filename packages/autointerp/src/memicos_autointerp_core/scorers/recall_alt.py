@@ -8,7 +8,6 @@ Texts are divided evenly over the requests. A request without a usable answer is
 counts as right or wrong.
 """
 
-import asyncio
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.explainers.prompt_parts import numbered, one_line
 from memicos_autointerp_core.providers.json_answers import parse_json_answer
 from memicos_autointerp_core.scorers.binary import binary_score, shuffled
-from memicos_autointerp_core.scorers.interface import Ask, BreakdownRow, Score, ScoredText
+from memicos_autointerp_core.scorers.interface import Ask, BreakdownRow, Score, ScoredText, all_finished
 
 METHOD = "recall_alt"
 REQUEST_TEXTS = 20
@@ -51,7 +50,7 @@ async def score(explanation: str, texts: Sequence[ScoredText], ask: Ask, model: 
     The same texts, seed and answers give the same score. Failures of the provider are in the breakdown.
     """
     rows = shuffled([BreakdownRow(text, text.active) for text in texts], np.random.default_rng([seed]))
-    answered = await asyncio.gather(*(_answer(explanation, part, ask) for part in divide(rows)))
+    answered = await all_finished(_answer(explanation, part, ask) for part in divide(rows))
     return binary_score(METHOD, model, seed, [row for part in answered for row in part])
 
 

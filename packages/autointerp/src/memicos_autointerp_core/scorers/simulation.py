@@ -12,7 +12,6 @@ tokenizer may split 10.
 A text without a usable answer is excluded with its cause.
 """
 
-import asyncio
 import json
 import math
 import re
@@ -22,7 +21,7 @@ from dataclasses import replace
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.explainers.prompt_parts import numbered
 from memicos_autointerp_core.providers.chat import Answer, TokenLogprob
-from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, ScoredText, missing_class
+from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, ScoredText, all_finished, missing_class
 from memicos_autointerp_core.scorers.statistics import correlation_estimate
 
 METHOD = "simulation"
@@ -62,7 +61,7 @@ async def score(explanation: str, texts: Sequence[ScoredText], ask: AskAnswer, m
     The same texts, seed and answers give the same score. Failures of the provider are in the breakdown.
     """
     rows = [BreakdownRow(text, text.active) for text in texts]
-    breakdown = list(await asyncio.gather(*(_simulate(explanation, row, ask) for row in rows)))
+    breakdown = await all_finished(_simulate(explanation, row, ask) for row in rows)
     if reason := missing_class(breakdown):
         return Score(METHOD, model, None, reason, seed, breakdown)
     pairs = [(row.expected, row.text.values) for row in breakdown if row.expected is not None]

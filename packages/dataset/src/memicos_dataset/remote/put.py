@@ -191,7 +191,7 @@ def put_dataset(
     stale = [path for path in listed if is_part(path) and path not in wanted]
     present = [file for file in last if file.path in listed]
     differing = [file for file in lacking_last if file.path in listed]
-    if present and (lacking or stale or differing):
+    if stale or (present and (lacking or differing)):
         if not options.replace:
             raise DatasetError(target.folder.root, "has another dataset; name another place, or give --replace")
         target.delete([file.path for file in present])

@@ -75,6 +75,13 @@ def score(
     if method != BY_EMBEDDINGS and method not in LANGUAGE_MODEL_SCORERS:
         known = ", ".join((BY_EMBEDDINGS, *LANGUAGE_MODEL_SCORERS))
         raise typer.BadParameter(f"there is no method {method}, only {known}", param_hint="--method")
+    selects = source or indices or min_density > 0 or max_density < 1 or score_below is not None
+    if method == BY_EMBEDDINGS and (selects or every_explanation or retry_failed or profile or model or budget):
+        raise typer.BadParameter(
+            f"{BY_EMBEDDINGS} scores all explanations without a language model: options of the selection, the language "
+            "model and the budget are those of other methods",
+            param_hint="--method",
+        )
     if method != BY_EMBEDDINGS and not yes and budget is None and not sys.stdin.isatty():
         typer.echo("error: nobody can be asked whether the cost is agreed to: give --budget or --yes", err=True)
         raise typer.Exit(1)

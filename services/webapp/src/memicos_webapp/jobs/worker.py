@@ -112,6 +112,7 @@ async def _clean_up(worker: _Worker, connection: asyncpg.Connection, job: asyncp
             await kind.after(_job_run(worker, connection, job))
         except OSError as error:
             log.warning("job %d was cancelled, and not all of its files could be deleted: %s", job["id"], error)
+            return
     await repository.note_clean_up(connection, job["id"])
 
 
