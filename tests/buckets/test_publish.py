@@ -264,3 +264,12 @@ def test_a_native_dataset_is_put_with_its_manifest_last(server: S3Server, datase
     assert manifest == read_manifest(dataset)
     server.requests.clear()
     assert put_native(dataset, target, PutOptions(), lambda sent: None) == 0 and server.puts() == []
+
+
+def test_files_of_others_are_deleted_only_to_replace(server: S3Server, dataset: Path) -> None:
+    target = Folder.of(f"s3://{BUCKET}/shared")
+    other, content = f"{BUCKET}/shared/other/scores.parquet", b"scores of another dataset"
+    server.file_system().pipe_file(other, content)
+    with pytest.raises(DatasetError, match=r"has another dataset; .*--replace"):
+        put_native(dataset, target, PutOptions(), lambda sent: None)
+    assert server.file_system().cat_file(other) == content

@@ -16,6 +16,7 @@ from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
 from memicos_autointerp_core.providers.chat import ChatRequest, Message
 from memicos_autointerp_core.providers.client import Provider, ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
+from memicos_autointerp_core.scorers.interface import all_finished
 from memicos_testing.llm_provider import LlmProvider, Reply
 
 Connect = Callable[..., Provider]
@@ -92,6 +93,41 @@ async def test_answers_that_cannot_be_used_are_paid(connect: Connect, llm: LlmPr
             await meter.chat(request(0))
         assert failure.value.cause == cause
     assert meter.total == cache.paid() == pytest.approx(2 * COST, rel=1e-12)
+
+
+async def test_an_answer_without_a_count_of_tokens_costs_the_most_that_it_can(
+    connect: Connect, llm: LlmProvider, tmp_path: Path
+) -> None:
+    cache = DiskAnswerCache(tmp_path / "state.sqlite", "run")
+    meter = Meter(connect(prices=PRICES, cache=cache), 1.0, 0.0, cache.pay)
+    choices = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": c}} for c in ("x", "")]
+    llm.script(*(Reply(body={"id": "1", "object": "chat.completion", "model": "m", "choices": [c]}) for c in choices))
+    await meter.chat(request(0))
+    with pytest.raises(ProviderError):
+        await meter.chat(request(1))
+    most = (len("Question 0") + 64) * 2e-6 + 50 * 10e-6
+    # also after a kill
+    assert (
+        meter.total
+        == pytest.approx(2 * most)
+        == pytest.approx(DiskAnswerCache(tmp_path / "state.sqlite", "run").paid())
+    )
+
+
+async def test_paid_answers_are_awaited_when_a_run_stops() -> None:
+    ended: list[int] = []
+
+    async def call(number: int) -> int:
+        await asyncio.sleep(0.01 * number)
+        ended.append(number)
+        if number == 0:
+            raise CannotContinue("no more money")
+        return number
+
+    with pytest.raises(CannotContinue):
+        await all_finished(call(number) for number in range(3))
+    assert ended == [0, 1, 2]
+    assert await all_finished(call(number) for number in (2, 1)) == [2, 1]
 
 
 @pytest.mark.parametrize(
