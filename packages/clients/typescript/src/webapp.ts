@@ -3079,7 +3079,7 @@ export interface components {
             explanationScoreModelName: string;
             /**
              * Value
-             * @description the score; 0.5 is chance, 1 the best; null where there is none
+             * @description the score; 1 is the best; chance is 0.5, of `simulation` 0; null where there is none
              */
             value: number | null;
             /**

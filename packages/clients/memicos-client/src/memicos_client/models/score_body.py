@@ -23,7 +23,7 @@ class ScoreBody:
         explanation_id (str): id of the explanation
         explanation_score_type_name (str): method of the score
         explanation_score_model_name (str): language model or embedder that answered
-        value (float | None): the score; 0.5 is chance, 1 the best; null where there is none
+        value (float | None): the score; 1 is the best; chance is 0.5, of `simulation` 0; null where there is none
         low (float | None): lower end of the 95% bootstrap interval
         high (float | None): upper end of the interval
         reason (None | str): why there is no score
