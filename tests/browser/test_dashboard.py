@@ -199,7 +199,8 @@ def test_the_embed_code_is_copied(page: Page, webapp_url: str) -> None:
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     code = page.evaluate("navigator.clipboard.readText()")
-    assert code.startswith("<iframe ") and f"{webapp_url}/small/2-res/5?embed=true" in code
+    assert code.startswith("<iframe ") and "max-width: 100%" in code
+    assert f"{webapp_url}/small/2-res/5?embed=true" in code
     # all of it is visible
     box = page.get_by_label("HTML that shows this dashboard in another page")
     assert box.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
