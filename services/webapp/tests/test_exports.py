@@ -1,6 +1,7 @@
 """Exports of stored sources: an import of an export stores the same; the download is a complete archive."""
 
 import asyncio
+import errno
 import io
 import tarfile
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.dataset_imports import until
 from memicos_webapp.datasets.service import load
-from memicos_webapp.errors import Conflict
+from memicos_webapp.errors import Conflict, InsufficientStorage
+from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.worker import work
-from memicos_webapp.stored_sources.export import ExportFormat, export
+from memicos_webapp.stored_sources.export import ExportFormat, export, write_errors
 from memicos_webapp.stored_sources.export_job import EXPORT
 from memicos_webapp.stored_sources.selection import select
 
@@ -148,3 +150,36 @@ async def test_an_export_is_a_job_whose_files_are_downloaded(started: Start, own
         assert (await client.post("/account/data/export", data={"name": "x"}, headers=headers)).status_code == 400
     async with started(own_url, export_folder=tmp_path, host="0.0.0.0") as client:
         assert (await client.get(download)).status_code == 403
+
+
+async def test_an_export_that_cannot_be_written_fails_at_once_with_the_reason(own_url: str, tmp_path: Path) -> None:
+    (tmp_path / "exports").write_text("a file in the place of the folder")
+    folders = (tmp_path / "exports", tmp_path / "exports" / "deeper", Path("/proc/exports"))
+    async with connected(own_url) as connection:
+        for folder in folders:
+            options = {"format": "native", "folder": str(folder), "days": 7}
+            await job_service.add(connection, EXPORT.name, "small/3-res", options)
+        await connection.execute("UPDATE job SET state = 'cancelled' WHERE kind <> 'export'")
+    stop = asyncio.Event()
+    working = asyncio.create_task(work(own_url, stop, [EXPORT], 5))
+    statement = "SELECT state::text, attempts, error FROM job WHERE kind = 'export' ORDER BY id"
+
+    async def ended() -> bool:
+        return {row["state"] for row in await fetch(own_url, statement)} == {"failed"}
+
+    await until(ended)
+    stop.set()
+    await working
+    for job, folder in zip(await fetch(own_url, statement), folders, strict=True):
+        assert job["attempts"] == 1
+        assert f"Exports cannot be written to {folder} (" in job["error"]
+        assert "set MEMICOS_EXPORT_FOLDER of webapp and worker to another folder" in job["error"]
+
+
+def test_a_full_disk_and_a_lost_connection_are_told_apart() -> None:
+    full = pytest.raises(InsufficientStorage, match="The disk of /exports is full: free some space, or name another")
+    with full, write_errors(Path("/exports"), "name another folder"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    for lost in (ConnectionResetError(errno.ECONNRESET, "reset"), TimeoutError()):
+        with pytest.raises(type(lost)), write_errors(Path("/exports"), "name another folder"):
+            raise lost

@@ -10,7 +10,7 @@ from asyncpg import Connection, Record
 from memicos_webapp.jobs.commands import with_connection
 from memicos_webapp.settings import read_for_writing
 from memicos_webapp.stored_sources import delete, selection, verify
-from memicos_webapp.stored_sources.export import ExportFormat, export
+from memicos_webapp.stored_sources.export import ExportFormat, export, write_errors
 
 Address = Annotated[str, typer.Argument(help="model/source, or model/set for all sources of the set")]
 
@@ -72,7 +72,9 @@ def export_sources(
         sys.exit(f"export: {out} exists; name another folder, or replace it with --replace")
 
     async def run(connection: Connection) -> None:
-        await export(connection, await selection.select(connection, address), out.resolve(), to, _print)
+        chosen = await selection.select(connection, address)
+        with write_errors(out.resolve().parent, "name another folder"):
+            await export(connection, chosen, out.resolve(), to, _print)
 
     with_connection("export", run)
     sys.stdout.write(f"{out} is complete\n")

@@ -5,10 +5,12 @@ rows are read and written in batches. An import of an export stores what the exp
 """
 
 import asyncio
+import errno
 import json
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from memicos_dataset.conversion.public import to_public
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.write import CONTEXTS_PER_FILE, FAST_LEVEL, FEATURES_PER_FILE, ROW_GROUP_ROWS, file_entry
 
-from memicos_webapp.errors import Conflict
+from memicos_webapp.errors import Conflict, InsufficientStorage, NotConfigured
 from memicos_webapp.stored_sources import export_rows
 from memicos_webapp.stored_sources.export_rows import FETCHED, Tokens, UnknownTokenError
 from memicos_webapp.stored_sources.selection import Selection
@@ -32,9 +34,34 @@ from memicos_webapp.stored_sources.selection import Selection
 Report = Callable[[str], Any]
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 class ExportFormat(StrEnum):
     NATIVE = "native"
     PUBLIC = "public"
+
+
+@contextmanager
+def write_errors(folder: Path, elsewhere: str) -> Iterator[None]:
+    """For what writes exports to `folder`; `elsewhere` says how to choose another folder.
+
+    Raises:
+        InsufficientStorage: the disk is full.
+        NotConfigured: the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        # of the database's connection, not of a file
+        if isinstance(error, ConnectionError | TimeoutError) or error.errno is None:
+            raise
+        if error.errno in _FULL:
+            raise InsufficientStorage(f"The disk of {folder} is full: free some space, or {elsewhere}.") from error
+        raise NotConfigured(
+            f"Exports cannot be written to {folder} ({error}): make it a folder that this program's user may write, "
+            f"or {elsewhere}."
+        ) from error
 
 
 async def export(connection: Connection, chosen: Selection, out: Path, kind: ExportFormat, report: Report) -> None:
@@ -43,6 +70,7 @@ async def export(connection: Connection, chosen: Selection, out: Path, kind: Exp
     Raises:
         Conflict: the sources have different texts, an older version imported them, without what an export needs, or the
             format has no place for what they have.
+        OSError: `out` cannot be written; see `write_errors`.
     """
     work = out.with_name(f".{out.name}.export")
     await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)

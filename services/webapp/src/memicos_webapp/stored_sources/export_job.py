@@ -14,9 +14,9 @@ from memicos_webapp.errors import Fault
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
-from memicos_webapp.settings import Settings
+from memicos_webapp.settings import Settings, variable
 from memicos_webapp.stored_sources import selection
-from memicos_webapp.stored_sources.export import ExportFormat, export
+from memicos_webapp.stored_sources.export import ExportFormat, export, write_errors
 
 CHUNK_BYTES = 1 << 20
 _BLOCK, _END = 512, bytes(1024)
@@ -39,17 +39,23 @@ async def _run(run: JobRun) -> None:
     await jobs.describe(run.connection, run.id, chosen.label)
     await jobs.set_stage(run.connection, run.id, f"writes the {run.options['format']} format")
     folder = Path(run.options["folder"])
+    elsewhere = f"set {variable('export_folder')} of webapp and worker to another folder and export again"
+    # stored at the end: reports come from threads, and while the snapshot's transaction is open
+    lines: list[str] = []
+    with write_errors(folder, elsewhere):
+        await _prepare(run, folder)
+        await export(run.connection, chosen, folder / str(run.id), ExportFormat(run.options["format"]), lines.append)
+    for line in lines:
+        await jobs.add_line(run.connection, run.id, line)
+
+
+async def _prepare(run: JobRun, folder: Path) -> None:
+    """Make the folder of exports, and delete old ones in it."""
     # for its owner alone: it may have sources that pages do not show to everybody
     await asyncio.to_thread(folder.mkdir, 0o700, parents=True, exist_ok=True)
     # listed first: what another worker begins meanwhile is not in the list
     paths = await asyncio.to_thread(lambda: list(folder.iterdir()))
     await asyncio.to_thread(_delete_old, paths, run.options["days"], await jobs.running(run.connection))
-    kind = ExportFormat(run.options["format"])
-    # stored at the end: reports come from threads, and while the snapshot's transaction is open
-    lines: list[str] = []
-    await export(run.connection, chosen, folder / str(run.id), kind, lines.append)
-    for line in lines:
-        await jobs.add_line(run.connection, run.id, line)
 
 
 def _delete_old(paths: Collection[Path], days: float, running: Collection[int]) -> None:
@@ -57,12 +63,17 @@ def _delete_old(paths: Collection[Path], days: float, running: Collection[int]) 
     of jobs that are not in `running`."""
     for path in paths:
         unfinished = _UNFINISHED.fullmatch(path.name)
-        if unfinished:
-            delete = int(unfinished[1]) not in running
-        else:
-            delete = path.name.isdecimal() and path.stat().st_mtime < time.time() - 86_400 * days
-        if delete:
+        left = unfinished and int(unfinished[1]) not in running
+        if left or (path.name.isdecimal() and _is_older(path, days)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_older(path: Path, days: float) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - 86_400 * days
+    except FileNotFoundError:
+        # another export has deleted it
+        return False
 
 
 EXPORT = JobKind("export", _run, refusals=(Fault,))
