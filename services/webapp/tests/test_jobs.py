@@ -25,9 +25,9 @@ EXPLANATIONS = "SELECT source_id, index, description FROM explanation ORDER BY s
 
 
 @asynccontextmanager
-async def worker(url: str, kind: JobKind = IMPORT, attempts: int = 5) -> AsyncIterator[None]:
+async def worker(url: str, *kinds: JobKind, attempts: int = 5, per_kind: int = 1) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    working = asyncio.create_task(work(url, stop, [kind], attempts))
+    working = asyncio.create_task(work(url, stop, kinds or [IMPORT], attempts, per_kind))
     try:
         yield
     finally:
@@ -187,8 +187,70 @@ async def test_a_job_that_faults_fails_after_a_limited_number_of_attempts(fresh_
     jobs = {row["id"]: row for row in await fetch(fresh_url, JOBS)}
     assert runs == [faulty, faulty] and jobs[faulty]["attempts"] == 2
     assert jobs[faulty]["error"] == "KeyError: 'colour'"
-    assert jobs[unknown]["error"] == "LookupError: this worker does not know jobs of the kind 'sing'"
+    assert jobs[unknown]["error"] == "the worker does not know jobs of the kind 'sing'"
     assert "ended in 2 attempts without a complete file, each time with its process" in jobs[killed]["error"]
     async with connected(fresh_url) as connection:
         await service.resume(connection, faulty)
         assert await connection.fetchval("SELECT attempts_without_progress FROM job WHERE id = $1", faulty) == 0
+
+
+@pytest.mark.parametrize("per_kind", [1, 2])
+async def test_a_long_job_delays_no_job_of_another_kind(fresh_url: str, per_kind: int) -> None:
+    go, begun, sung = asyncio.Event(), [0], asyncio.Event()
+
+    async def paint(run: JobRun) -> None:
+        begun[0] += 1
+        await go.wait()
+
+    async def sing(run: JobRun) -> None:
+        sung.set()
+
+    async with connected(fresh_url) as connection:
+        for name in ("paint", "paint", "paint", "sing"):
+            await service.add(connection, name, "/house", {})
+    async with worker(fresh_url, JobKind("paint", paint), JobKind("sing", sing), per_kind=per_kind):
+        await asyncio.wait_for(sung.wait(), 30)
+
+        async def full() -> bool:
+            return begun[0] == per_kind
+
+        await until(full)
+        # the others wait, also where the worker queues them again
+        await asyncio.sleep(0.5)
+        assert begun[0] == per_kind
+        running = [row["kind"] for row in await fetch(fresh_url, "SELECT kind FROM job WHERE state = 'running'")]
+        assert running == ["paint"] * per_kind
+        go.set()
+
+        async def done() -> bool:
+            return {row["state"] for row in await fetch(fresh_url, JOBS)} == {"done"}
+
+        await until(done)
+    assert begun[0] == 3
+
+
+async def test_a_second_worker_takes_jobs_of_a_kind_only_up_to_the_limit(fresh_url: str) -> None:
+    go, begun = asyncio.Event(), [0]
+
+    async def paint(run: JobRun) -> None:
+        begun[0] += 1
+        await go.wait()
+
+    kind = JobKind("paint", paint)
+    async with connected(fresh_url) as connection:
+        for _ in range(3):
+            await service.add(connection, kind.name, "/house", {})
+    async with worker(fresh_url, kind), worker(fresh_url, kind):
+
+        async def one() -> bool:
+            return begun[0] == 1
+
+        await until(one)
+        await asyncio.sleep(0.5)
+        assert begun[0] == 1
+        go.set()
+
+        async def done() -> bool:
+            return {row["state"] for row in await fetch(fresh_url, JOBS)} == {"done"}
+
+        await until(done)

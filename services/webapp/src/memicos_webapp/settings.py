@@ -110,6 +110,13 @@ class Settings(UploadSettings, InferenceSettings):
         description="A background job fails after so many attempts that ended by an unexpected error, or with the "
         "worker's process, without a further complete file.",
     )
+    jobs_per_kind: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Background jobs of one kind (such as import or explain) that run at the same time, in "
+        "all workers of the database; jobs of different kinds run side by side.",
+    )
     allowed_hosts: str = Field(default="", description=ALLOWED_HOSTS)
     public_url: str = Field(
         default="",

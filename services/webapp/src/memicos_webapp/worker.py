@@ -35,7 +35,7 @@ def stop_signal() -> asyncio.Event:
 
 
 def run_worker() -> None:
-    """Run background jobs until SIGTERM or Ctrl-C, at a low priority (nice 10).
+    """Run background jobs until SIGTERM or Ctrl-C, at a low priority (nice 10); jobs of different kinds side by side.
 
     A job that runs then, or whose worker is killed, is continued by the next worker at the file where it was. With
     MEMICOS_READ_ONLY it runs no job.
@@ -55,7 +55,7 @@ def run_worker() -> None:
         log.info("the worker is ready")
         # roots of this process, not of the one that added the job
         kinds = (import_kind(settings.import_roots), *(kind for kind in KINDS if kind is not IMPORT))
-        await work(url, stop, kinds, settings.job_attempts)
+        await work(url, stop, kinds, settings.job_attempts, settings.jobs_per_kind)
 
     if settings.read_only:
         asyncio.run(idle())

@@ -2,14 +2,17 @@
 
 from asyncpg import Connection
 
-ENTRYPOINT = "job"
-"""One entrypoint for jobs of all kinds, so that the worker runs one job at a time."""
+
+def entrypoint(kind: str) -> str:
+    """PgQueuer's entrypoint of the jobs of a kind, which has a limit of its own of jobs that run at the same time."""
+    return f"job-{kind}"
 
 
-async def enqueue(connection: Connection, job_id: int) -> None:
-    """Queue a job, unless it is queued or a worker runs it; part of the caller's transaction."""
+async def enqueue(connection: Connection, job_id: int, kind: str) -> None:
+    """Queue a job of a kind, unless it is queued or a worker runs it; part of the caller's transaction."""
     # takes half a second to import, which only the programs that queue jobs need
     from pgqueuer.queries import Queries
 
     queries = Queries.from_asyncpg_connection(connection)
-    await queries.enqueue(ENTRYPOINT, str(job_id).encode(), dedupe_key=f"job-{job_id}", on_conflict="skip")
+    name = entrypoint(kind)
+    await queries.enqueue(name, str(job_id).encode(), dedupe_key=f"{name}-{job_id}", on_conflict="skip")

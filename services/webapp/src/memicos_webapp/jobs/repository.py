@@ -134,6 +134,19 @@ async def fail_exhausted(connection: Connection, limit: int) -> list[int]:
     return [row["id"] for row in rows]
 
 
+async def fail_unknown(connection: Connection, kinds: Iterable[str]) -> list[int]:
+    """Mark background jobs as failed that nobody runs and that are of none of the kinds, as those of another version;
+    returns their ids."""
+    rows = await connection.fetch(
+        f"""UPDATE job SET state = 'failed', finished_at = now(), updated_at = now(),
+              error = 'the worker does not know jobs of the kind ' || quote_literal(kind)
+            WHERE background AND state IN ('queued', 'running') AND kind <> ALL($1) AND NOT {LOCKED}
+            RETURNING id""",  # noqa: S608 (constants)
+        list(kinds),
+    )
+    return [row["id"] for row in rows]
+
+
 async def interrupted_at(connection: Connection, location: str) -> list[int]:
     """Imports by a command of what is at a location that were interrupted, the newest first."""
     rows = await connection.fetch(
@@ -357,21 +370,21 @@ async def running(connection: Connection) -> set[int]:
     return {row["id"] for row in await connection.fetch(f"SELECT id FROM job WHERE {LOCKED}")}  # noqa: S608 (constants)
 
 
-async def waiting(connection: Connection) -> list[int]:
-    """Background jobs that no process runs: queued, or interrupted."""
+async def waiting(connection: Connection) -> list[tuple[int, str]]:
+    """(number, kind) of the background jobs that no process runs: queued, or interrupted."""
     rows = await connection.fetch(
-        f"""SELECT id FROM job WHERE background AND state IN ('queued', 'running') AND NOT {LOCKED}
+        f"""SELECT id, kind FROM job WHERE background AND state IN ('queued', 'running') AND NOT {LOCKED}
             ORDER BY id"""  # noqa: S608 (constants)
     )
-    return [row["id"] for row in rows]
+    return [(row["id"], row["kind"]) for row in rows]
 
 
-async def requeue(connection: Connection, job_id: int) -> bool:
-    """Hand a job that nobody runs and that is not done to the worker; returns whether it was such a job."""
+async def requeue(connection: Connection, job_id: int) -> str | None:
+    """Hand a job that nobody runs and that is not done to the worker; returns its kind, None if it is no such job."""
     row = await connection.fetchrow(
         f"""UPDATE job SET state = 'queued', background = true, cancel_requested = false, error = NULL,
               attempts_without_progress = 0, finished_at = NULL, updated_at = now()
-            WHERE id = $1 AND state <> 'done' AND NOT {LOCKED} RETURNING id""",  # noqa: S608 (constants)
+            WHERE id = $1 AND state <> 'done' AND NOT {LOCKED} RETURNING kind""",  # noqa: S608 (constants)
         job_id,
     )
-    return row is not None
+    return row["kind"] if row else None

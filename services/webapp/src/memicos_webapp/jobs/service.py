@@ -14,7 +14,7 @@ async def add(connection: Connection, kind: str, location: str, options: Mapping
     async with connection.transaction():
         job_id = await repository.next_id(connection)
         await repository.add(connection, job_id, kind, location, options, background=True)
-        await queue.enqueue(connection, job_id)
+        await queue.enqueue(connection, job_id, kind)
     return job_id
 
 
@@ -38,10 +38,10 @@ async def resume(connection: Connection, job_id: int) -> None:
         Conflict: it is done, or a process runs it.
     """
     async with connection.transaction():
-        resumed = await repository.requeue(connection, job_id)
-        if resumed:
-            await queue.enqueue(connection, job_id)
-    if not resumed:
+        kind = await repository.requeue(connection, job_id)
+        if kind is not None:
+            await queue.enqueue(connection, job_id, kind)
+    if kind is None:
         job = await get(connection, job_id)
         reason = "a process runs it" if job["active"] else "it is done"
         raise Conflict(f"Job {job_id} cannot be resumed: {reason}.")

@@ -1,4 +1,4 @@
-"""The worker: runs background jobs from the queue, one after the other.
+"""The worker: runs background jobs from the queue; jobs of different kinds run side by side.
 
 PgQueuer hands out a job and hands it out again where a worker's heartbeat has stopped. A job's advisory lock, which
 PostgreSQL releases with its process, makes sure that one process runs it at a time. Every few seconds the worker queues
@@ -42,14 +42,20 @@ class _Worker:
     stop: asyncio.Event
     kinds: Mapping[str, JobKind]
     attempts: int
+    per_kind: int
 
 
-async def work(url: str, stop: asyncio.Event, kinds: Sequence[JobKind], attempts: int) -> None:
-    """Run jobs of `kinds` until `stop` is set; a job that runs then is interrupted, and continued by the next worker.
+async def work(url: str, stop: asyncio.Event, kinds: Sequence[JobKind], attempts: int, per_kind: int = 1) -> None:
+    """Run jobs of `kinds` until `stop` is set; jobs that run then are interrupted, and continued by the next worker.
 
-    A job fails after `attempts` attempts in which no file was completed.
+    Args:
+        url: the database's.
+        stop: ends the worker.
+        kinds: what it runs; jobs of other kinds fail.
+        attempts: a job fails after so many attempts in which no file was completed.
+        per_kind: jobs of one kind that run at the same time, in all workers of the database.
     """
-    worker = _Worker(url, stop, {kind.name: kind for kind in kinds}, attempts)
+    worker = _Worker(url, stop, {kind.name: kind for kind in kinds}, attempts, per_kind)
     while not stop.is_set():
         try:
             await _serve(worker)
@@ -64,11 +70,12 @@ async def _serve(worker: _Worker) -> None:
     try:
         consumer = PgQueuer.from_asyncpg_connection(connection)
 
-        @consumer.entrypoint(queue.ENTRYPOINT, concurrency_limit=1)
         async def run(entry: QueueEntry) -> None:
             assert entry.payload is not None
             await _run_until_stopped(worker, int(entry.payload))
 
+        for kind in worker.kinds:
+            consumer.entrypoint(queue.entrypoint(kind), concurrency_limit=worker.per_kind)(run)
         tasks = [
             asyncio.create_task(
                 consumer.run(DEQUEUE, batch_size=1, heartbeat_timeout=HEARTBEAT, shutdown_on_listener_failure=True)
@@ -96,8 +103,10 @@ async def _sweep(worker: _Worker) -> None:
         while not worker.stop.is_set():
             for job_id in await repository.fail_exhausted(connection, worker.attempts):
                 log.error("job %d failed after %d attempts", job_id, worker.attempts)
-            for job_id in await repository.waiting(connection):
-                await queue.enqueue(connection, job_id)
+            for job_id in await repository.fail_unknown(connection, worker.kinds):
+                log.error("job %d failed: the worker does not know jobs of its kind", job_id)
+            for job_id, kind in await repository.waiting(connection):
+                await queue.enqueue(connection, job_id, kind)
             for job in await repository.left_behind(connection):
                 await _clean_up(worker, connection, job)
             await _sleep(worker.stop)
@@ -156,10 +165,7 @@ async def _run_started(worker: _Worker, connection: asyncpg.Connection, job_id: 
     run = _job_run(worker, connection, job)
     log.info("job %d: %s of %s", job_id, job["kind"], job["location"])
     try:
-        kind = worker.kinds.get(job["kind"])
-        if kind is None:
-            # of another version
-            raise LookupError(f"this worker does not know jobs of the kind {job['kind']!r}")
+        kind = worker.kinds[job["kind"]]
         await execute(kind, run, kind.run(run))
         log.info("job %d: done", job_id)
     except JobCancelled:
