@@ -19,7 +19,7 @@ def named(server: str, name: str) -> str:
 @asynccontextmanager
 async def new_server() -> AsyncIterator[str]:
     """A server of which the database `empty` has been migrated."""
-    with temporary() as server:
+    with temporary(durable=True) as server:
         await _execute(server, "CREATE DATABASE empty")
         await migrate(named(server, "empty"))
         yield server

@@ -38,12 +38,13 @@ if os.geteuid() != uid:
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
-async def authentication(url):
+async def settings(url):
     connection = await asyncpg.connect(url)
-    return await connection.fetchval("SELECT string_agg(DISTINCT auth_method, ',') FROM pg_hba_file_rules")
+    methods = await connection.fetchval("SELECT string_agg(DISTINCT auth_method, ',') FROM pg_hba_file_rules")
+    return methods, await connection.fetchval("SHOW fsync")
 
 with embedded.embedded(folder, folder.parent) as url:
-    assert asyncio.run(authentication(url)) == "peer"
+    assert asyncio.run(settings(url)) == ("peer", "on")
     print(url, flush=True)
     sys.stdin.read()
 """

@@ -121,7 +121,7 @@ def initialise(programs: Path, folder: Path, user: User) -> None:
 
 
 def start(
-    programs: Path, folder: Path, user: User, socket_folder: Path | None = None
+    programs: Path, folder: Path, user: User, socket_folder: Path | None = None, *, durable: bool = True
 ) -> tuple[RunningServer, subprocess.Popen[bytes]]:
     """Start a server on the data folder, and wait until it accepts connections, also while it recovers after a crash.
 
@@ -130,6 +130,7 @@ def start(
         folder: a data folder that `initialise` made.
         user: owner of the folder.
         socket_folder: where a server that ended had its socket; None: choose a folder.
+        durable: whether commits outlive a crash of the machine.
 
     Returns:
         The server, and its process, which is a child of this one.
@@ -147,7 +148,7 @@ def start(
         with os.fdopen(descriptor, "ab") as output:
             begin = output.tell()
             process: subprocess.Popen[bytes] = subprocess.Popen(
-                [str(programs / "postgres"), "-D", str(folder), *_options(socket_folder)],
+                [str(programs / "postgres"), "-D", str(folder), *_options(socket_folder, durable)],
                 cwd="/",
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -220,7 +221,7 @@ def _remove_socket_folder_of_killed_server(folder: Path) -> None:
             shutil.rmtree(line, ignore_errors=True)
 
 
-def _options(socket_folder: Path) -> list[str]:
+def _options(socket_folder: Path, durable: bool) -> list[str]:
     quoted = str(socket_folder).replace('"', '""')
     settings = {
         "listen_addresses": "",
@@ -230,6 +231,8 @@ def _options(socket_folder: Path) -> list[str]:
         "logging_collector": "off",
         "log_destination": "stderr",
     }
+    if not durable:
+        settings["fsync"] = "off"
     return [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
 
 
