@@ -1,45 +1,45 @@
 """Chooses the texts that an explanation is scored on. The same candidates and seed give the same texts."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from memicos_autointerp_core.scorers.interface import NEAR_MISS, ScoredText
 
+Item = TypeVar("Item")
 
-@dataclass(frozen=True)
-class NeighbourExample:
-    """An example of a neighbour, a feature with a similar decoder.
-
-    Attributes:
-        rank: 0 for the nearest neighbour.
-        step: the neighbour's activation there: 1 for its strongest examples, 2 and above for the quantiles of its
-            activations from strong to weak (`distance_of_group`).
-        text: with the values of the feature that is scored. A text on which it is active is no near miss.
-    """
-
-    rank: int
-    step: int
-    text: ScoredText
+NEIGHBOURS = 5
+"""Nearest features whose examples are near misses."""
+NEAR_SHARE = 0.5
+"""Share of the texts on which the feature is not active that are near misses, where these are asked for."""
+PLACES_PER_NEAR_MISS = 4
+"""Examples of neighbours that are checked for each near miss: the feature is often active on them as well."""
 
 
 @dataclass(frozen=True)
-class Negatives:
-    """How texts on which the feature is not active are chosen.
+class Place:
+    """Where a text may be cut: `position` of a context, and the distance that the text will have."""
+
+    context: int
+    position: int
+    distance: int
+
+
+@dataclass(frozen=True)
+class NeighbourExamples:
+    """The examples of a neighbour, a feature with a similar decoder.
 
     Attributes:
-        count: number of texts.
-        near_share: share of them that are near misses, 0 to 1; 0 draws all from random contexts. Near misses that
-            there are not are replaced by texts from random contexts.
+        intervals: number of the neighbour's quantile intervals.
+        groups, contexts, positions: of each example; the group is as `distance_of_group` takes it.
     """
 
-    count: int
-    near_share: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.count < 1 or not 0 <= self.near_share <= 1:
-            raise ValueError(f"count is at least 1 and near_share from 0 to 1, not {self.count} and {self.near_share}")
+    intervals: int
+    groups: Sequence[int]
+    contexts: Sequence[int]
+    positions: Sequence[int]
 
 
 def cut_window(tokens: Sequence[str], position: int, around: int, first: int) -> tuple[int, int]:
@@ -69,45 +69,58 @@ def draw_inactive(candidates: Iterable[ScoredText], count: int, generator: np.ra
     return [texts[i] for i in generator.permutation(len(texts))[:count]]
 
 
-def draw_near_misses(
-    candidates: Iterable[NeighbourExample], count: int, generator: np.random.Generator
-) -> list[ScoredText]:
-    """At most `count` distinct texts of neighbours on which the feature is silent, evenly over neighbours and steps.
+def near_miss_count(count: int) -> int:
+    """Near misses among `count` texts on which the feature is not active."""
+    return round(count * NEAR_SHARE)
 
-    Each round draws one text of each pair of neighbour and step: the strong examples of all neighbours first, from the
-    nearest to the farthest, then their weaker ones. The distance of the texts is NEAR_MISS.
+
+def near_miss_places(
+    neighbours: Sequence[NeighbourExamples], own_contexts: Collection[int], count: int, generator: np.random.Generator
+) -> list[Place]:
+    """Places to check for `count` near misses, best first: at most PLACES_PER_NEAR_MISS for each.
+
+    Each round takes one example of each pair of neighbour and quantile step: the strongest examples of all neighbours
+    first, from the nearest to the farthest, then their weaker ones. The feature may be active at a place: the model has
+    to be run on it, as stored examples are the strongest only (`first_silent`).
+
+    Args:
+        neighbours: the nearest first.
+        own_contexts: contexts in which the feature has an example; they are left out.
     """
-    by_pair: dict[tuple[int, int], list[ScoredText]] = {}
-    seen: set[tuple[str, ...]] = set()
-    for example in sorted(candidates, key=lambda example: (example.step, example.rank)):
-        tokens = tuple(example.text.tokens)
-        if example.text.active or tokens in seen:
-            continue
-        seen.add(tokens)
-        pair = (example.step, example.rank)
-        by_pair.setdefault(pair, []).append(replace(example.text, distance=NEAR_MISS))
-    return _in_rounds([by_pair[pair] for pair in sorted(by_pair)], count, generator)
+    by_pair: dict[tuple[int, int], list[Place]] = {}
+    for rank, examples in enumerate(neighbours):
+        for group, context, position in zip(examples.groups, examples.contexts, examples.positions, strict=True):
+            if context not in own_contexts:
+                step = distance_of_group(group, examples.intervals)
+                by_pair.setdefault((step, rank), []).append(Place(context, position, NEAR_MISS))
+    return _in_rounds([by_pair[pair] for pair in sorted(by_pair)], PLACES_PER_NEAR_MISS * count, generator)
 
 
-def draw_negatives(
-    random: Iterable[ScoredText],
-    neighbours: Iterable[NeighbourExample],
-    negatives: Negatives,
-    generator: np.random.Generator,
+def first_silent(candidates: Iterable[ScoredText], count: int, taken: Iterable[ScoredText] = ()) -> list[ScoredText]:
+    """The first `count` of the candidates on which the feature is not active, without two of the same tokens, and none
+    with those of `taken`."""
+    others = {tuple(text.tokens) for text in taken}
+    found: dict[tuple[str, ...], ScoredText] = {}
+    for text in candidates:
+        if len(found) == count:
+            break
+        if not text.active and tuple(text.tokens) not in others:
+            found.setdefault(tuple(text.tokens), text)
+    return list(found.values())
+
+
+def draw_others(
+    candidates: Iterable[ScoredText], near: Sequence[ScoredText], count: int, generator: np.random.Generator
 ) -> list[ScoredText]:
-    """Distinct texts on which the feature is not active: near misses, then those from random contexts.
-
-    There are fewer than `negatives.count` only where the candidates do not suffice.
-    """
-    near = draw_near_misses(neighbours, round(negatives.count * negatives.near_share), generator)
+    """`draw_inactive` of texts from random contexts beside the near misses `near`, so that there are `count` of both
+    together; none repeats the tokens of a near miss."""
     taken = {tuple(text.tokens) for text in near}
-    others = (text for text in random if tuple(text.tokens) not in taken)
-    return near + draw_inactive(others, negatives.count - len(near), generator)
+    return draw_inactive((text for text in candidates if tuple(text.tokens) not in taken), count - len(near), generator)
 
 
-def _in_rounds(groups: Sequence[Sequence[ScoredText]], count: int, generator: np.random.Generator) -> list[ScoredText]:
-    """At most `count` texts: each round takes one of each group, in random order within the group."""
-    queues = [[texts[i] for i in generator.permutation(len(texts))] for texts in groups]
+def _in_rounds(groups: Sequence[Sequence[Item]], count: int, generator: np.random.Generator) -> list[Item]:
+    """At most `count` items: each round takes one of each group, in random order within the group."""
+    queues = [[items[i] for i in generator.permutation(len(items))] for items in groups]
     rounds = max((len(queue) for queue in queues), default=0)
     drawn = [queue[number] for number in range(rounds) for queue in queues if number < len(queue)]
     return drawn[:count]

@@ -9,10 +9,10 @@ from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.errors import ErrorBody
 from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.service import Inference
-from memicos_webapp.scores import scoring
-from memicos_webapp.scores.event_stream import STEP, ScoreStream, last_score
 from memicos_webapp.scores.schemas import ScoreDeleted, ScoreGenerated, ScoreId, ScoreRequest, ScoreStep
-from memicos_webapp.scores.task import ScoringResources
+from memicos_webapp.scores.scoring import service as scoring
+from memicos_webapp.scores.scoring.event_stream import STEP, ScoreStream, last_score
+from memicos_webapp.scores.scoring.task import ScoringResources
 from memicos_webapp.security.authorisation import WRITE_REFUSED, WriteAccess
 
 router = APIRouter(tags=["explanation"])

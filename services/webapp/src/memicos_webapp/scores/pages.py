@@ -12,11 +12,12 @@ from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations.schemas import MAX_ID
 from memicos_webapp.explanations.service import ExplanationsDep
 from memicos_webapp.inference.disconnect import until_disconnect
-from memicos_webapp.scores import scoring, service
+from memicos_webapp.scores import service
 from memicos_webapp.scores.api import ScoringDep
-from memicos_webapp.scores.event_stream import last_score
 from memicos_webapp.scores.methods import EMBEDDING, METHODS
 from memicos_webapp.scores.schemas import ScoreRequest
+from memicos_webapp.scores.scoring import service as scoring
+from memicos_webapp.scores.scoring.event_stream import last_score
 from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.templating import render
 

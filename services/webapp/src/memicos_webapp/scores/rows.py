@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
+from memicos_autointerp_core.scorers.interface import NEAR_MISS
+
 from memicos_webapp.formatting import url_segment
 
-NOT_ACTIVE, NEAR_MISS = -1, -2
-"""Distances of texts on which the feature is not active: of random contexts, and of examples of a similar feature."""
 OUTSIDE_CORPUS = -1
 """Number of the context of a text that is not cut from the corpus."""
 

@@ -6,15 +6,16 @@ from contextlib import aclosing
 from typing import Any
 
 from memicos_autointerp_client.models import ScoreOutputRequest, ScoreOutputRequestKind, ScoreOutputResponse
+from memicos_autointerp_core.scorers.interface import NOT_ACTIVE
 from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerFeature
 
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import UpstreamFault
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.scores.methods import OUTPUT_TEXTS
-from memicos_webapp.scores.rows import NOT_ACTIVE, OUTSIDE_CORPUS, Detail, NewScore
+from memicos_webapp.scores.rows import OUTSIDE_CORPUS, Detail, NewScore
 from memicos_webapp.scores.schemas import ScoreRequest, ScoreStep
-from memicos_webapp.scores.task import ScoringResources, Task
+from memicos_webapp.scores.scoring.task import ScoringResources, Task
 from memicos_webapp.steering.strength_scale import default_strength
 
 PROMPTS = (

@@ -10,6 +10,8 @@ from memicos_autointerp_client.models import (
     ScoreExplanationResponse,
     TextToScore,
 )
+from memicos_autointerp_core.scorers.interface import ScoredText
+from memicos_autointerp_core.scorers.sampling import NEIGHBOURS, near_miss_count
 
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
@@ -19,29 +21,20 @@ from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import FeatureRow
-from memicos_webapp.scores import output_scoring, repository
+from memicos_webapp.scores import repository
 from memicos_webapp.scores.methods import EMBEDDING, METHODS
-from memicos_webapp.scores.rows import Detail, NewScore, ScoreRow
-from memicos_webapp.scores.sampling import (
-    ChosenText,
-    InactiveSearch,
+from memicos_webapp.scores.rows import OUTSIDE_CORPUS, Detail, NewScore, ScoreRow
+from memicos_webapp.scores.schemas import ScoreRequest, ScoreStep
+from memicos_webapp.scores.scoring import output_texts
+from memicos_webapp.scores.scoring.inactive import InactiveSearch
+from memicos_webapp.scores.scoring.sampling import (
     active_texts,
     near_places,
     random_contexts,
     random_places,
     too_few,
 )
-from memicos_webapp.scores.schemas import ScoreRequest, ScoreStep
-from memicos_webapp.scores.task import Judge, ScoringResources, Task
-
-MIN_TEXTS = 5
-"""Fewest texts of each class that the autointerp server takes."""
-NEAR_SHARE = 0.5
-"""Share of the texts on which the feature is not active that are near misses, where these are asked for."""
-NEIGHBOURS = 5
-"""Nearest features whose examples are near misses."""
-PLACES_PER_NEAR_MISS = 4
-"""Examples of neighbours that are checked for each near miss: the feature is often active on them as well."""
+from memicos_webapp.scores.scoring.task import Judge, ScoringResources, Task
 
 
 async def prepare(resources: ScoringResources, viewer: Viewer, request: ScoreRequest) -> Task:
@@ -70,7 +63,11 @@ async def prepare(resources: ScoringResources, viewer: Viewer, request: ScoreReq
             neighbour = await feature_repository.feature(session, viewer, source.model_id, source.name, index)
             if neighbour is not None:
                 neighbours.append(neighbour[1])
-        drawn = [] if method.of_output else random_contexts(detail, settings.score_contexts, request.seed)
+        drawn = (
+            []
+            if method.of_output
+            else random_contexts(source, settings.score_contexts, request.seed, detail.row.example_contexts)
+        )
         numbers = {*drawn, *(number for row in neighbours for number in row.example_contexts)}
         contexts = await feature_repository.contexts(session, source, numbers)
     judge = await _judge(resources.autointerp, request) if method.asks_language_model else Judge()
@@ -99,7 +96,7 @@ async def run(
         Fault: there is no score; the message says why. Nothing is stored, and the next try starts anew.
     """
     if METHODS[request.scorerType].of_output:
-        parts = output_scoring.run(resources, viewer, request, task)
+        parts = output_texts.run(resources, viewer, request, task)
     else:
         parts = _judged(resources, request, task)
     async with aclosing(parts):
@@ -114,24 +111,24 @@ async def _judged(
     resources: ScoringResources, request: ScoreRequest, task: Task
 ) -> AsyncGenerator[ScoreStep | NewScore]:
     count, around = resources.settings.score_texts, resources.settings.score_tokens
-    active = active_texts(task.detail, count, around, request.seed)
-    search = InactiveSearch(resources.inference, task.detail, task.contexts, around)
-    wanted = round(count * NEAR_SHARE) if task.neighbours else 0
-    near: list[ChosenText] = []
-    others: list[ChosenText] = []
+    row, seed = task.detail.row, request.seed
+    active = active_texts(task.source, row, task.detail.contexts, count, around, seed)
+    search = InactiveSearch(resources.inference, task.source, row.index, task.contexts, around)
+    wanted = near_miss_count(count) if task.neighbours else 0
+    near: list[ScoredText] = []
+    others: list[ScoredText] = []
     yield ScoreStep(stage="texts", finished=0, total=count)
     if wanted:
-        places = near_places(task.neighbours, set(task.detail.row.example_contexts), request.seed)
-        async with aclosing(search.find(places[: PLACES_PER_NEAR_MISS * wanted], wanted)) as parts:
+        async with aclosing(search.find(near_places(task.neighbours, row, wanted, seed), wanted)) as parts:
             async for near in parts:
                 yield ScoreStep(stage="texts", finished=len(near), total=count)
     contexts = [task.contexts[number] for number in task.random if number in task.contexts]
-    places = random_places(task.source, contexts, around, request.seed)
-    async with aclosing(search.find(places, count - len(near))) as parts:
+    places = random_places(task.source, contexts, around, seed)
+    async with aclosing(search.find(places, count - len(near), near)) as parts:
         async for others in parts:
             yield ScoreStep(stage="texts", finished=len(near) + len(others), total=count)
     texts = [*active, *near, *others]
-    if fault := too_few(len(active), len(near) + len(others), MIN_TEXTS):
+    if fault := too_few(len(active), len(near) + len(others)):
         raise fault
     async with aclosing(resources.autointerp.score(_body(request, task, texts))) as events:
         async for event in events:
@@ -142,10 +139,12 @@ async def _judged(
                 yield ScoreStep(stage="model", finished=event.finished, total=event.requests, cost=event.cost)
 
 
-def _body(request: ScoreRequest, task: Task, texts: list[ChosenText]) -> ScoreExplanationRequest:
+def _body(request: ScoreRequest, task: Task, texts: list[ScoredText]) -> ScoreExplanationRequest:
     key = request.apiKey.get_secret_value().strip() if request.apiKey else ""
     return ScoreExplanationRequest(
-        activations=[TextToScore(tokens=text.tokens, values=text.values, distance=text.distance) for text in texts],
+        activations=[
+            TextToScore(tokens=list(text.tokens), values=list(text.values), distance=text.distance) for text in texts
+        ],
         explanation=task.explanation.description,
         method=cast(ScoreExplanationRequestMethod, request.scorerType),
         model=task.judge.model or None,
@@ -159,7 +158,7 @@ def _body(request: ScoreRequest, task: Task, texts: list[ChosenText]) -> ScoreEx
 def _new_score(
     request: ScoreRequest,
     task: Task,
-    texts: list[ChosenText],
+    texts: list[ScoredText],
     response: ScoreExplanationResponse,
     around: int,
     parameters: dict[str, Any],
@@ -185,8 +184,8 @@ def _new_score(
         high=response.high,
         seed=request.seed,
         around=around,
-        text_contexts=[text.context for text in texts],
-        text_positions=[text.position for text in texts],
+        text_contexts=[OUTSIDE_CORPUS if text.context is None else text.context for text in texts],
+        text_positions=[text.position or 0 for text in texts],
         text_distances=[text.distance for text in texts],
         text_answers=[row.probability for row in response.breakdown],
         text_details=details,
