@@ -68,8 +68,10 @@ async def test_a_score_without_a_language_model(client: httpx.AsyncClient, own_u
     texts = json.loads(score["jsonDetails"])
     assert (score["positives"], score["failed"]) == (10, 0) and score["negatives"] >= 5
     assert score["explanationScoreModelName"] == "all-MiniLM-L6-v2" and score["cost"] is None
-    # the feature is active on every positive text and on no negative one, as the inference server computes it
-    assert all((" whale" in text["text"]) is (text["distance"] > 0) for text in texts)
+    # the dataset has the feature on every positive text (on " whale" and the token after it), and inference on no other
+    for text in texts:
+        words = (" whale", " rose") if text["distance"] > 0 else (" whale",)
+        assert any(word in text["text"] for word in words) is (text["distance"] > 0)
     assert len({text["text"] for text in texts}) == len(texts)
     answers = [text["similarity"] for text in texts]
     assert score["value"] == pytest.approx(roc_auc_score([text["distance"] > 0 for text in texts], answers), abs=1e-4)
