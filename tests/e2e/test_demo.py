@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 from memicos_testing.demo_program import ROOT, Demo, Start, environment, running_processes
+from memicos_testing.webapp.small_dataset import write_dataset
 
 
 def test_a_taken_port_is_named_with_its_listener(start: Start, data: Path) -> None:
@@ -93,8 +94,9 @@ def test_log_lines_name_their_service(demo: Demo) -> None:
     assert {line.split("|")[0].strip() for line in demo.lines} >= {"demo", "postgres", "webapp", "inference"}
 
 
-def test_ctrl_c_ends_every_process(start: Start, data: Path) -> None:
-    demo = start(data)
+def test_ctrl_c_ends_every_process(start: Start, data: Path, tmp_path: Path) -> None:
+    write_dataset(tmp_path)
+    demo = start(data, "--dataset", str(tmp_path))
     demo.wait_for("pages are served")
     family = demo.family()
     assert len(family) >= 4
