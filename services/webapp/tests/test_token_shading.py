@@ -20,7 +20,7 @@ VALUES = {1: 1.0, 2: 9.0, 4: 4.5, 6: 3.0}
 
 
 def test_a_character_is_one_piece_with_each_tokens_value() -> None:
-    assert pieces(TOKENS, VALUES, 9.0, 1, len(TOKENS)) == [
+    assert [piece[:3] for piece in pieces(TOKENS, VALUES, 9.0, 1, len(TOKENS))] == [
         (1, "1.00", "a"),
         (9, "9.00, 0.00, 4.50", "今"),
         (0, "", "日"),
@@ -32,8 +32,8 @@ def test_a_character_is_one_piece_with_each_tokens_value() -> None:
 def test_each_group_is_shown_once_wherever_the_text_is_cut() -> None:
     for cut in range(1, len(TOKENS)):
         parts = [*pieces(TOKENS, VALUES, 9.0, 1, cut), *pieces(TOKENS, VALUES, 9.0, cut, len(TOKENS))]
-        assert "".join(text for _, _, text in parts) == "a今日🐋b"
-        assert [title for level, title, _ in parts if level] == [
+        assert "".join(piece.text for piece in parts) == "a今日🐋b"
+        assert [piece.values for piece in parts if piece.level] == [
             "1.00", "9.00, 0.00, 4.50", "3.00, 0.00",
         ]  # fmt: skip
     assert token_groups(TOKENS, 30, 9) == []
@@ -110,8 +110,8 @@ def test_a_token_alone_is_visible(token: str, shown: str) -> None:
 )  # fmt: skip
 def test_the_shading_of_a_token_without_width_is_seen(token: str, shown: str) -> None:
     text = ["e", token, "b"]
-    assert pieces(text, {1: 2.0}, 2.0, 0, 3) == [(0, "", "e"), (9, "2.00", shown), (0, "", "b")]
-    assert [(level, shown) for level, _, shown in pieces(text, {}, 2.0, 0, 3)] == [(0, f"e{token}b")]
+    assert [piece[:3] for piece in pieces(text, {1: 2.0}, 2.0, 0, 3)] == [(0, "", "e"), (9, "2.00", shown), (0, "", "b")]
+    assert [(level, shown) for level, _, shown, *_ in pieces(text, {}, 2.0, 0, 3)] == [(0, f"e{token}b")]
 
 
 def test_spaces_between_other_tokens_of_an_own_text_are_spaces() -> None:

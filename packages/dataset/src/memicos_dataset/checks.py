@@ -13,7 +13,7 @@ from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest, Source
 from memicos_dataset.read import Batch
-from memicos_dataset.schema import TOP_GROUP
+from memicos_dataset.schema import NO_POSITION, TOP_GROUP
 from memicos_dataset.source_ids import check_source_id
 
 ROUNDING = 1e-3
@@ -186,6 +186,7 @@ class FeatureCheck:
         outside = (positions < 0) | (positions >= lengths)
         _refuse(batch, "example_positions", rows, positions, outside, "is not a position of the example's context")
         _check_values(batch, rows, lengths)
+        _check_attributions(batch, rows, lengths)
 
 
 def leave_out(batch: Batch, check: Callable[[Batch], None], reject: Callable[[RowError], object]) -> Batch:
@@ -286,6 +287,33 @@ def _check_values(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
     maxima = batch.rows.column("max_activation").to_numpy()[owners]
     above = numbers > maxima * (1 + ROUNDING)
     _refuse(batch, "values", owners, numbers, above, "is above the feature's max_activation")
+
+
+def _check_attributions(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
+    """Direct feature attributions of examples, where the file has them; arguments as of `_check_values`."""
+    names = batch.rows.schema.names
+    counts = np.zeros(len(rows), dtype=np.int64)
+    if "example_dfa_values" in names:
+        own = _examples_with(batch, "example_dfa_values", rows)
+        counts[own] = np.diff(batch.rows.column("example_dfa_values").flatten().offsets.to_numpy())
+        wrong = (counts > 0) & (counts != lengths)
+        problem = "attributions belong to an example whose context has another number of tokens"
+        _refuse(batch, "example_dfa_values", rows, counts, wrong, problem)
+    if "example_dfa_positions" in names:
+        positions = np.full(len(rows), NO_POSITION, dtype=np.int64)
+        positions[_examples_with(batch, "example_dfa_positions", rows)] = _flat(
+            batch.rows.column("example_dfa_positions")
+        )[0]
+        outside = (positions < NO_POSITION) | (positions >= lengths)
+        problem = "is neither -1 nor a position of the example's context"
+        _refuse(batch, "example_dfa_positions", rows, positions, outside, problem)
+        alone = (positions != NO_POSITION) & (counts == 0)
+        _refuse(batch, "example_dfa_positions", rows, positions, alone, "belongs to an example without attributions")
+
+
+def _examples_with(batch: Batch, column: str, rows: np.ndarray) -> np.ndarray:
+    """Which examples have an entry of an optional column: all of a row, or none of them."""
+    return np.diff(batch.rows.column(column).offsets.to_numpy())[rows] > 0
 
 
 def _check_no_nulls(batch: Batch) -> None:

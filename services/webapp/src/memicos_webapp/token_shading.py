@@ -5,7 +5,9 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 from markupsafe import Markup
 
@@ -14,9 +16,35 @@ from memicos_webapp.formatting import format_value, shaded_token_text, token_tex
 LEVELS = 9
 """Background levels of an active token."""
 
-Piece = tuple[int, str, str]
-"""(activation level 0..9, activations as `join_values` writes them, text); level 0 is a run of tokens that are not
-active."""
+
+class Piece(NamedTuple):
+    """An active token, all tokens of an active character, or a run of tokens that are not active."""
+
+    level: int
+    """Activation level 0..9; 0 is not active."""
+    values: str
+    """Activations as `join_values` writes them."""
+    text: str
+    mark: str = ""
+    """Classes of an attributed token, such as `d4`, and `target` for the token that attributions add up to."""
+    attributions: str = ""
+    """Attributions as `join_values` writes them."""
+
+
+@dataclass(frozen=True)
+class TokenAttributions:
+    """Direct feature attribution of each token of a text to the activation at position `target`, if that is known."""
+
+    values: Sequence[float]
+    target: int | None
+
+    def mark(self, group: range) -> str:
+        """Classes of a group of tokens: `d1` (faint) to `d9` by its share of the largest attribution, if it has one."""
+        largest, own = max(self.values), max(self.values[position] for position in group)
+        level = round(LEVELS * own / largest) if largest > 0 else 0
+        target = "target" if self.target is not None and self.target in group else ""
+        return " ".join(filter(None, (f"d{level}" if level > 0 else "", target)))
+
 
 _SEPARATOR = ", "
 
@@ -28,26 +56,38 @@ def activation_level(activation: float, maximum: float) -> int:
     return min(LEVELS, max(1, round(LEVELS * activation / maximum)))
 
 
-def pieces(tokens: Sequence[str], values: Mapping[int, float], feature_max: float, start: int, end: int) -> list[Piece]:
+def pieces(
+    tokens: Sequence[str],
+    values: Mapping[int, float],
+    feature_max: float,
+    start: int,
+    end: int,
+    attributions: TokenAttributions | None = None,
+) -> list[Piece]:
     """Tokens `start` to `end` (exclusive) as pieces: one for each active group, one for each run of other tokens.
 
     A group is one token, or all tokens of a character; it is shaded by its largest activation, and has each of them.
-    `values` has position -> activation of the active tokens. Levels are shares of `feature_max`.
+    `values` has position -> activation of the active tokens. Levels are shares of `feature_max`. Groups that
+    `attributions` marks are pieces too, active or not.
     """
     result: list[Piece] = []
     inactive: list[str] = []
     for group in token_groups(tokens, start, end):
         activations = [values.get(position, 0.0) for position in group]
-        if not any(position in values for position in group):
+        mark = attributions.mark(group) if attributions else ""
+        active = any(position in values for position in group)
+        if not active and not mark:
             inactive.append(tokens[group[-1]])
             continue
         if inactive:
-            result.append((0, "", token_text("".join(inactive))))
+            result.append(Piece(0, "", token_text("".join(inactive))))
             inactive = []
-        level = activation_level(max(activations), feature_max)
-        result.append((level, join_values(map(format_value, activations)), shaded_token_text(tokens[group[-1]])))
+        level = activation_level(max(activations), feature_max) if active else 0
+        shown = join_values(map(format_value, activations)) if active else ""
+        attributed = join_values(format_value(attributions.values[i]) for i in group) if attributions else ""
+        result.append(Piece(level, shown, shaded_token_text(tokens[group[-1]]), mark, attributed))
     if inactive:
-        result.append((0, "", token_text("".join(inactive))))
+        result.append(Piece(0, "", token_text("".join(inactive))))
     return result
 
 
@@ -82,13 +122,20 @@ def is_right_to_left(text: str) -> bool:
     return next(strong, "L") != "L"
 
 
-def active_token(level: int, values: str, text: str, is_max: bool = False) -> Markup:
+def active_token(
+    level: int, values: str, text: str, is_max: bool = False, mark: str = "", attributions: str = ""
+) -> Markup:
     """An active token, or all tokens of a character, as HTML: shaded by `level`, with `values` as its title.
 
     The title of several tokens says what the values are; keyboard and touch reach it, and `data-values` has the values
     alone. The class `rtl` is for text that is written from right to left, `max` for the strongest token of a text.
+    With `attributions` the title has these too, and the token the classes of `mark`.
     """
     classes = f"a{level}{' max' if is_max else ''}{' rtl' if is_right_to_left(text) else ''}"
+    if attributions:
+        of_token = f"activation {values}, attribution {attributions}" if values else f"attribution {attributions}"
+        classes = f"{classes} {mark}".rstrip()
+        return Markup(f'<i class="{classes}" title="{of_token}" data-values="{values}">{escape(text)}</i>')
     count = values.count(_SEPARATOR) + 1
     if count == 1:
         return Markup(f'<i class="{classes}" title="{values}">{escape(text)}</i>')
@@ -98,4 +145,9 @@ def active_token(level: int, values: str, text: str, is_max: bool = False) -> Ma
 
 def markup(run: Sequence[Piece]) -> Markup:
     """Pieces as HTML; built here because a template takes several times as long."""
-    return Markup("".join(active_token(*piece) if piece[0] else escape(piece[2]) for piece in run))
+    return Markup("".join(piece_markup(piece) if piece.level or piece.mark else escape(piece.text) for piece in run))
+
+
+def piece_markup(piece: Piece) -> Markup:
+    """An active or an attributed piece as HTML."""
+    return active_token(piece.level, piece.values, piece.text, mark=piece.mark, attributions=piece.attributions)

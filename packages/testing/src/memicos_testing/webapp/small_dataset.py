@@ -105,6 +105,31 @@ def _features(
     return pa.Table.from_pydict(columns, schema=schema.FEATURES), labels
 
 
+def _with_attributions(features: pa.Table) -> pa.Table:
+    """Each example but those of every fifth feature and of every interval has attributions to its largest value: of the
+    target 2, of the token before it 3, of the first counted token -1, else 0."""
+    all_values, all_targets = [], []
+    for row in features.to_pylist():
+        own: list[list[float]] = []
+        targets = []
+        for group, positions, values in zip(row["example_groups"], row["value_positions"], row["values"], strict=True):
+            if row["index"] % 5 == 0 or group > 0:
+                own.append([])
+                targets.append(schema.NO_POSITION)
+                continue
+            target = positions[values.index(max(values))]
+            attributions = [0.0] * CONTEXT_SIZE
+            attributions[1], attributions[target - 1], attributions[target] = -1.0, 3.0, 2.0
+            own.append(attributions)
+            targets.append(target)
+        all_values.append(own)
+        all_targets.append(targets)
+    for name, column in (("example_dfa_values", all_values), ("example_dfa_positions", all_targets)):
+        known = schema.FEATURE_TABLE.known.field(name)
+        features = features.append_column(known, pa.array(column, known.type))
+    return features
+
+
 SCORED_TEXTS = 6
 """Texts of each class in the scores of the dataset."""
 
@@ -151,8 +176,12 @@ def write_dataset(
     features: int = 64,
     contexts: int = 40,
     seed: int = 0,
+    attributed: tuple[int, ...] = (),
 ) -> m.Manifest:
-    """Write a dataset whose features fire on known words; returns its manifest."""
+    """Write a dataset whose features fire on known words; returns its manifest.
+
+    Examples of the layers `attributed` have direct feature attributions, as of sources that read attention heads.
+    """
     rng = np.random.default_rng(seed)
     vocabulary, windows, of_documents = _corpus(rng, contexts)
     documents = pa.Table.from_pydict(
@@ -195,6 +224,8 @@ def write_dataset(
     for layer in layers:
         name = f"{layer}-{source_set}"
         table, labels = _features(rng, vocabulary, windows, features)
+        if layer in attributed:
+            table = _with_attributions(table)
         words = [(index, label) for index, label in enumerate(labels) if label]
         explanations = {
             "index": [index for index, _ in words],

@@ -38,10 +38,17 @@ FEATURE_ARRAYS = {
     "example_lengths": INT2, "value_positions": INT2, "values": REAL,
 }  # fmt: skip
 FEATURE_TEXTS = ("positive_tokens", "negative_tokens")
-FEATURE_COLUMNS = (*FEATURE_NUMBERS, *FEATURE_ARRAYS, *FEATURE_TEXTS)
+FEATURE_ATTRIBUTIONS = {"example_dfa_positions": INT2, "example_dfa_lengths": INT2, "dfa_values": REAL}
+"""They have no part in the digest of a row where they are empty, as they are in loads of versions without them."""
+FEATURE_COLUMNS = (*FEATURE_NUMBERS, *FEATURE_ARRAYS, *FEATURE_TEXTS, *FEATURE_ATTRIBUTIONS)
 """Columns of a feature's digest, in their order."""
 
 _EMPTY_ARRAYS = {kind.oid: struct.pack(">iii", 0, 0, kind.oid) for kind in (INT2, INT4, INT8, REAL)}
+
+
+def empty_array(kind: _Type) -> bytes:
+    """An array without entries as PostgreSQL sends it."""
+    return _EMPTY_ARRAYS[kind.oid]
 
 
 def _row_digest(content: bytes) -> int:
@@ -94,6 +101,7 @@ _FEATURE = [
     *(f"{kind.send}({name})" for name, kind in FEATURE_NUMBERS.items()),
     *(f"array_send({name})" for name in FEATURE_ARRAYS),
     *(f"convert_to(array_to_string({name}, {_SEPARATOR_SQL}), 'UTF8')" for name in FEATURE_TEXTS),
+    *(f"CASE WHEN {name} = '{{}}' THEN ''::bytea ELSE array_send({name}) END" for name in FEATURE_ATTRIBUTIONS),
 ]
 
 FEATURES_SQL = f"SELECT count(*), {_sum(' || '.join(_FEATURE))} AS digest FROM feature WHERE load_id = $1"  # noqa: S608

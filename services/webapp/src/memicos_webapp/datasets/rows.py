@@ -21,12 +21,12 @@ from memicos_dataset.checks import (
 from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
 from memicos_dataset.manifest import FileEntry, Manifest, Source
-from memicos_dataset.schema import CONTEXTS
+from memicos_dataset.schema import CONTEXTS, NO_POSITION
 from memicos_dataset.token_text import context_strings, has_byte
 
 from memicos_webapp.datasets import row_digests
 from memicos_webapp.datasets.binary_copy import Chunk, Items, chunk, text_arrays
-from memicos_webapp.datasets.row_digests import FEATURE_COLUMNS, INT4
+from memicos_webapp.datasets.row_digests import FEATURE_ATTRIBUTIONS, FEATURE_COLUMNS, INT2, INT4, REAL
 
 Record = tuple[Any, ...]
 
@@ -108,6 +108,7 @@ class DatasetRows:
         "example_lengths",
         "value_positions",
         "values",
+        *FEATURE_ATTRIBUTIONS,
     )
 
     def __init__(self, folder: Location, manifest: Manifest, reject: Callable[[RowError], None]) -> None:
@@ -180,8 +181,13 @@ class DatasetRows:
         self.stored = Stored()
         for batch in read.feature_file_batches(self._folder, entry):
             batch = leave_out(batch, check.check, self._reject)
-            fields = _feature_fields({name: batch.rows.column(name) for name in batch.rows.schema.names})
-            texts = {}
+            column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
+            fields = _feature_fields(column) | _attribution_fields(column, len(batch.rows))
+            # the fields of the digest that are not those of the row
+            texts = {
+                name: [b"" if value == row_digests.empty_array(kind) else value for value in fields[name]]
+                for name, kind in FEATURE_ATTRIBUTIONS.items()
+            }
             for sign in ("positive", "negative"):
                 tokens = [[self._tokens[i] for i in row] for row in _values(batch.rows.column(f"{sign}_token_ids"))]
                 texts[f"{sign}_tokens"] = row_digests.texts(tokens)
@@ -243,6 +249,34 @@ def _values(column: pa.Array) -> list[Any]:
         return column.to_numpy(zero_copy_only=False).tolist()
     flat = column.values.to_numpy(zero_copy_only=False).tolist()
     return [flat[start:end] for start, end in pairwise(column.offsets.to_numpy().tolist())]
+
+
+def _attribution_fields(column: Mapping[str, pa.Array], rows: int) -> dict[str, list[bytes]]:
+    """Direct feature attributions of a batch of `rows` features; empty arrays where none of the examples has any."""
+    empty = {name: row_digests.empty_array(kind) for name, kind in FEATURE_ATTRIBUTIONS.items()}
+    if "example_dfa_values" not in column:
+        return {name: [value] * rows for name, value in empty.items()}
+    values = column["example_dfa_values"]
+    outer, inner = values.offsets.to_numpy(), values.values.offsets.to_numpy()
+    lengths, bounds = np.diff(inner), inner[outer]
+    positions = np.full(len(lengths), NO_POSITION)
+    own = column.get("example_dfa_positions")
+    if own is not None:
+        # a row has either of the lists for all of its examples, or for none
+        attributed, positioned = np.diff(outer), np.diff(own.offsets.to_numpy())
+        known = np.repeat(positioned > 0, attributed)
+        stated = own.flatten().to_numpy(zero_copy_only=False)
+        positions[outer[0] : outer[-1]][known] = stated[np.repeat(attributed > 0, positioned)]
+    found = {
+        "example_dfa_positions": row_digests.arrays(outer, positions, INT2),
+        "example_dfa_lengths": row_digests.arrays(outer, lengths, INT2),
+        "dfa_values": row_digests.arrays(bounds, values.values.values.to_numpy(zero_copy_only=False), REAL),
+    }
+    has_any = (np.diff(bounds) > 0).tolist()
+    return {
+        name: [value if present else empty[name] for value, present in zip(fields, has_any, strict=True)]
+        for name, fields in found.items()
+    }
 
 
 def _feature_fields(column: Mapping[str, pa.Array]) -> dict[str, list[bytes]]:

@@ -55,7 +55,7 @@ _ALL = (
         "Attention features",
         "by a language model, from pairs of tokens",
         "For features of attention layers: a language model sees which tokens contributed to the activation on which "
-        "token, by direct feature attribution. It needs these contributions, which the dashboards here do not have.",
+        "token, by direct feature attribution. It is offered by the autointerp server, not on dashboards.",
         from_texts=False,
     ),
     ExplanationMethod(

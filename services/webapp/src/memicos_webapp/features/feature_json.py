@@ -1,12 +1,13 @@
 """Rows of a feature as the feature JSON of the API (`schemas.FeatureBody`)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp import recipes
 from memicos_webapp.catalog.rows import SourceInfo
-from memicos_webapp.features.rows import ExplanationRow
+from memicos_webapp.features.rows import Attribution, ExplanationRow
 from memicos_webapp.features.schemas import (
     ActivationRow,
     ExplanationBody,
@@ -59,9 +60,20 @@ def activation_rows(detail: FeatureDetail) -> list[ActivationRow]:
                 dataSource=context.collection,
                 document=context.title,
                 license=licences.get(context.collection or ""),
+                **_attribution_fields(example.attribution),
             )
         )
     return sorted(rows, key=lambda row: (row.binMin != -1, -row.binMax, -row.maxValue))
+
+
+def _attribution_fields(attribution: Attribution | None) -> dict[str, Any]:
+    if attribution is None:
+        return {}
+    return {
+        "dfaValues": attribution.values,
+        "dfaTargetIndex": attribution.target,
+        "dfaMaxValue": max(attribution.values),
+    }
 
 
 def explanation_body(source: SourceInfo, row: ExplanationRow, scores: Sequence[ScoreBody] = ()) -> ExplanationBody:

@@ -1,6 +1,6 @@
 """Tables of features and of the texts that they fire on."""
 
-from sqlalchemy import REAL, BigInteger, ForeignKey, Index, Integer, SmallInteger, Text
+from sqlalchemy import REAL, BigInteger, ForeignKey, Index, Integer, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,7 +32,9 @@ class Feature(Base):
     """One feature of one load, its examples as arrays in the same row.
 
     `value_positions` and `values` are the sparse values of all examples one after the other; example i has
-    `example_lengths[i]` of them. Columns mean what they mean in `memicos_dataset.schema`.
+    `example_lengths[i]` of them. `dfa_values` has the direct feature attributions likewise, `example_dfa_lengths[i]`
+    for example i: one for each token of its context, or none. The three columns of attributions are empty where no
+    example has any. Columns mean what they mean in `memicos_dataset.schema`.
     """
 
     __tablename__ = "feature"
@@ -65,3 +67,6 @@ class Feature(Base):
     example_lengths: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     value_positions: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     values: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    example_dfa_positions: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=text("'{}'"))
+    example_dfa_lengths: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger), server_default=text("'{}'"))
+    dfa_values: Mapped[list[float]] = mapped_column(ARRAY(REAL), server_default=text("'{}'"))

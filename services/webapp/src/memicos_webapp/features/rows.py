@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from memicos_dataset.schema import TOP_GROUP
+from memicos_dataset.schema import NO_POSITION, TOP_GROUP
 
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.formatting import url_segment
@@ -22,6 +22,16 @@ def split_values(lengths: Sequence[int], positions: Sequence[int], values: Seque
         examples.append(dict(zip(positions[start:end], values[start:end], strict=True)))
         start = end
     return examples
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Direct feature attribution (DFA) of an example of a source that reads attention heads."""
+
+    values: list[float]
+    """What each token of the context, as a source of attention, adds to the activation at `target`."""
+    target: int | None
+    """Position whose activation the values add up to; None where the dataset does not say it."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,27 @@ class FeatureRow:
     example_lengths: list[int]
     value_positions: list[int]
     values: list[float]
+    example_dfa_positions: list[int]
+    example_dfa_lengths: list[int]
+    dfa_values: list[float]
     previous: int | None
     next: int | None
 
     def example_values(self) -> list[dict[int, float]]:
         """Per example: position -> value."""
         return split_values(self.example_lengths, self.value_positions, self.values)
+
+    def example_attributions(self) -> list[Attribution | None]:
+        """Per example: its attribution, if it has one."""
+        if not self.example_dfa_lengths:
+            return [None] * len(self.example_groups)
+        found: list[Attribution | None] = []
+        start = 0
+        for position, length in zip(self.example_dfa_positions, self.example_dfa_lengths, strict=True):
+            values = self.dfa_values[start : start + length]
+            found.append(Attribution(values, None if position == NO_POSITION else position) if values else None)
+            start += length
+        return found
 
 
 @dataclass(frozen=True)

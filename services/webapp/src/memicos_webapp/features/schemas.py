@@ -193,11 +193,12 @@ class ActivationRow(BaseModel):
     license: str | None
     """licence of the collection"""
     dfaValues: list[float] = []
-    """always empty: direct feature attribution is not stored"""
+    """direct feature attribution: what each token, as a source of attention, adds to the activation at dfaTargetIndex;
+    as many as tokens, empty where the dataset has none"""
     dfaTargetIndex: int | None = None
-    """always null"""
+    """token position whose activation dfaValues add up to; null where the dataset does not say it"""
     dfaMaxValue: float | None = None
-    """always null"""
+    """largest of dfaValues; null without them"""
 
 
 class ExplanationBody(BaseModel):

@@ -12,7 +12,7 @@ from memicos_webapp.catalog.service import unknown_source
 from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.features import repository
-from memicos_webapp.features.rows import ContextRow, ExplanationRow, FeatureRow, FeatureTableRow
+from memicos_webapp.features.rows import Attribution, ContextRow, ExplanationRow, FeatureRow, FeatureTableRow
 from memicos_webapp.features.schemas import MAX_INDEX, FeatureFilter
 from memicos_webapp.scores import repository as score_repository
 from memicos_webapp.scores.rows import LabelScore, ScoreRow
@@ -53,6 +53,7 @@ class StoredExample:
     position: int
     values: dict[int, float]
     """Position -> activation, where that is not 0."""
+    attribution: Attribution | None = None
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,18 @@ class FeatureDetail:
         """
         row = self.row
         columns = zip(
-            row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True
+            row.example_groups,
+            row.example_contexts,
+            row.example_positions,
+            row.example_values(),
+            row.example_attributions(),
+            strict=True,
         )
         examples = []
-        for number, (group, context_number, position, values) in enumerate(columns):
+        for number, (group, context_number, position, values, attribution) in enumerate(columns):
             context = self.contexts.get(context_number)
             if context and position < len(context.tokens) and TOP_GROUP <= group <= len(row.quantile_shares):
-                examples.append(StoredExample(number, group, context, position, values))
+                examples.append(StoredExample(number, group, context, position, values, attribution))
         return examples
 
 

@@ -8,9 +8,10 @@ from markupsafe import Markup
 from memicos_dataset.schema import TOP_GROUP
 
 from memicos_webapp.features.service import FeatureDetail, StoredExample
-from memicos_webapp.formatting import format_count, format_value, token_text
+from memicos_webapp.formatting import format_count, format_value, shaded_token_text, token_text
 from memicos_webapp.token_shading import (
     Piece,
+    TokenAttributions,
     activation_level,
     active_token,
     join_values,
@@ -23,6 +24,8 @@ NEAR = 5
 """Tokens on each side of the peak in the stacked view."""
 MIDDLE = 16
 """Tokens on each side of the peak in the snippet view."""
+ORIGIN_TOKENS = 3
+"""Tokens below an example that its activation came from."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,27 @@ class Example:
     title: str
     collection: str
     license: str
+    origin: "Origin | None"
+
+
+@dataclass(frozen=True)
+class OriginToken:
+    """A token that an activation came from, with its attribution."""
+
+    text: str
+    value: float
+    before: int | None
+    """How many tokens it is before the attributed one; None where that is not known."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the activation on a token of an example came from, by direct feature attribution."""
+
+    tokens: list[OriginToken]
+    """The strongest tokens, strongest first."""
+    target: str | None
+    """The attributed token, where it is not the one in the middle."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +83,22 @@ class Group:
 def _without_leading_blank(zones: list[list[Piece]]) -> list[list[Piece]]:
     for zone in zones:
         if zone:
-            level, activation, text = zone[0]
-            zone[0] = (level, activation, text.removeprefix(" ") or text)
+            text = zone[0].text
+            zone[0] = zone[0]._replace(text=text.removeprefix(" ") or text)
             break
     return zones
 
 
 def _example(detail: FeatureDetail, stored: StoredExample, full_text: bool) -> Example:
     tokens, position, values = stored.context.tokens, stored.position, stored.values
-    feature_max = detail.row.max_activation
+    feature_max, attribution = detail.row.max_activation, stored.attribution
+    attributions = TokenAttributions(attribution.values, attribution.target) if attribution else None
     # the prepended BOS is no part of the text
     start = 1 if detail.source.recipe["prepend_bos"] else 0
 
     def cut(low: int, high: int) -> list[Piece]:
-        return pieces(tokens, values, feature_max, max(start, low), min(len(tokens), max(start, high)))
+        end = min(len(tokens), max(start, high))
+        return pieces(tokens, values, feature_max, max(start, low), end, attributions)
 
     # the peak is shown with all tokens of its character
     last = next((i for i in range(position, len(tokens)) if tokens[i]), position)
@@ -83,12 +109,20 @@ def _example(detail: FeatureDetail, stored: StoredExample, full_text: bool) -> E
         cut(first - NEAR, first),
     ]
     value = values.get(position, 0.0)
-    peak_values = join_values(format_value(values.get(i, 0.0)) for i in range(first, last + 1))
+    peak = range(first, last + 1)
+    peak_values = join_values(format_value(values.get(i, 0.0)) for i in peak)
     licences = {collection["name"]: collection["license"] for collection in detail.source.collections}
     collection = stored.context.collection or ""
     return Example(
         value=value,
-        peak=active_token(activation_level(value, feature_max), peak_values, token_text(tokens[last]), is_max=True),
+        peak=active_token(
+            activation_level(value, feature_max),
+            peak_values,
+            token_text(tokens[last]),
+            is_max=True,
+            mark=attributions.mark(peak) if attributions else "",
+            attributions=join_values(format_value(attributions.values[i]) for i in peak) if attributions else "",
+        ),
         left=tuple(markup(zone) for zone in _without_leading_blank(zones_left)),
         right=tuple(
             markup(cut(last + 1 + low, last + 1 + high))
@@ -98,7 +132,19 @@ def _example(detail: FeatureDetail, stored: StoredExample, full_text: bool) -> E
         title=stored.context.title or "",
         collection=collection,
         license=licences.get(collection, ""),
+        origin=_origin(tokens, attributions, peak) if attributions else None,
     )
+
+
+def _origin(tokens: Sequence[str], attributions: TokenAttributions, peak: range) -> Origin:
+    target = attributions.target
+    strongest = sorted(range(len(tokens)), key=lambda i: -attributions.values[i])[:ORIGIN_TOKENS]
+    found = [
+        OriginToken(shaded_token_text(tokens[i]), attributions.values[i], None if target is None else target - i)
+        for i in strongest
+        if attributions.values[i] > 0
+    ]
+    return Origin(found, None if target is None or target in peak else shaded_token_text(tokens[target]))
 
 
 def groups(detail: FeatureDetail, top_limit: int, full_text: bool) -> list[Group]:

@@ -57,6 +57,7 @@ const keys = {
   t: focusOnPrompt,
   s: () => clickLink("steer-with-it"),
   v: () => clickLink("v-values"),
+  o: () => clickLink("v-origin"),
   d: toggleTheme,
   "?": () => { const help = document.getElementById("keys"); if (help && !help.open) help.showModal(); },
 };

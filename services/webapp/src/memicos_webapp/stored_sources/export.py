@@ -150,14 +150,18 @@ async def _source(
     rows = export_rows.batches(
         connection, "SELECT * FROM feature WHERE load_id = $1 ORDER BY index", load["id"], size=FETCHED
     )
+    has_attributions = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM feature WHERE load_id = $1 AND example_dfa_lengths <> '{}')", load["id"]
+    )
+    columns = export_rows.ATTRIBUTED if has_attributions else schema.FEATURES
     features = [
         entry
         async for entry in _files(
             folder,
             f"{source.id}/features",
-            schema.FEATURES,
+            columns,
             FEATURES_PER_FILE,
-            (await asyncio.to_thread(export_rows.feature_table, batch, tokens) async for batch in rows),
+            (await asyncio.to_thread(export_rows.feature_table, batch, tokens, columns) async for batch in rows),
         )
     ]
     numbers: dict[int, int] = {}

@@ -10,6 +10,8 @@ from memicos_dataset import schema
 FETCHED = 256
 """Features that are in memory at once."""
 _RAGGED = ("value_positions", "values")
+ATTRIBUTED = schema.FEATURE_TABLE.with_optional(("example_dfa_values", "example_dfa_positions"))
+"""Columns of a source whose examples have direct feature attributions."""
 _TOKENS = {"positive_token_ids": "positive_tokens", "negative_token_ids": "negative_tokens"}
 
 
@@ -43,17 +45,24 @@ class Tokens:
         return self.ids[token]
 
 
-def feature_table(rows: Sequence[Record], tokens: Tokens) -> pa.Table:
-    """Stored features as rows of `schema.FEATURES`."""
+def feature_table(rows: Sequence[Record], tokens: Tokens, columns_of_file: pa.Schema) -> pa.Table:
+    """Stored features as rows of `columns_of_file`: `schema.FEATURES`, or ATTRIBUTED."""
     columns: dict[str, list[Any]] = {}
-    for name in schema.FEATURES.names:
-        if name in _RAGGED:
+    for name in columns_of_file.names:
+        if name == "example_dfa_values":
+            columns[name] = [
+                _split(row["dfa_values"], row["example_dfa_lengths"]) or [[]] * len(row["example_groups"])
+                for row in rows
+            ]
+        elif name == "example_dfa_positions":
+            columns[name] = [row[name] or [schema.NO_POSITION] * len(row["example_groups"]) for row in rows]
+        elif name in _RAGGED:
             columns[name] = [_split(row[name], row["example_lengths"]) for row in rows]
         elif name in _TOKENS:
             columns[name] = [[tokens.id(token) for token in row[_TOKENS[name]]] for row in rows]
         else:
             columns[name] = [row[name] for row in rows]
-    return pa.Table.from_pydict(columns, schema=schema.FEATURES)
+    return pa.Table.from_pydict(columns, schema=columns_of_file)
 
 
 def _split(values: Sequence[Any], lengths: Sequence[int]) -> list[Sequence[Any]]:
