@@ -110,7 +110,11 @@ def test_a_token_alone_is_visible(token: str, shown: str) -> None:
 )  # fmt: skip
 def test_the_shading_of_a_token_without_width_is_seen(token: str, shown: str) -> None:
     text = ["e", token, "b"]
-    assert [piece[:3] for piece in pieces(text, {1: 2.0}, 2.0, 0, 3)] == [(0, "", "e"), (9, "2.00", shown), (0, "", "b")]
+    assert [piece[:3] for piece in pieces(text, {1: 2.0}, 2.0, 0, 3)] == [
+        (0, "", "e"),
+        (9, "2.00", shown),
+        (0, "", "b"),
+    ]
     assert [(level, shown) for level, _, shown, *_ in pieces(text, {}, 2.0, 0, 3)] == [(0, f"e{token}b")]
 
 

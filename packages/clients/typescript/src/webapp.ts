@@ -1095,18 +1095,19 @@ export interface components {
             license: string | null;
             /**
              * Dfavalues
-             * @description always empty: direct feature attribution is not stored
+             * @description direct feature attribution: what each token, as a source of attention, adds to the activation at dfaTargetIndex;
+             *     as many as tokens, empty where the dataset has none
              * @default []
              */
             dfaValues: number[];
             /**
              * Dfatargetindex
-             * @description always null
+             * @description token position whose activation dfaValues add up to; null where the dataset does not say it
              */
             dfaTargetIndex?: number | null;
             /**
              * Dfamaxvalue
-             * @description always null
+             * @description largest of dfaValues; null without them
              */
             dfaMaxValue?: number | null;
         };

@@ -136,15 +136,20 @@ def _example(detail: FeatureDetail, stored: StoredExample, full_text: bool) -> E
     )
 
 
+def _origin_text(token: str) -> str:
+    shown = shaded_token_text(token)
+    return shown.strip(" ") or shown
+
+
 def _origin(tokens: Sequence[str], attributions: TokenAttributions, peak: range) -> Origin:
     target = attributions.target
     strongest = sorted(range(len(tokens)), key=lambda i: -attributions.values[i])[:ORIGIN_TOKENS]
     found = [
-        OriginToken(shaded_token_text(tokens[i]), attributions.values[i], None if target is None else target - i)
+        OriginToken(_origin_text(tokens[i]), attributions.values[i], None if target is None else target - i)
         for i in strongest
         if attributions.values[i] > 0
     ]
-    return Origin(found, None if target is None or target in peak else shaded_token_text(tokens[target]))
+    return Origin(found, None if target is None or target in peak else _origin_text(tokens[target]))
 
 
 def groups(detail: FeatureDetail, top_limit: int, full_text: bool) -> list[Group]:

@@ -37,9 +37,12 @@ class ActivationRow:
         data_source (None | str): collection of the corpus that the text comes from
         document (None | str): title of the text
         license_ (None | str): licence of the collection
-        dfa_values (list[float] | Unset): always empty: direct feature attribution is not stored
-        dfa_target_index (int | None | Unset): always null
-        dfa_max_value (float | None | Unset): always null
+        dfa_values (list[float] | Unset): direct feature attribution: what each token, as a source of attention, adds to
+            the activation at dfaTargetIndex;
+            as many as tokens, empty where the dataset has none
+        dfa_target_index (int | None | Unset): token position whose activation dfaValues add up to; null where the
+            dataset does not say it
+        dfa_max_value (float | None | Unset): largest of dfaValues; null without them
     """
 
     id: str
