@@ -12,7 +12,7 @@ import time
 from memicos_engine.generation.decoder import Decoder
 from memicos_engine.generation.generation import Generation
 from memicos_engine.sources import source_selection  # noqa: F401  # imported before the forks, as it takes long
-from memicos_inference.__main__ import main
+from memicos_inference.serve import main
 
 STEP_SECONDS = 0.04
 

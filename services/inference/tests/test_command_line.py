@@ -114,7 +114,7 @@ def test_small_responses_are_not_delayed(tmp_path: Path) -> None:
 
 def test_torch_is_not_imported_with_the_routes() -> None:
     """/health needs these modules before it responds; transformers is imported with torch."""
-    code = "import sys, memicos_inference.__main__; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = "import sys, memicos_inference.serve; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
