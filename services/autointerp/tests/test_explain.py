@@ -95,14 +95,21 @@ async def test_a_failed_attempt_is_repeated(serve: Serve, provider: LlmProvider)
 
 
 @pytest.mark.parametrize(("key", "has_key"), [(SERVER_KEY, True), (None, False)])
-async def test_health_reports_the_model_and_whether_a_key_is_set(serve: Serve, key: str | None, has_key: bool) -> None:
-    async with Client(await serve(api_key=key, secret="cat")) as client:
+async def test_health_reports_the_model_and_whether_a_key_is_set(
+    serve: Serve, provider: LlmProvider, key: str | None, has_key: bool
+) -> None:
+    url = await serve(api_key=key, secret="cat")
+    async with Client(url, headers={"X-SECRET-KEY": "cat"}) as client:
         state = await health.asyncio(client=client)
-    assert isinstance(state, HealthResponse)
+    async with Client(url, headers={"X-SECRET-KEY": "dog"}) as client:
+        public = await health.asyncio(client=client)
+    assert isinstance(state, HealthResponse) and isinstance(public, HealthResponse)
+    # where keys are sent is for those who know the secret
+    assert [profile.base_url for profile in public.profiles] == [None]
     assert (state.status, state.model, state.models, state.has_key) == ("healthy", "own-model", ["own-model"], has_key)
     assert state.explainers[0] == "eleuther_acts_top20" and len(state.explainers) == 6
     assert [profile.to_dict() for profile in state.profiles] == [
-        {"name": "default", "models": ["own-model"], "has_key": has_key}
+        {"name": "default", "models": ["own-model"], "has_key": has_key, "base_url": provider.base_url}
     ]
 
 
@@ -152,7 +159,7 @@ async def test_what_each_explainer_shows(url: str, provider: LlmProvider, name: 
         ({"activations": [{"tokens": ["a"], "values": [1], "dfa_values": [1], "dfa_target_index": 1}]}, 422, "dfa"),
         ({"activations": [{"tokens": ["a"], "values": [1], "dfa_values": [1]}]}, 422, "together"),
         ({"profile": "nowhere"}, 400, "This server has no profile nowhere, only default"),
-        ({"profile": "default", "base_url": "http://a"}, 400, "not both"),
+        ({"profile": "default", "base_url": "http://a"}, 400, "base_url is http://a, but that of"),
     ],
 )
 async def test_what_an_explainer_lacks_is_named(
@@ -200,11 +207,15 @@ async def test_profiles_of_a_file(serve: Serve, provider: LlmProvider, tmp_path:
         assert await sent(profile="paid") == (200, "Bearer sk-profile-key", "large")
         assert await sent(profile="paid", model="small") == (200, "Bearer sk-profile-key", "small")
         assert await sent(profile="paid", api_key="own", model="any") == (200, "Bearer own", "any")
+        same = {"profile": "paid", "base_url": provider.base_url + "/"}
+        assert await sent(**same, api_key="own") == (200, "Bearer own", "large")
         assert await sent() == (200, f"Bearer {SERVER_KEY}", "own-model")
         for body, status, message in (
             ({"profile": "paid", "model": "other"}, 400, "model is one of large, small"),
             ({"profile": "locked"}, 503, "No key for the profile locked"),
             ({"profile": "locked", "api_key": "own"}, 400, "Name a model"),
+            # a key that was meant for another endpoint is not sent
+            ({"profile": "paid", "base_url": "https://a.example/v1", "api_key": "own"}, 400, "base_url is https://a."),
         ):
             answer = await sent(**body)
             assert answer[0] == status and message in answer[2]

@@ -173,6 +173,8 @@ def stop(folder: Path) -> None:
 UPLOAD = {"uploadId": "0" * 32}
 OWN_REQUESTS = [
     ("GET", Probe("/vectors", NONE)),
+    ("GET", Probe("/account/provider-keys", NONE)),
+    ("POST", Probe("/account/provider-keys/987654321/delete", NONE, form={})),
     ("POST", Probe("/api/vector/list-owned", NONE, body={})),
     (
         "POST",

@@ -32,6 +32,8 @@ WRITES = (
     ("POST", "/api/explanation/score/1/delete", {}),
     ("POST", "/api/admin/inference-hosts", {"name": "second", "url": "http://127.0.0.1:9"}),
     ("POST", "/account/sign-in", None),
+    ("POST", "/account/provider-keys", None),
+    ("POST", "/account/provider-keys/1/delete", None),
     ("POST", "/api/dataset-upload/new", {"name": "mine", "files": [{"path": "a", "bytes": 1, "sha256": "0" * 64}]}),
     ("POST", "/api/dataset-upload/complete", {"uploadId": "0" * 32}),
     ("POST", "/api/dataset-upload/delete", {"uploadId": "0" * 32}),

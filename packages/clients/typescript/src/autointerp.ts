@@ -356,7 +356,7 @@ export interface components {
             api_key?: string | null;
             /**
              * Base Url
-             * @description another endpoint that this server allows; needs api_key and model
+             * @description another endpoint that this server allows; needs api_key and model. With profile: the only endpoint that api_key may be sent to, so that a profile with another one is refused
              */
             base_url?: string | null;
             /**
@@ -514,6 +514,11 @@ export interface components {
              * @description whether requests without a key of their own are answered
              */
             has_key: boolean;
+            /**
+             * Base Url
+             * @description where keys for it are sent; null where the server has a secret that the request does not send
+             */
+            base_url: string | null;
         };
         /** ScoreEmbeddingRequest */
         ScoreEmbeddingRequest: {
@@ -618,7 +623,7 @@ export interface components {
             api_key?: string | null;
             /**
              * Base Url
-             * @description another endpoint that this server allows; needs api_key and model
+             * @description another endpoint that this server allows; needs api_key and model. With profile: the only endpoint that api_key may be sent to, so that a profile with another one is refused
              */
             base_url?: string | null;
             /**
@@ -766,7 +771,7 @@ export interface components {
             api_key?: string | null;
             /**
              * Base Url
-             * @description another endpoint that this server allows; needs api_key and model
+             * @description another endpoint that this server allows; needs api_key and model. With profile: the only endpoint that api_key may be sent to, so that a profile with another one is refused
              */
             base_url?: string | null;
             /**

@@ -2130,7 +2130,7 @@ export interface components {
             contrastive: boolean;
             /**
              * Apikey
-             * @description your own key for the profile: it is sent to that provider only, and not stored; null or empty: the server's
+             * @description your own key for the profile: it is sent to that provider only, and not stored; null or empty: the key that you stored for the profile, or else the server's
              */
             apiKey?: string | null;
         };
@@ -3217,7 +3217,7 @@ export interface components {
             profile?: string | null;
             /**
              * Apikey
-             * @description your own key for the profile: it is sent to that provider only, and not stored; null or empty: the server's
+             * @description your own key for the profile: it is sent to that provider only, and not stored; null or empty: the key that you stored for the profile, or else the server's
              */
             apiKey?: string | null;
             /**
@@ -5547,6 +5547,15 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Your stored key for the profile cannot be used */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The body is too large */
             413: {
                 headers: {
@@ -5795,6 +5804,15 @@ export interface operations {
             };
             /** @description Unknown explanation */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Your stored key for the profile cannot be used */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -15,6 +15,15 @@ from memicos_service.host_names import is_allowed
 WRONG_SECRET = "Invalid or missing X-SECRET-KEY header"
 
 
+def knows_secret(headers: Headers, secret: SecretStr | None) -> bool:
+    """Whether a request sends the secret as X-SECRET-KEY; true where there is none."""
+    return secret is None or _is_secret(headers, secret.get_secret_value().encode())
+
+
+def _is_secret(headers: Headers, secret: bytes) -> bool:
+    return hmac.compare_digest(headers.get("x-secret-key", "").encode("latin-1"), secret)
+
+
 def limit_body(receive: Receive, max_bytes: int) -> Receive:
     """`receive` that raises HTTPException 413 once the body has passed `max_bytes`, for chunked bodies too."""
     received = 0
@@ -78,10 +87,8 @@ class ServiceGuard:
         if not is_allowed(host, self._hosts):
             message = f"The host name {host[:100]!r} is not allowed; add it to {self._hosts_setting}."
             return ErrorReport(403, message, "forbidden")
-        if self._secret is not None and path not in self._open_paths:
-            sent_secret = headers.get("x-secret-key", "").encode("latin-1")
-            if not hmac.compare_digest(sent_secret, self._secret):
-                return ErrorReport(401, WRONG_SECRET, "wrong_secret")
+        if self._secret is not None and path not in self._open_paths and not _is_secret(headers, self._secret):
+            return ErrorReport(401, WRONG_SECRET, "wrong_secret")
         length = headers.get("content-length", "0")
         if length.isascii() and length.isdecimal() and int(length) > self._body_bytes:
             message = f"The body has {length} bytes; at most {self._body_bytes} are taken ({self._body_setting})."

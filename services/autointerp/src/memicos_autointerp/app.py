@@ -12,7 +12,7 @@ from memicos_autointerp_core.providers.client import open_http
 from memicos_embeddings.registry import open_registry
 from memicos_service import docs_page
 from memicos_service.application import ServiceApp
-from memicos_service.guards import ServiceGuard
+from memicos_service.guards import ServiceGuard, knows_secret
 from memicos_service.host_names import allowed_names
 from memicos_service.logs import request_log
 from memicos_service.logs.request_log import FinishedRequest, RequestObserver
@@ -87,7 +87,12 @@ async def health(request: Request) -> HealthResponse:
         has_key=settings.api_key is not None,
         explainers=list(EXPLAINERS),
         profiles=[
-            ProfileState(name=name, models=list(profile.models), has_key=providers.has_key(name))
+            ProfileState(
+                name=name,
+                models=list(profile.models),
+                has_key=providers.has_key(name),
+                base_url=profile.base_url if knows_secret(request.headers, settings.secret) else None,
+            )
             for name, profile in providers.profiles.items()
         ],
     )

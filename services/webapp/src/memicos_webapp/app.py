@@ -41,6 +41,7 @@ from memicos_webapp.inference import pages as inference_pages
 from memicos_webapp.inference_hosts import api as inference_hosts_api
 from memicos_webapp.inference_hosts import background as background_inference
 from memicos_webapp.inference_hosts import pages as inference_hosts_pages
+from memicos_webapp.provider_keys import pages as provider_keys_pages
 from memicos_webapp.scores import api as scores_api
 from memicos_webapp.scores import pages as scores_pages
 from memicos_webapp.scores.schemas import ScoreStep
@@ -74,6 +75,7 @@ API: tuple[APIRouter, ...] = (
 
 PAGES: tuple[APIRouter, ...] = (
     account_pages.router,
+    provider_keys_pages.router,
     inference_hosts_pages.router,
     admin_pages.router,
     api_doc_pages.router,

@@ -264,6 +264,9 @@ WITHOUT_DATA = {
 
 OWN_DATA = {
     ("GET", "/vectors"),
+    ("GET", "/account/provider-keys"),
+    ("POST", "/account/provider-keys"),
+    ("POST", "/account/provider-keys/{key_id}/delete"),
     ("POST", "/api/vector/list-owned"),
     ("POST", "/api/dataset-upload/new"),
     ("POST", "/api/dataset-upload/get"),
@@ -271,4 +274,5 @@ OWN_DATA = {
     ("POST", "/api/dataset-upload/complete"),
     ("POST", "/api/dataset-upload/delete"),
 }
-"""Routes that read only what the account itself stored; `test_vectors.py` and `test_dataset_uploads.py` have them."""
+"""Routes that read only what the account itself stored; `test_vectors.py`, `test_dataset_uploads.py` and
+`test_provider_keys.py` have them."""

@@ -93,6 +93,9 @@ class ProfileState(BaseModel):
     name: str = Field(description="name, for `profile` of requests")
     models: list[str] = Field(description="models for requests without a key of their own, the default one first")
     has_key: bool = Field(description="whether requests without a key of their own are answered")
+    base_url: str | None = Field(
+        description="where keys for it are sent; null where the server has a secret that the request does not send"
+    )
 
 
 class HealthResponse(BaseModel):

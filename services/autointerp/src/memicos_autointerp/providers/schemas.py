@@ -29,5 +29,6 @@ class ProviderFields(BaseModel):
     base_url: Text | None = Field(
         None,
         max_length=500,
-        description="another endpoint that this server allows; needs api_key and model",
+        description="another endpoint that this server allows; needs api_key and model. With profile: the only "
+        "endpoint that api_key may be sent to, so that a profile with another one is refused",
     )

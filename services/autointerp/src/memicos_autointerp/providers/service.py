@@ -58,8 +58,6 @@ class Providers:
         base_url = _normal_url(body.base_url) if body.base_url else None
         if api_key and openrouter_key:
             raise BadInput("Send api_key or openrouter_key, not both.")
-        if body.profile and base_url:
-            raise BadInput("Send profile or base_url, not both.")
         if openrouter_key:
             if body.profile:
                 raise BadInput("openrouter_key goes to OpenRouter only; send the key for a profile as api_key.")
@@ -68,6 +66,8 @@ class Providers:
             profile = self.profiles.get(body.profile)
             if profile is None:
                 raise BadInput(f"This server has no profile {body.profile}, only {', '.join(self.profiles)}.")
+            if base_url not in (None, profile.base_url):
+                raise BadInput(f"base_url is {base_url}, but that of the profile {profile.name} is {profile.base_url}.")
             return self._profile(profile, api_key, body.model)
         default = self.profiles[DEFAULT_PROFILE]
         if base_url in (None, default.base_url):

@@ -28,18 +28,6 @@ def _account_page(location: str = PAGE) -> RedirectResponse:
     return RedirectResponse(location, status_code=303, headers=NO_STORE)
 
 
-def _session_account(identity: Identity) -> int:
-    """The account whose sessions and keys a request may change.
-
-    Raises:
-        Refused: the request has no session.
-    """
-    account_id = identity.viewer.account_id
-    if account_id is None or identity.method not in ("session", "local"):
-        raise Refused("Sessions and API keys are changed on this page by the signed-in owner, or by `memicos key`.")
-    return account_id
-
-
 async def _render_account(
     request: Request, database: Database, identity: Identity, new_key: str | None = None
 ) -> Response:
@@ -82,7 +70,7 @@ async def create_api_key(
 ) -> Response:
     """Make an API key and show it on the account's page, once. An empty `expires_days`: it does not expire."""
     settings: Settings = request.app.state.settings
-    account_id = _session_account(identity)
+    account_id = service.session_account(identity)
     days = service.parse_key_days(expires_days)
     new_key = (await service.create_api_key(database, settings, account_id, name, scope, days))[1]
     return await _render_account(request, database, identity, new_key)
@@ -126,7 +114,7 @@ async def sign_out(request: Request, database: DatabaseDep, identity: IdentityDe
     """End the session. Without a valid one, for example after it expired, only delete the cookie."""
     if identity.session_id is not None:
         await require_write(request, identity)
-        await service.revoke_session(database, _session_account(identity), identity.session_id)
+        await service.revoke_session(database, service.session_account(identity), identity.session_id)
     response = _account_page()
     response.delete_cookie(SESSION_COOKIE, path=request.scope.get("root_path") or "/", httponly=True, samesite="lax")
     return response
@@ -134,11 +122,11 @@ async def sign_out(request: Request, database: DatabaseDep, identity: IdentityDe
 
 @router.post("/account/sessions/{session_id}/revoke")
 async def revoke_session(_: WriteAccess, database: DatabaseDep, identity: IdentityDep, session_id: RowId) -> Response:
-    await service.revoke_session(database, _session_account(identity), session_id)
+    await service.revoke_session(database, service.session_account(identity), session_id)
     return _account_page()
 
 
 @router.post("/account/api-keys/{key_id}/revoke")
 async def revoke_api_key(_: WriteAccess, database: DatabaseDep, identity: IdentityDep, key_id: RowId) -> Response:
-    await service.revoke_api_key(database, _session_account(identity), key_id)
+    await service.revoke_api_key(database, service.session_account(identity), key_id)
     return _account_page()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from memicos_webapp.accounts import repository
+from memicos_webapp.accounts.identity import Identity
 from memicos_webapp.accounts.models import AccountSession, ApiKey
 from memicos_webapp.accounts.rows import ApiKeyRow, Scope, SessionRow
 from memicos_webapp.accounts.server_secret import server_secret
@@ -36,6 +37,20 @@ class AccountDetail:
     name: str
     sessions: Sequence[SessionRow]
     api_keys: Sequence[ApiKeyRow]
+
+
+def session_account(identity: Identity) -> int:
+    """The account whose sessions and keys a request may read and change.
+
+    Raises:
+        Refused: the request has no session.
+    """
+    account_id = identity.viewer.account_id
+    if account_id is None or identity.method not in ("session", "local"):
+        raise Refused(
+            "Sessions and keys are for the signed-in owner, on the page /account; API keys also for `memicos key`."
+        )
+    return account_id
 
 
 async def create_link(database: Database, settings: Settings, account_id: int) -> str:

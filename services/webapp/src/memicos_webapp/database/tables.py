@@ -12,6 +12,7 @@ from memicos_webapp.explanations import models as explanations
 from memicos_webapp.features import models as features
 from memicos_webapp.inference_hosts import models as inference_hosts
 from memicos_webapp.jobs import models as jobs
+from memicos_webapp.provider_keys import models as provider_keys
 from memicos_webapp.scores import models as scores
 from memicos_webapp.vectors import models as vectors
 
@@ -25,6 +26,7 @@ ALL: tuple[ModuleType, ...] = (
     embeddings,
     inference_hosts,
     jobs,
+    provider_keys,
     scores,
     vectors,
 )

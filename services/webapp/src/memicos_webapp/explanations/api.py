@@ -31,6 +31,7 @@ router = APIRouter(tags=["explanation"])
         },
         403: {"model": ErrorBody, "description": WRITE_REFUSED},
         404: {"model": ErrorBody, "description": "Unknown model, source or index"},
+        409: {"model": ErrorBody, "description": "Your stored key for the profile cannot be used"},
         413: {"model": ErrorBody, "description": "The body is too large"},
         502: {"model": ErrorBody, "description": "The language model gave no explanation"},
         503: {

@@ -53,11 +53,13 @@ NO_KEY = (
 
 @dataclass(frozen=True)
 class AutointerpProfile:
-    """A provider of the autointerp server. `models`: those for the server's key, the default one first."""
+    """A provider of the autointerp server. `models`: those for the server's key, the default one first; `base_url`
+    None: the server does not tell a webapp without its secret."""
 
     name: str
     models: tuple[str, ...]
     has_key: bool
+    base_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,14 @@ class AutointerpStatus:
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """Method, model, provider and key of a request. `profile` None: the default one; `api_key` None: the server's."""
+    """Method, model, provider and key of a request. `profile` None: the default one; `api_key` None: the server's;
+    `base_url`: the only endpoint that the key may be sent to, None for that of the profile."""
 
     method: str
     model: str
     profile: str | None = None
     api_key: SecretStr | None = None
+    base_url: str | None = None
 
 
 class AutointerpClient:
@@ -127,7 +131,8 @@ class AutointerpClient:
         response = await self._call(health.asyncio_detailed(client=self.client), HealthResponse)
         try:
             profiles = tuple(
-                AutointerpProfile(profile.name, tuple(profile.models), profile.has_key) for profile in response.profiles
+                AutointerpProfile(profile.name, tuple(profile.models), profile.has_key, profile.base_url or None)
+                for profile in response.profiles
             )
             explainers = tuple(response.explainers)
         except (TypeError, AttributeError) as error:
@@ -154,6 +159,7 @@ class AutointerpClient:
             model=options.model or None,
             profile=options.profile,
             api_key=options.api_key.get_secret_value() if options.api_key else None,
+            base_url=options.base_url,
         )
         response = await self._call(explain_default.asyncio_detailed(client=self.client, body=body), ExplainResponse)
         response.explanation = self._non_empty(response.explanation)

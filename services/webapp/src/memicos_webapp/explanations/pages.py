@@ -19,6 +19,7 @@ from memicos_webapp.explanations.methods import DEFAULT_METHOD, METHODS
 from memicos_webapp.explanations.schemas import MAX_ID, GenerateRequest
 from memicos_webapp.explanations.service import ExplanationsDep, FeatureExplanations
 from memicos_webapp.features.service import parse_index
+from memicos_webapp.provider_keys.service import profiles_with_key
 from memicos_webapp.security.authorisation import WriteAccess
 from memicos_webapp.templating import render
 
@@ -59,20 +60,23 @@ def _render_update(request: Request, viewer: Viewer, feature: FeatureExplanation
 
 @router.get("/{model}/{source}/{index}/explain")
 async def explain_control(
-    request: Request, _: WriteAccess, resources: ExplanationsDep, model: str, source: str, index: str
+    request: Request, _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, model: str, source: str, index: str
 ) -> Response:
-    """A message about missing settings, in place of the form; the choice of a provider where there are several; 204
-    where explanations can be generated and there is one."""
+    """A message about missing settings, in place of the form; the choice of a provider where there are several, or the
+    viewer stored a key for one; 204 where explanations can be generated and there is one provider."""
     path = f"/{model}/{source}/{parse_index(index)}"
     if not _is_htmx(request):
         return RedirectResponse(path, status_code=303)
     autointerp = await resources.autointerp.status()
-    if autointerp.problem is not None:
+    stored = await profiles_with_key(resources.database, viewer) & {profile.name for profile in autointerp.profiles}
+    if autointerp.problem is not None and not stored:
         return render(request, "explanations/_not_available.html", autointerp=autointerp, path=path, methods=METHODS)
-    if len(autointerp.profiles) == 1:
+    if len(autointerp.profiles) == 1 and not stored:
         # the form stays as it is: something may have been typed into it
         return Response(status_code=204)
-    return render(request, "explanations/_profiles.html", headers={"HX-Reswap": "none"}, autointerp=autointerp)
+    return render(
+        request, "explanations/_profiles.html", headers={"HX-Reswap": "none"}, autointerp=autointerp, stored=stored
+    )
 
 
 @router.post("/{model}/{source}/{index}/explain")

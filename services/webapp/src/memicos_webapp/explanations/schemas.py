@@ -41,7 +41,7 @@ class GenerateRequest(FeatureId):
         None,
         max_length=500,
         description="your own key for the profile: it is sent to that provider only, and not stored; null or empty: "
-        "the server's",
+        "the key that you stored for the profile, or else the server's",
     )
 
 

@@ -22,6 +22,7 @@ from memicos_webapp.explanations.schemas import GenerateRequest
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import ExplanationRow
+from memicos_webapp.provider_keys import service as provider_keys
 from memicos_webapp.scores import repository as score_repository
 from memicos_webapp.scores.rows import ScoreRow
 from memicos_webapp.settings import Settings
@@ -74,13 +75,14 @@ NEWEST = 20
 DUPLICATE = "An auto-interp with this explanation type and model already exists."
 
 
-async def _options(autointerp: AutointerpClient, request: GenerateRequest) -> ExplainOptions:
-    """Method, profile and model of a request, checked against what the autointerp server has.
+async def _options(resources: ExplanationResources, viewer: Viewer, request: GenerateRequest) -> ExplainOptions:
+    """Method, profile, model and key of a request, checked against what the autointerp server has.
 
     Raises:
         BadInput: the server has no such method or profile, or the profile no default model.
+        Conflict: the key that the viewer stored for the profile cannot be used.
     """
-    server = await autointerp.capabilities()
+    server = await resources.autointerp.capabilities()
     method = current_name(request.explanationType)
     if method not in server.explainers:
         raise BadInput(
@@ -95,8 +97,12 @@ async def _options(autointerp: AutointerpClient, request: GenerateRequest) -> Ex
     model = (request.explanationModelName or "").strip() or next(iter(profile.models), "")
     if not model:
         raise BadInput(f"Name a language model: the profile {profile.name} has no default one.")
-    key = request.apiKey if request.apiKey and request.apiKey.get_secret_value().strip() else None
-    return ExplainOptions(method, model, name, key)
+    if request.apiKey and request.apiKey.get_secret_value().strip():
+        return ExplainOptions(method, model, name, request.apiKey)
+    stored = await provider_keys.find(resources.database, resources.settings, viewer, profile)
+    if stored is None:
+        return ExplainOptions(method, model, name)
+    return ExplainOptions(method, model, stored.profile, stored.key, stored.base_url)
 
 
 async def generate(resources: ExplanationResources, viewer: Viewer, request: GenerateRequest) -> GeneratedExplanation:
@@ -108,6 +114,7 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
         NotFound: model, source or index is unknown.
         BadInput: type, profile or model is unknown, the feature never fires or lacks what the type needs, or there is
             such an explanation.
+        Conflict: the key that the viewer stored for the profile cannot be used.
         NotConfigured: the autointerp server has no key.
         UpstreamFault, Unavailable: the autointerp server or the language model gave no explanation, or an import
             replaced the feature's texts meanwhile. Nothing is stored.
@@ -122,7 +129,7 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
             if request.contrastive
             else []
         )
-    options = await _options(resources.autointerp, request)
+    options = await _options(resources, viewer, request)
     source, index = detail.source, request.index
     async with resources.database.snapshot() as session:
         if await repository.exists(session, source, index, options.method, options.model):

@@ -37,6 +37,7 @@ ScoringDep = Annotated[ScoringResources, Depends(_resources)]
         400: {"model": ErrorBody, "description": "Unsupported method or model, or the feature is never active"},
         403: {"model": ErrorBody, "description": WRITE_REFUSED},
         404: {"model": ErrorBody, "description": "Unknown explanation"},
+        409: {"model": ErrorBody, "description": "Your stored key for the profile cannot be used"},
         413: {"model": ErrorBody, "description": "The body is too large"},
         502: {
             "model": ErrorBody,

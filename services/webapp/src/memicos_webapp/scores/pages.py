@@ -12,6 +12,7 @@ from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations.schemas import MAX_ID
 from memicos_webapp.explanations.service import ExplanationsDep
 from memicos_webapp.inference.disconnect import until_disconnect
+from memicos_webapp.provider_keys.service import profiles_with_key
 from memicos_webapp.scores import service
 from memicos_webapp.scores.api import ScoringDep
 from memicos_webapp.scores.methods import EMBEDDING, METHODS
@@ -61,13 +62,13 @@ async def score_type_page(request: Request, session: Snapshot, viewer: ViewerDep
 async def score_form(
     request: Request,
     _: WriteAccess,
-    session: Snapshot,
     viewer: ViewerDep,
     resources: ExplanationsDep,
     explanation_id: ScoreNumber,
 ) -> HTMLResponse:
     """The form that scores an explanation, or why none can be scored."""
-    explanation, source = await service.explanation(session, viewer, explanation_id)
+    async with resources.database.snapshot() as session:
+        explanation, source = await service.explanation(session, viewer, explanation_id)
     autointerp = await resources.autointerp.status()
     return render(
         request,
@@ -75,6 +76,7 @@ async def score_form(
         explanation=explanation,
         path=f"{source.path}/{explanation.index}",
         autointerp=autointerp,
+        stored=await profiles_with_key(resources.database, viewer),
         methods=METHODS,
     )
 

@@ -145,7 +145,7 @@ class ScoreRequest(BaseModel):
         None,
         max_length=500,
         description="your own key for the profile: it is sent to that provider only, and not stored; null or empty: "
-        "the server's",
+        "the key that you stored for the profile, or else the server's",
     )
     nearMisses: bool = Field(
         False,

@@ -27,7 +27,8 @@ class ExplainRequest:
         openrouter_key (None | str | Unset): the client's key for OpenRouter, sent only there; empty is the same as null
         api_key (None | str | Unset): the client's key for profile or base_url, or for the default profile where both
             are null
-        base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model
+        base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model. With profile:
+            the only endpoint that api_key may be sent to, so that a profile with another one is refused
         explainer (None | str | Unset): method: one of eleuther_acts_top20, np_acts-logits-general, np_max-act, np_max-
             act-logits, oai_token-act-pair, oai_attention-head; null: eleuther_acts_top20
         top_logits (list[str] | Unset): the tokens whose logits the feature raises most, for explainers that use them

@@ -17,11 +17,14 @@ class ProfileState:
         name (str): name, for `profile` of requests
         models (list[str]): models for requests without a key of their own, the default one first
         has_key (bool): whether requests without a key of their own are answered
+        base_url (None | str): where keys for it are sent; null where the server has a secret that the request does not
+            send
     """
 
     name: str
     models: list[str]
     has_key: bool
+    base_url: None | str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -31,6 +34,9 @@ class ProfileState:
 
         has_key = self.has_key
 
+        base_url: None | str
+        base_url = self.base_url
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -38,6 +44,7 @@ class ProfileState:
                 "name": name,
                 "models": models,
                 "has_key": has_key,
+                "base_url": base_url,
             }
         )
 
@@ -52,10 +59,18 @@ class ProfileState:
 
         has_key = d.pop("has_key")
 
+        def _parse_base_url(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        base_url = _parse_base_url(d.pop("base_url"))
+
         profile_state = cls(
             name=name,
             models=models,
             has_key=has_key,
+            base_url=base_url,
         )
 
         profile_state.additional_properties = d

@@ -33,7 +33,8 @@ class ScoreExplanationRequest:
         openrouter_key (None | str | Unset): the client's key for OpenRouter, sent only there; empty is the same as null
         api_key (None | str | Unset): the client's key for profile or base_url, or for the default profile where both
             are null
-        base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model
+        base_url (None | str | Unset): another endpoint that this server allows; needs api_key and model. With profile:
+            the only endpoint that api_key may be sent to, so that a profile with another one is refused
         seed (int | Unset): of the order of the texts, of random marks and of the bootstrap Default: 0.
         attempt (int | Unset): another number asks the language model again for what is stored Default: 0.
         stream (bool | Unset): respond with server-sent events; the last one is the score Default: False.

@@ -26,7 +26,7 @@ class GenerateRequest:
         contrastive (bool | Unset): whether the prompt has texts of similar features too, which it says not to describe
             Default: False.
         api_key (None | str | Unset): your own key for the profile: it is sent to that provider only, and not stored;
-            null or empty: the server's
+            null or empty: the key that you stored for the profile, or else the server's
     """
 
     model_id: str

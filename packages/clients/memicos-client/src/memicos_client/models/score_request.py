@@ -23,7 +23,7 @@ class ScoreRequest:
             default
         profile (None | str | Unset): provider, by its name on the autointerp server; null or empty: the default one
         api_key (None | str | Unset): your own key for the profile: it is sent to that provider only, and not stored;
-            null or empty: the server's
+            null or empty: the key that you stored for the profile, or else the server's
         near_misses (bool | Unset): whether half of the texts on which the feature is not active are examples of similar
             features Default: False.
         seed (int | Unset): of every random choice Default: 0.

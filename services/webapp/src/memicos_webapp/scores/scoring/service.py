@@ -17,10 +17,10 @@ from memicos_webapp.catalog.visibility import Viewer
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotFound, Refused
 from memicos_webapp.explanations import repository as explanations
-from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from memicos_webapp.features import repository as feature_repository
 from memicos_webapp.features import service as features
 from memicos_webapp.features.rows import FeatureRow
+from memicos_webapp.provider_keys import service as provider_keys
 from memicos_webapp.scores import repository
 from memicos_webapp.scores.methods import EMBEDDING, METHODS
 from memicos_webapp.scores.rows import OUTSIDE_CORPUS, Detail, NewScore, ScoreRow
@@ -43,6 +43,7 @@ async def prepare(resources: ScoringResources, viewer: Viewer, request: ScoreReq
     Raises:
         NotFound: the viewer can read no such explanation.
         BadInput: method, profile or model is unknown, or the feature is never active.
+        Conflict: the key that the viewer stored for the profile cannot be used.
         Unavailable, UpstreamFault: the autointerp server does not answer.
     """
     method = METHODS.get(request.scorerType)
@@ -70,12 +71,12 @@ async def prepare(resources: ScoringResources, viewer: Viewer, request: ScoreReq
         )
         numbers = {*drawn, *(number for row in neighbours for number in row.example_contexts)}
         contexts = await feature_repository.contexts(session, source, numbers)
-    judge = await _judge(resources.autointerp, request) if method.asks_language_model else Judge()
+    judge = await _judge(resources, viewer, request) if method.asks_language_model else Judge()
     return Task(explanation, detail, judge, contexts, drawn, neighbours)
 
 
-async def _judge(autointerp: AutointerpClient, request: ScoreRequest) -> Judge:
-    server = await autointerp.capabilities()
+async def _judge(resources: ScoringResources, viewer: Viewer, request: ScoreRequest) -> Judge:
+    server = await resources.autointerp.capabilities()
     name = (request.profile or "").strip() or None
     profile = server.profile(name)
     if profile is None:
@@ -84,7 +85,15 @@ async def _judge(autointerp: AutointerpClient, request: ScoreRequest) -> Judge:
     model = (request.scorerModel or "").strip() or next(iter(profile.models), "")
     if not model:
         raise BadInput(f"Name a language model: the profile {profile.name} has no default one.")
-    return Judge(model, name)
+    if _own_key(request):
+        return Judge(model, name)
+    stored = await provider_keys.find(resources.database, resources.settings, viewer, profile)
+    return Judge(model, stored.profile if stored else name, stored)
+
+
+def _own_key(request: ScoreRequest) -> str:
+    """The key that the request sends; empty where it sends none."""
+    return request.apiKey.get_secret_value().strip() if request.apiKey else ""
 
 
 async def run(
@@ -140,7 +149,8 @@ async def _judged(
 
 
 def _body(request: ScoreRequest, task: Task, texts: list[ScoredText]) -> ScoreExplanationRequest:
-    key = request.apiKey.get_secret_value().strip() if request.apiKey else ""
+    stored = task.judge.stored_key
+    key = stored.key.get_secret_value() if stored else _own_key(request)
     return ScoreExplanationRequest(
         activations=[
             TextToScore(tokens=list(text.tokens), values=list(text.values), distance=text.distance) for text in texts
@@ -150,6 +160,7 @@ def _body(request: ScoreRequest, task: Task, texts: list[ScoredText]) -> ScoreEx
         model=task.judge.model or None,
         profile=task.judge.profile,
         api_key=key or None,
+        base_url=stored.base_url if stored else None,
         seed=request.seed,
         attempt=request.attempt,
     )

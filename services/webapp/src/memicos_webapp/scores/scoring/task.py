@@ -8,6 +8,7 @@ from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from memicos_webapp.features.rows import ContextRow, ExplanationRow, FeatureRow
 from memicos_webapp.features.service import FeatureDetail
 from memicos_webapp.inference.service import Inference
+from memicos_webapp.provider_keys.rows import UsableKey
 from memicos_webapp.settings import Settings
 
 
@@ -23,10 +24,11 @@ class ScoringResources:
 
 @dataclass(frozen=True)
 class Judge:
-    """The language model that is asked; `model` is empty where none is."""
+    """The language model that is asked; `model` is empty where none is. `stored_key`: in place of the request's."""
 
     model: str = ""
     profile: str | None = None
+    stored_key: UsableKey | None = None
 
 
 @dataclass(frozen=True)
