@@ -33,6 +33,7 @@ PAGES = (
     "/account",
     "/account/sign-in",
     "/account/inference-hosts",
+    "/account/provider-keys",
     "/account/data",
     "/nope",
 )

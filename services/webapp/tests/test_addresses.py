@@ -27,6 +27,7 @@ FORMS = [
     "/account/sign-in",
     "/account/sign-out",
     "/account/api-keys",
+    "/account/provider-keys",
     "/account/inference-hosts",
     "/account/inference-hosts/default/change",
 ]

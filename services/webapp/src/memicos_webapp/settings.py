@@ -146,8 +146,9 @@ class Settings(UploadSettings, InferenceSettings):
     secret_key: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="Secret with which API keys are hashed: with another one, all keys are unknown. `make init-env` "
-        "writes one for docker. Unset: the file `secret-key` in MEMICOS_DATA, which the first key makes.",
+        description="Secret with which API keys are hashed, and stored keys for providers encrypted: with another one, "
+        "all API keys are unknown, and stored keys cannot be decrypted. `make init-env` writes one for docker. Unset: "
+        "the file `secret-key` in MEMICOS_DATA, which the first key makes.",
     )
     session_days: float = Field(
         default=30, gt=0, le=365, description="How long a browser stays signed in as the owner."

@@ -1,4 +1,5 @@
-"""The server's secret, with which API keys are hashed: MEMICOS_SECRET_KEY, or a file in the data folder."""
+"""The server's secret, with which API keys are hashed and keys for providers encrypted: MEMICOS_SECRET_KEY, or a file
+in the data folder."""
 
 import os
 import secrets
@@ -28,12 +29,12 @@ def server_secret(settings: Settings) -> bytes:
         secret = _stored(file)
     except OSError as error:
         raise NotConfigured(
-            f"API keys need a secret of the server, and {file} cannot be used ({error.strerror}): set "
+            f"Keys need a secret of the server, and {file} cannot be used ({error.strerror}): set "
             f"MEMICOS_SECRET_KEY to at least {SHORTEST_SECRET} random characters."
         ) from error
     if len(secret) < SHORTEST_SECRET:
         raise NotConfigured(
-            f"API keys need a secret of the server, and {file} has fewer than {SHORTEST_SECRET} characters: delete the "
+            f"Keys need a secret of the server, and {file} has fewer than {SHORTEST_SECRET} characters: delete the "
             "file, so that another one is made, and start the webapp again."
         )
     return secret
