@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import axe_playwright_python
 import pytest
@@ -163,7 +164,8 @@ def test_axe_finds_no_violation(watched: Watched, webapp_url: str, inference: Fa
         open_page(page, webapp_url + path)
         page.evaluate(AXE)
         # the other theme changes only colours
-        for scheme, rules in (("light", RULES), ("dark", COLOUR_RULES)):
+        themes: tuple[tuple[Literal["light", "dark"], list[str]], ...] = (("light", RULES), ("dark", COLOUR_RULES))
+        for scheme, rules in themes:
             page.emulate_media(color_scheme=scheme)
             result = page.evaluate("options => axe.run(options)", {"runOnly": rules, "resultTypes": ["violations"]})
             violations = [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in result["violations"]]
