@@ -19,7 +19,7 @@ from memicos_testing.webapp.html_page import Page
 from memicos_webapp.admin import available
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.jobs.worker import work
-from memicos_webapp.worker import KINDS
+from memicos_webapp.worker_program import KINDS
 
 PAGE, API = "/account/data", "/api/admin"
 ORIGIN = {"Origin": "http://localhost"}

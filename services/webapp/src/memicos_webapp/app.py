@@ -18,6 +18,7 @@ from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.admin import api as admin_api
 from memicos_webapp.admin import pages as admin_pages
+from memicos_webapp.admin.job_watch import JobWatch
 from memicos_webapp.api_doc import pages as api_doc_pages
 from memicos_webapp.catalog import pages as catalog_pages
 from memicos_webapp.database.embedded import database_url
@@ -48,12 +49,12 @@ from memicos_webapp.scores.schemas import ScoreStep
 from memicos_webapp.security import middleware
 from memicos_webapp.security.body_checks import check_body_text
 from memicos_webapp.security.proxy_headers import ProxyHeaders, parse_networks
+from memicos_webapp.security.stream_slots import Limit, StreamSlots
 from memicos_webapp.security.sub_path import SubPath
-from memicos_webapp.settings import Settings
+from memicos_webapp.settings import Settings, variable
 from memicos_webapp.steering import api as steering_api
 from memicos_webapp.steering import pages as steering_pages
 from memicos_webapp.steering.schemas import SteerDelta
-from memicos_webapp.steering.stream_slots import StreamSlots
 from memicos_webapp.templating import STATIC
 from memicos_webapp.vectors import api as vectors_api
 from memicos_webapp.vectors import pages as vectors_pages
@@ -136,6 +137,13 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
+def _slots(settings: Settings, what: str, setting: str) -> StreamSlots:
+    in_all, per_visitor = (
+        Limit(getattr(settings, name), variable(name)) for name in (setting, f"{setting}_per_visitor")
+    )
+    return StreamSlots(what, per_visitor, in_all)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Nothing is opened before it starts, so its OpenAPI document needs no database."""
     app = _App(
@@ -159,7 +167,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         },
     )
     app.state.settings = settings or Settings()
-    app.state.stream_slots = StreamSlots(app.state.settings)
+    app.state.stream_slots = _slots(app.state.settings, "steering requests", "streams")
+    app.state.job_stream_slots = _slots(app.state.settings, "streams of jobs", "job_streams")
+    app.state.job_watch = JobWatch()
     middleware.install(app, app.state.settings)
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)

@@ -14,12 +14,13 @@ from pydantic_settings import SettingsConfigDict
 from memicos_webapp.dataset_uploads.settings import UploadSettings
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.inference.settings import InferenceSettings
+from memicos_webapp.jobs.settings import JobSettings
 from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_networks
 
 SYSTEM_DATA = Path("/var/lib/memicos")
 
 
-class Settings(UploadSettings, InferenceSettings):
+class Settings(UploadSettings, InferenceSettings, JobSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
 
     model_config = SettingsConfigDict(
@@ -103,19 +104,6 @@ class Settings(UploadSettings, InferenceSettings):
         "networks (CIDR) of private addresses that hosts of the URLs may have; other private, loopback and link-local "
         "addresses are refused, unless a URL has the address, or localhost, as its host. `memicos import` on the "
         "command line is not limited.",
-    )
-    job_attempts: int = Field(
-        default=5,
-        ge=1,
-        description="A background job fails after so many attempts that ended by an unexpected error, or with the "
-        "worker's process, without a further complete file.",
-    )
-    jobs_per_kind: int = Field(
-        default=1,
-        ge=1,
-        le=100,
-        description="Background jobs of one kind (such as import or explain) that run at the same time, in "
-        "all workers of the database; jobs of different kinds run side by side.",
     )
     allowed_hosts: str = Field(default="", description=ALLOWED_HOSTS)
     public_url: str = Field(

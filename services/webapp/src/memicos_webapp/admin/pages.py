@@ -311,10 +311,13 @@ async def delete_form(_: OwnerAccess, request: Request, admin: AdminDep, name: N
 
 @router.get("/jobs/events", status_code=200, response_class=JobEvents)
 async def job_events(
-    _: OwnerAccess, admin: AdminDep, job: Annotated[list[JobQuery] | None, Query(max_length=100)] = None
+    _: OwnerAccess,
+    request: Request,
+    admin: AdminDep,
+    job: Annotated[list[JobQuery] | None, Query(max_length=100)] = None,
 ) -> JobEvents:
     """Progress of all jobs that have not ended, until none is left. `job`: those that the page shows as not ended."""
-    return await JobEvents.begin(admin, job or [])
+    return await JobEvents.begin(request, admin, job or [])
 
 
 @router.get("/jobs/{number}", response_class=HTMLResponse)

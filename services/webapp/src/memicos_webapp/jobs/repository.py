@@ -27,6 +27,8 @@ class FileEntry(Protocol):
 LOCK_CLASS = 0x696D7074
 """Class of the advisory locks of jobs ("impt")."""
 
+UNFINISHED = [JobState.QUEUED.value, JobState.RUNNING.value]
+
 LOCKED = f"""EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = {LOCK_CLASS}
              AND objid::bigint = job.id AND objsubid = 2 AND granted
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608 (a constant)
@@ -320,7 +322,7 @@ async def newest(connection: Connection, count: int) -> list[Record]:
 async def unfinished(connection: Connection, also: list[int]) -> list[Record]:
     """Jobs that have not ended, and those with the numbers `also`, as `get` returns them."""
     return await connection.fetch(
-        f"{JOBS} WHERE job.state IN ('queued', 'running') OR job.id = ANY($1) ORDER BY job.id", also
+        f"{JOBS} WHERE job.state = ANY($2::job_state[]) OR job.id = ANY($1) ORDER BY job.id", also, UNFINISHED
     )
 
 

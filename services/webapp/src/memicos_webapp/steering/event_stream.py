@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 from memicos_webapp.errors import ErrorBody, Fault
 from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.visitors import visitor
+from memicos_webapp.security.stream_slots import Slot, StreamSlots
 from memicos_webapp.steering.outputs import InferenceEvent, SteerRun
 from memicos_webapp.steering.read_ahead import read_ahead
 from memicos_webapp.steering.schemas import SteerResult, SteerSettings
-from memicos_webapp.steering.stream_slots import Slot, StreamSlots
 
 log = logging.getLogger(__name__)
 

@@ -1,17 +1,16 @@
-"""The number of steering requests in progress, in all and for each visitor."""
+"""The number of requests of one kind that are in progress, in all and of each visitor."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from memicos_webapp.errors import TooManyRequests, Unavailable
-from memicos_webapp.settings import Settings
 
 RETRY_SECONDS = 5
 
 
 @dataclass(eq=False)
 class Slot:
-    """A steering request in progress; `free` ends it, once."""
+    """A request in progress; `free` ends it, once."""
 
     visitor: str
     slots: "StreamSlots"
@@ -23,11 +22,21 @@ class Slot:
             self.slots.remove(self.visitor)
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A number, and the environment variable that sets it."""
+
+    number: int
+    variable: str
+
+
 @dataclass
 class StreamSlots:
-    """Steering requests in progress by visitor."""
+    """Requests in progress by visitor; `what` names them in messages, as in "steering requests"."""
 
-    settings: Settings
+    what: str
+    per_visitor: Limit
+    in_all: Limit
     in_progress: Counter[str] = field(default_factory=Counter)
 
     def take(self, visitor: str) -> Slot:
@@ -37,17 +46,17 @@ class StreamSlots:
             TooManyRequests: the visitor has as many requests in progress as one may have.
             Unavailable: all visitors together have.
         """
-        per_visitor, in_all = self.settings.streams_per_visitor, self.settings.streams
-        if self.in_progress[visitor] >= per_visitor:
+        per_visitor, in_all = self.per_visitor, self.in_all
+        if self.in_progress[visitor] >= per_visitor.number:
             raise TooManyRequests(
-                f"{per_visitor} of your steering requests are in progress, the most that may be "
-                "(MEMICOS_STREAMS_PER_VISITOR). Wait until one has ended, or close one.",
+                f"{per_visitor.number} of your {self.what} are in progress, the most that may be "
+                f"({per_visitor.variable}). Wait until one has ended, or close one.",
                 RETRY_SECONDS,
             )
-        if self.in_progress.total() >= in_all:
+        if self.in_progress.total() >= in_all.number:
             raise Unavailable(
-                f"{in_all} steering requests are in progress, the most that may be (MEMICOS_STREAMS); try again in a "
-                "moment.",
+                f"{in_all.number} {self.what} are in progress, the most that may be ({in_all.variable}); try again in "
+                "a moment.",
                 RETRY_SECONDS,
             )
         self.in_progress[visitor] += 1
