@@ -210,7 +210,7 @@ test-models: setup ## compare every supported class of language model with trans
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
 		services/inference/tests/test_model_check_classes.py
 
-# Tests of the services that are part of the suites above too; after `make test`, HARDENING_ARGS='-m slow' runs the others.
+# Tests of the services that are part of the suites above too
 HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
 	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
 	load_limits.py bad_input.py) $(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
@@ -218,12 +218,13 @@ HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_po
 	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py)
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
-	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING_ARGS) $(HARDENING)
+	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)
 
-test-slow: setup test-models test-hardening ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
-	$(BIN)/pytest $(PYTEST_ARGS) -m slow --ignore tests/hardening --ignore tests/chaos --ignore tests/buckets tests packages/dataset packages/pipeline \
-		$(addprefix services/webapp/tests/test_,backup.py bulk_explain.py import_faults.py jobs.py) \
-		services/inference/tests/test_hub_downloads.py
+# Two processes, as for tests/ above. What is fast of test-hardening is in `make test`.
+test-slow: setup test-models ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m slow $(addprefix --ignore tests/,chaos buckets stack hub_network) tests \
+		packages/dataset packages/pipeline services/inference/tests/test_hub_downloads.py \
+		$(addprefix services/webapp/tests/test_,accounts.py backup.py bulk_explain.py database_outage.py embedded_postgres.py import_faults.py jobs.py)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times

@@ -1,6 +1,5 @@
 """The bytes of a dataset depend neither on the number of workers, nor on where they run, nor on the loss of one."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -61,8 +60,9 @@ def killed_after_a_shard(find: Callable[[], list[psutil.Process]]) -> tuple[Prog
 
 
 def worker_processes() -> list[psutil.Process]:
-    """The children of the fork server."""
-    return [child for child in psutil.Process().children(recursive=True) if child.ppid() != os.getpid()]
+    """The children of the fork server. Programs that other tests have started are children of this process, too."""
+    servers = [child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
+    return [worker for server in servers for worker in server.children()]
 
 
 @contextmanager
