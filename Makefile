@@ -43,6 +43,13 @@ setup: .venv/.ok ## create .venv from requirements.lock (other commands run it t
 	$(UV) pip install -q -p .venv $(LOCKED) $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
+# 350 MB that only `memicos generate --executor ray` and its tests need
+.venv/.ray: .venv/.ok
+	$(UV) pip install -q -p .venv $(LOCKED) -e "packages/pipeline[generate,ray]"
+	@touch $@
+
+generate-ray-install: .venv/.ray ## install Ray, for `memicos generate --executor ray`
+
 doctor: ## list what memicos needs and this machine lacks, with the commands that install it (WITHOUT=docker,gpu,hub: what you do not use)
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor $(if $(WITHOUT),--without "$(WITHOUT)")
 
@@ -221,8 +228,8 @@ test-hardening: setup ## test what docs/security.md says: other users, other sit
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)
 
 # Two processes, as for tests/ above. What is fast of test-hardening is in `make test`.
-test-slow: setup test-models ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m slow $(addprefix --ignore tests/,chaos buckets stack hub_network) tests \
+test-slow: setup .venv/.ray test-models ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m slow $(addprefix --ignore tests/,chaos buckets stack hub_network ray_cluster) tests \
 		packages/dataset packages/pipeline services/inference/tests/test_hub_downloads.py \
 		$(addprefix services/webapp/tests/test_,accounts.py backup.py bulk_explain.py database_outage.py embedded_postgres.py import_faults.py jobs.py)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
@@ -232,6 +239,9 @@ test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGK
 
 test-buckets: setup ## publish to and import from a local S3 server, also 2,500 objects; access that GCS refuses; not in `make test-slow`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/buckets
+
+test-ray: .venv/.ray ## run `memicos generate --executor ray` with 1, 2 and 4 workers, one killed, and on a cluster; not in `make test-slow`
+	$(BIN)/pytest $(PYTEST_ARGS) packages/pipeline/tests/test_ray.py tests/ray_cluster
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
 	@status=0; $(BIN)/pytest $(PYTEST_ARGS) tests/hub_network || status=$$?; \

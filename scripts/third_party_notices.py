@@ -1,7 +1,7 @@
 """Write the table of THIRD_PARTY_NOTICES.md: every package of requirements.lock with its licence.
 
 `python scripts/third_party_notices.py` writes it; with `check` it fails where the file differs. Licences are those of
-the installed packages' metadata; packages for other platforms are in OTHER_PLATFORMS.
+the installed packages' metadata; packages that `make setup` does not install here are in NOT_INSTALLED.
 """
 
 import importlib.metadata
@@ -14,17 +14,22 @@ from lock import LOCK, entries, name_of
 ROOT = Path(__file__).parents[1]
 NOTICES = ROOT / "THIRD_PARTY_NOTICES.md"
 _NVIDIA = "proprietary (NVIDIA)"
-OTHER_PLATFORMS = {
+NOT_INSTALLED = {
     "colorama": "BSD License",
     "cuda-bindings": _NVIDIA,
     "cuda-pathfinder": "Apache-2.0",
     "cuda-toolkit": _NVIDIA,
     "httpx2-jsfetch": "BSD License",
+    "jsonschema": "MIT",
+    "jsonschema-specifications": "MIT",
     "nvidia-nccl-cu13": "BSD-3-Clause",
+    "ray": "Apache 2.0",
+    "referencing": "MIT",
+    "rpds-py": "MIT",
     "triton": "MIT License",
     "tzdata": "Apache-2.0",
 }
-"""Licences of packages that are installed with CUDA builds of torch, on Windows or in a browser only."""
+"""Licences of packages that are installed with Ray, with CUDA builds of torch, on Windows or in a browser only."""
 NO_METADATA = {"axe-playwright-python": "MIT License; contains axe-core, MPL-2.0"}
 """Licences of packages whose metadata names none; their files do."""
 
@@ -50,7 +55,7 @@ def licence_of(package: str) -> str:
     try:
         text = licence(importlib.metadata.metadata(package))
     except importlib.metadata.PackageNotFoundError:
-        text = OTHER_PLATFORMS.get(package, _NVIDIA if package.startswith("nvidia-") else "")
+        text = NOT_INSTALLED.get(package, _NVIDIA if package.startswith("nvidia-") else "")
     text = text or NO_METADATA.get(package, "")
     if not text:
         sys.exit(f"the licence of {package} is not known: look it up, and add it to {Path(__file__).name}")

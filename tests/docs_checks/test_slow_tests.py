@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NOT_PART = ("tests/buckets", "tests/chaos", "tests/hub_network", "tests/stack")
+NOT_PART = ("tests/buckets", "tests/chaos", "tests/hub_network", "tests/ray_cluster", "tests/stack")
 """Folders of tests with commands of their own (`make test-buckets`, `make test-chaos`, …)."""
 
 

@@ -135,5 +135,5 @@ def test_what_a_worker_refuses_ends_the_run_with_its_reason(config: GenerateConf
 
 
 def test_several_workers_need_a_number_of_threads() -> None:
-    with pytest.raises(ValueError, match="several workers need threads"):
+    with pytest.raises(ValueError, match="need threads"):
         ExecutionConfig(workers=2)

@@ -28,6 +28,7 @@ _KEYS = {
     "work": "work",
     "threads": "execution.threads",
     "workers": "execution.workers",
+    "executor": "execution.executor",
 }
 """The key of the file that each option sets."""
 

@@ -35,6 +35,9 @@ def generate(
     device: Annotated[str | None, typer.Option(help="PyTorch device, such as cpu or cuda")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="threads of each worker")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; more than one need --threads")] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="where workers run: local (processes of this machine) or ray (RAY_ADDRESS)")
+    ] = None,
     harvest_only: Annotated[
         bool, typer.Option("--harvest-only", help="stop after the activations are harvested, the long part")
     ] = False,
@@ -57,7 +60,7 @@ def generate(
         "model": model, "sae": sae, "corpus": corpus, "tokens": tokens, "out": out, "work": work,
         "context_size": context_size, "corpus_license": corpus_license, "corpus_url": corpus_url,
         "corpus_attribution": corpus_attribution, "dtype": dtype, "device": device, "threads": threads,
-        "workers": workers,
+        "workers": workers, "executor": executor,
     }  # fmt: skip
 
     try:

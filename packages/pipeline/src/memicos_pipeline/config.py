@@ -3,7 +3,7 @@
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import WebAddress
@@ -153,6 +153,9 @@ class ExecutionConfig(_Strict):
     )
     batch_contexts: int = Field(default=8, ge=1, description="contexts of a forward pass")
     workers: int = Field(default=1, ge=1, description="processes that run shards and write sources; needs `threads`")
+    executor: Literal["local", "ray"] = Field(
+        default="local", description="where workers run: `local`, processes of this machine; `ray`, Ray's"
+    )
     attempts: int = Field(
         default=3, ge=0, description="how often a shard or a source is run again whose worker was lost"
     )
@@ -175,15 +178,15 @@ class ExecutionConfig(_Strict):
 
     @model_validator(mode="after")
     def _stated_threads(self) -> "ExecutionConfig":
-        if self.threads is None and self.workers > 1:
+        if self.threads is None and (self.workers > 1 or self.executor != "local"):
             raise ValueError(
-                "several workers need threads, the number of threads of each, which the dataset's bytes depend on: "
-                "--threads 1, say"
+                "several workers, and those of Ray, need threads, the number of threads of each, which the dataset's "
+                "bytes depend on: --threads 1, say"
             )
         return self
 
 
-_NOT_CONTENTS: dict[str, Any] = {"out": True, "work": True, "execution": {"workers", "attempts"}}
+_NOT_CONTENTS: dict[str, Any] = {"out": True, "work": True, "execution": {"workers", "executor", "attempts"}}
 """Keys that the dataset does not depend on."""
 
 

@@ -17,7 +17,7 @@ from memicos_pipeline.contexts import PADDING, chunks
 from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.dataset_writer import corpus_files
 from memicos_pipeline.earlier_runs import FinishedSources, inputs_digest, is_complete, note_complete, run_key
-from memicos_pipeline.execution.executors import Executor, open_executor
+from memicos_pipeline.execution.executors import Executor, check_executor, open_executor
 from memicos_pipeline.execution.worker import number_of_threads, shard_shape
 from memicos_pipeline.harvest import missing_shards
 from memicos_pipeline.preparation import GenerateInputs, check_folders, prepare
@@ -33,7 +33,7 @@ def generate(config: GenerateConfig, report: Callable[[str], None], harvest_only
     every moment. The model is not loaded where `config.out` is complete.
 
     Raises:
-        ConfigError, CorpusError, OSError: as `prepare`; `config.out` is unchanged.
+        ConfigError, CorpusError, OSError: as `prepare` and `check_executor`; `config.out` is unchanged.
         ConfigError: another run is using the work folder, or writes the same dataset.
         DatasetError, OSError: the dataset cannot be put to `config.out_url`; the next run goes on there.
     """
@@ -58,6 +58,7 @@ def _generate(config: GenerateConfig, progress: Progress, harvest_only: bool) ->
 
 
 def _generate_with_threads(config: GenerateConfig, progress: Progress, harvest_only: bool) -> None:
+    check_executor(config)
     check_folders(config)
     digest = inputs_digest(config)
     if digest and not harvest_only and is_complete(config, digest):

@@ -1,20 +1,35 @@
 """The executors: they run all shards, and write the files of all sources."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.earlier_runs import FinishedSource
 from memicos_pipeline.execution.processes import ProcessPool
+from memicos_pipeline.execution.ray_environment import prepare_environment
 from memicos_pipeline.execution.stored_contexts import store_contexts
 from memicos_pipeline.execution.tasks import ShardTask, SourceTask, Task, TaskResult, WorkerPlan
 from memicos_pipeline.execution.worker import Worker, shard_shape
 from memicos_pipeline.preparation import GenerateInputs
 from memicos_pipeline.progress import Progress
+
+
+def check_executor(config: GenerateConfig) -> None:
+    """
+    Raises:
+        ConfigError: Ray is named, and not installed.
+    """
+    # a folder `ray` in the working folder has no origin
+    if config.execution.executor == "ray" and not getattr(find_spec("ray"), "origin", None):
+        raise ConfigError(
+            "execution.executor: Ray is not installed: pip install 'memicos[ray]', or in a checkout "
+            "make generate-ray-install"
+        )
 
 
 class Executor(Protocol):
@@ -86,10 +101,20 @@ def open_executor(
 ) -> Iterator[Executor]:
     """The executor that `config.execution` names; activations are in `work`, the dataset's files in `folder`."""
     execution, contexts = config.execution, inputs.contexts
-    if execution.workers == 1:
+    if execution.executor == "local" and execution.workers == 1:
         yield InProcess(Worker(config, inputs.model, inputs.selected, contexts, work, folder, progress))
         return
     store_contexts(work, contexts)
     plan = WorkerPlan(config, Path.cwd(), work.absolute(), folder.absolute(), torch.get_num_threads())
-    with ProcessPool(plan, execution.workers, execution.attempts) as pool:
+    with _pool(plan) as pool:
         yield Distributed(pool, shard_shape(config).ranges(len(contexts.token_ids)), progress)
+
+
+def _pool(plan: WorkerPlan) -> AbstractContextManager[WorkerPool]:
+    execution = plan.config.execution
+    if execution.executor == "local":
+        return ProcessPool(plan, execution.workers, execution.attempts)
+    prepare_environment()
+    from memicos_pipeline.execution.ray_pool import RayPool
+
+    return RayPool(plan, execution.workers, execution.attempts)
