@@ -18,6 +18,7 @@ from memicos_pipeline.commands import generate
 from memicos_pipeline.config import ConfigError
 from memicos_pipeline.corpus import CorpusError, read_texts
 from memicos_testing.models.small_model import SAMPLE, random_sae, small_model, small_sae
+from memicos_testing.models.vectors import random_vectors, write_vectors
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -46,7 +47,7 @@ def options(folder: Path, out: Path, sae: str) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("sae", ["path", "hook_z", "hook_mlp_out", "neurons"])
+@pytest.mark.parametrize("sae", ["path", "hook_z", "hook_mlp_out", "neurons", "vectors"])
 def test_a_source_at_any_hook(folder: Path, tmp_path: Path, sae: str) -> None:
     """Counts, largest activations and logit effects are those of numpy on the captured activations."""
     model = load_model("small", str(folder / "model"))
@@ -55,10 +56,14 @@ def test_a_source_at_any_hook(folder: Path, tmp_path: Path, sae: str) -> None:
         "hook_z": "blocks.1.attn.hook_z",
         "hook_mlp_out": "blocks.1.hook_mlp_out",
         "neurons": "blocks.1.mlp.hook_post",
+        "vectors": "blocks.1.hook_resid_mid",
     }
     source_folder = tmp_path / "saes" / "1-own"
+    vectors, bias = random_vectors(24, model.d_model)
     if sae == "path":
         small_sae(source_folder, 1, 24)
+    elif sae == "vectors":
+        write_vectors(source_folder, hooks[sae], vectors, bias)
     elif sae != "neurons":
         width = {"hook_z": 128, "hook_mlp_out": model.d_model}[sae]
         hidden = capture(model, torch.tensor([[2, 5]]), None, [hooks[sae]])[hooks[sae]]
@@ -77,6 +82,9 @@ def test_a_source_at_any_hook(folder: Path, tmp_path: Path, sae: str) -> None:
     hidden = capture(model, ids, None, [hooks[sae]])[hooks[sae]][:, int(source.recipe.prepend_bos) :].flatten(0, 1)
     if sae == "neurons":
         values, weights = hidden.numpy(), np.eye(hidden.shape[1], dtype=np.float32)
+    elif sae == "vectors":
+        values = np.maximum(hidden.numpy() @ vectors.T + bias, 0)
+        weights = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     else:
         from memicos_engine.sources.source_loading import load_source
 

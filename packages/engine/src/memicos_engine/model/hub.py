@@ -18,7 +18,7 @@ CONFIGURATION_FILES = ("*.json", "*.txt", "*.model", "*.jinja")
 MODEL_FILES = (*CONFIGURATION_FILES, "*.safetensors")
 IGNORED_FILES = ("*/*", "consolidated*", "adapter_*")
 """Further copies of the weights, which transformers does not read."""
-SOURCE_FILES = ("*.json", "*.yaml", "*.safetensors", "*.npz", "*.pt", "*.pth")
+SOURCE_FILES = ("*.json", "*.yaml", "*.safetensors", "*.npz", "*.npy", "*.pt", "*.pth")
 IGNORED_SOURCE_FILES = ("*examples.safetensors",)
 """Texts and activations beside the sources of Gemma Scope 2."""
 MEGABYTE = 1_000_000

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from memicos_engine.selftest.reconstruction_record import ReconstructionRecord
-from memicos_engine.sources.source import NEURON_ARCHITECTURE, SourceInfo
+from memicos_engine.sources.source import NEURON_ARCHITECTURE, VECTOR_ARCHITECTURE, SourceInfo
 
 LOW_EXPLAINED_VARIANCE = 0.3
 """An explained variance below this gets a remark."""
@@ -31,8 +31,11 @@ class MetricCheck:
 
 
 def check_metrics(info: SourceInfo, record: ReconstructionRecord) -> list[MetricCheck]:
-    """Checks of the metrics in `record`. Empty for a model's neurons, which reconstruct themselves exactly."""
-    if info.architecture == NEURON_ARCHITECTURE:
+    """Checks of the metrics in `record`.
+
+    Empty for a model's neurons, which reconstruct themselves exactly, and for vectors, which reconstruct nothing.
+    """
+    if info.architecture in (NEURON_ARCHITECTURE, VECTOR_ARCHITECTURE):
         return []
     checks = [_explained(info, record), _l0(info, record), _norms(info, record)]
     if record.left_out:

@@ -5,18 +5,18 @@ from typing import Any
 
 import torch
 
-from memicos_engine.sources.source import SaeSource, Source
+from memicos_engine.sources.source import VECTOR_ARCHITECTURE, SaeSource, Source
 
 _THRESHOLD = {"jumprelu", "jumprelu_transcoder", "jumprelu_skip_transcoder"}
-_PLAIN = {"standard", "transcoder", "skip_transcoder"}
+_PLAIN = {"standard", "transcoder", "skip_transcoder", VECTOR_ARCHITECTURE}
 
 
 @torch.inference_mode()
 def encode_features(source: Source, hidden: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
     """Activations (..., n) of the features `indices` for `hidden` (..., D), as `source.encode` gives them.
 
-    Where a feature's value depends on its own encoder column alone (standard, JumpReLU, gated and their transcoders),
-    only those columns are computed. Top-k features compete, and need the whole encode.
+    Where a feature's value depends on its own encoder column alone (standard, JumpReLU, gated, their transcoders, and
+    vectors), only those columns are computed. Top-k features compete, and need the whole encode.
     """
     architecture = source.architecture
     if not isinstance(source, SaeSource) or architecture not in {*_THRESHOLD, *_PLAIN, "gated"}:

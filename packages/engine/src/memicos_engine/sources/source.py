@@ -13,6 +13,8 @@ from memicos_engine.model.language_model import DTYPES
 from memicos_engine.sources.recipe import SourceRecipe
 
 NEURON_ARCHITECTURE = "neurons"
+VECTOR_ARCHITECTURE = "vectors"
+"""The user's own vectors, which were not trained to reconstruct activations (`formats/vectors.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

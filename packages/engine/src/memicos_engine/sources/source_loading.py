@@ -207,7 +207,7 @@ def _sae_info(source_id: str, sae: SAE[Any], recipe: SourceRecipe) -> SourceInfo
         d_in=sae.cfg.d_in,
         d_sae=sae.cfg.d_sae,
         d_out=getattr(sae.cfg, "d_out", sae.cfg.d_in),
-        architecture=sae.cfg.architecture(),
+        architecture=sae.cfg.metadata.get("memicos_architecture") or sae.cfg.architecture(),
         k=getattr(sae.cfg, "k", None),
         l0=_float_or_none(sae.cfg.metadata.get("l0")),
         explained_variance=_float_or_none(sae.cfg.metadata.get("explained_variance")),

@@ -16,6 +16,7 @@ from memicos_engine.sources.formats import (
     saelens,
     sparsify,
     tensors,
+    vectors,
 )
 from memicos_engine.sources.formats.base import Format
 from memicos_engine.sources.formats.unsupported_layouts import check_layout
@@ -35,6 +36,7 @@ FORMATS: dict[str, Format] = {
         circuit_tracer,
         goodfire,
         openai,
+        vectors,
     )
 }
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -21,6 +21,8 @@ from memicos_engine.errors import SourceError
 def read_shapes(path: Path) -> dict[str, Any]:
     """Content of a file of weights, by name, with tensors on the meta device: shapes only, read from the headers.
 
+    An array in a .npy has the name of its file.
+
     Raises: as `read_weights`.
     """
     if path.suffix == ".safetensors":
@@ -28,7 +30,10 @@ def read_shapes(path: Path) -> dict[str, Any]:
             return {name: _meta_tensor(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     if path.suffix == ".npz":
         with ZipFile(path) as archive:
-            return {name.removesuffix(".npy"): _meta_tensor(_npy_shape(archive, name)) for name in archive.namelist()}
+            return {name.removesuffix(".npy"): _npz_tensor(archive, name) for name in archive.namelist()}
+    if path.suffix == ".npy":
+        with path.open("rb") as file:
+            return {path.stem: _meta_tensor(_npy_shape(file, str(path)))}
     return _read_torch(path, "meta")
 
 
@@ -36,7 +41,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     """Content of a file of weights, by name, with tensors on the CPU in their stored dtype.
 
     Raises:
-        SourceError: it is not safetensors, .npz or torch's format, or holds other objects than numbers and text.
+        SourceError: it is not safetensors, .npz, .npy or torch's format, or holds other objects than numbers and text.
         SafetensorError, BadZipFile, ValueError, RuntimeError: the file is damaged.
     """
     if path.suffix == ".safetensors":
@@ -44,6 +49,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    if path.suffix == ".npy":
+        return {path.stem: torch.from_numpy(np.load(path, allow_pickle=False))}
     return _read_torch(path, "cpu")
 
 
@@ -83,13 +90,17 @@ def _meta_tensor(shape: Any) -> torch.Tensor:
     return torch.empty(tuple(shape), device="meta")
 
 
-def _npy_shape(archive: ZipFile, name: str) -> tuple[int, ...]:
+def _npz_tensor(archive: ZipFile, name: str) -> torch.Tensor:
     with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
+        return _meta_tensor(_npy_shape(file, f"{archive.filename}: {name}"))
+
+
+def _npy_shape(file: IO[bytes], location: str) -> tuple[int, ...]:
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
     if dtype.hasobject:
-        raise SourceError(f"{archive.filename}: {name} is a pickle, which is not read because it can run code")
+        raise SourceError(f"{location} is a pickle, which is not read because it can run code")
     return shape
 
 
