@@ -14,7 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from memicos_service import validation
-from memicos_service.logs.request_log import request_id
+from memicos_service.disconnect import ClientDisconnected
+from memicos_service.logs.request_log import CLIENT_CLOSED, request_id
 
 LONG_WORD = re.compile(r"(?<!\S)\S{201,}+")
 SHOWN_OF_WORD = 100
@@ -144,6 +145,9 @@ def install(app: FastAPI, make_response: MakeResponse, describe: Describe = _des
         assert isinstance(error, HTTPException)
         return make_response(request, http_report(request, error))
 
+    async def client_disconnected(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED)
+
     async def unexpected_error(request: Request, _: Exception) -> Response:
         # Starlette raises the error again after this response, and uvicorn logs its traceback. The response is sent
         # outside the middleware that adds the request's id, so it is added here. uvicorn then closes the connection,
@@ -152,6 +156,7 @@ def install(app: FastAPI, make_response: MakeResponse, describe: Describe = _des
         return make_response(request, ErrorReport(500, unexpected_error_message(), "internal", headers))
 
     app.add_exception_handler(ServiceError, service_error)
+    app.add_exception_handler(ClientDisconnected, client_disconnected)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, unexpected_error)

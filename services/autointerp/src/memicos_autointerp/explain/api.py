@@ -1,6 +1,7 @@
 """Route of explaining a feature."""
 
 from fastapi import APIRouter, Request
+from memicos_service.disconnect import until_disconnect
 
 from memicos_autointerp.explain import service
 from memicos_autointerp.explain.schemas import ExplainRequest, ExplainResponse
@@ -18,4 +19,5 @@ async def explain_default(body: ExplainRequest, request: Request) -> ExplainResp
     no usable explanation, and `cause` has the kind of failure; nothing is stored, so the request can be repeated. One
     request takes AUTOINTERP_DEADLINE_SECONDS (150 by default) at most.
     """
-    return await service.explain(body, request.app.state.settings, request.app.state.providers)
+    state = request.app.state
+    return await until_disconnect(request, service.explain(body, state.settings, state.providers))

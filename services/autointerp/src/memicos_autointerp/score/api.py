@@ -1,6 +1,7 @@
 """Routes of scoring an explanation."""
 
 from fastapi import APIRouter, Request
+from memicos_service.disconnect import until_disconnect
 from memicos_service.openapi_events import MESSAGE, events_response
 
 from memicos_autointerp.errors import ErrorBody
@@ -27,7 +28,8 @@ async def score_embedding(body: ScoreEmbeddingRequest, request: Request) -> Scor
     The score is the area under the ROC curve of the cosine similarities. The embedder is all-MiniLM-L6-v2 on this
     server, or OpenAI's where AUTOINTERP_EMBEDDER is openai. Fewer than 5 texts of a class are status 400.
     """
-    return await service.score_embedding(body, request.app.state.settings, request.app.state.embedders)
+    state = request.app.state
+    return await until_disconnect(request, service.score_embedding(body, state.settings, state.embedders))
 
 
 @router.post("/fuzz-detection", summary="Score an explanation by a language model that classifies texts")
@@ -38,7 +40,8 @@ async def score_fuzz_detection(body: ScoreFuzzDetectionRequest, request: Request
     reported. Where fewer than 5 texts of a class are left there is no score but status 502, and `cause` has the kind of
     failure.
     """
-    return await service.score_fuzz_detection(body, request.app.state.settings, request.app.state.providers)
+    state = request.app.state
+    return await until_disconnect(request, service.score_fuzz_detection(body, state.settings, state.providers))
 
 
 @router.post(
@@ -63,7 +66,7 @@ async def score_explanation(
     score = any_method.prepare(body, state.settings, state.providers, state.embedders)
     if body.stream:
         return any_method.ScoreEvents(score, body.stream_steps)
-    return await score.run(lambda _: None)
+    return await until_disconnect(request, score.run(lambda _: None))
 
 
 @router.post("/output", summary="Score an explanation by what the feature does to the output")
@@ -73,4 +76,5 @@ async def score_output(body: ScoreOutputRequest, request: Request) -> ScoreOutpu
     The score is the area under the ROC curve of the cosine similarities. The embedder is that of `/v1/score/embedding`;
     no language model judges, and no key is needed. Fewer than 5 texts of either list are status 400.
     """
-    return await output_service.score_output(body, request.app.state.settings, request.app.state.embedders)
+    state = request.app.state
+    return await until_disconnect(request, output_service.score_output(body, state.settings, state.embedders))

@@ -18,15 +18,6 @@ UNPARSEABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Exceptions of the generated client for JSON with another structure."""
 
 
-class ClientDisconnected(Fault):
-    """The webapp's own client closed the connection before the response; this error reaches no client."""
-
-    status = 499
-
-    def __init__(self) -> None:
-        super().__init__("The client closed the connection.")
-
-
 class NotReady(Unavailable):
     """An error until a server is loaded or started; pages repeat their request until then."""
 
@@ -245,7 +236,7 @@ def unreadable(url: str) -> Fault:
 
 def concerns_host(fault: Fault) -> bool:
     """Whether `fault` is about the host and not about the request, so that another host may serve the request."""
-    return not isinstance(fault, BadInput | ClientDisconnected | InferenceFailed)
+    return not isinstance(fault, BadInput | InferenceFailed)
 
 
 def no_host(target: str, unable: Mapping[str, Fault], failed: Mapping[str, Fault]) -> Fault:

@@ -34,9 +34,9 @@ from memicos_inference_client.models import (
 )
 from memicos_inference_client.sse import StreamError
 from memicos_inference_client.types import Response
+from memicos_service.disconnect import until_disconnect
 
 from memicos_webapp.errors import Fault
-from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.errors import (
     UNPARSEABLE,
     ConnectionsInUse,

@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from memicos_service.disconnect import until_disconnect
 from memicos_service.openapi_events import MESSAGE, events_response
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.errors import ErrorBody
-from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.scores.schemas import ScoreDeleted, ScoreGenerated, ScoreId, ScoreRequest, ScoreStep
 from memicos_webapp.scores.scoring import service as scoring

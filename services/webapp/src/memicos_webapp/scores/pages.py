@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from memicos_service.disconnect import until_disconnect
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from memicos_webapp.accounts.viewer import ViewerDep
@@ -11,7 +12,6 @@ from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import BadInput
 from memicos_webapp.explanations.schemas import MAX_ID
 from memicos_webapp.explanations.service import ExplanationsDep
-from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.provider_keys.service import profiles_with_key
 from memicos_webapp.scores import service
 from memicos_webapp.scores.api import ScoringDep

@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
+from memicos_service.disconnect import until_disconnect
 from memicos_service.errors import unexpected_error_message
 from memicos_service.json_escapes import escape_line_breaks
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from memicos_webapp.errors import ErrorBody, Fault
-from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.visitors import visitor
 from memicos_webapp.security.stream_slots import Slot, StreamSlots
 from memicos_webapp.steering.outputs import InferenceEvent, SteerRun

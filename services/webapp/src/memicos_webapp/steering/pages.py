@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
+from memicos_service.disconnect import until_disconnect
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.catalog import repository as catalog
@@ -13,7 +14,6 @@ from memicos_webapp.database.engine import Database, DatabaseDep, Snapshot
 from memicos_webapp.errors import NotFound
 from memicos_webapp.features.service import parse_index
 from memicos_webapp.formatting import url_segment
-from memicos_webapp.inference.disconnect import until_disconnect
 from memicos_webapp.inference.service import InferenceDep
 from memicos_webapp.settings import Settings
 from memicos_webapp.steering import feature_controls, page_link

@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from memicos_webapp.inference.errors import ClientDisconnected
-
 T = TypeVar("T")
+
+
+class ClientDisconnected(Exception):
+    """The client closed the connection before the response; the status 499 is for the log."""
 
 
 async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
