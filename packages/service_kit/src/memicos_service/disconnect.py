@@ -1,8 +1,8 @@
 """Cancels work when its client closes the connection."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from fastapi import Request
 
@@ -13,7 +13,7 @@ class ClientDisconnected(Exception):
     """The client closed the connection before the response; the status 499 is for the log."""
 
 
-async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def until_disconnect(request: Request, work: Awaitable[T]) -> T:
     """The result of `work`, which is cancelled if the client of `request` disconnects first.
 
     The request's body must have been read.
