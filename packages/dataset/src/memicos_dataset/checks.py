@@ -362,8 +362,10 @@ def _check_unique(batch: Batch, column: str, seen: set[int]) -> None:
 def _check_members(batch: Batch, column: str, allowed: Collection[int], problem: str) -> None:
     array = batch.rows.column(column)
     values, rows = _flat(array) if pa.types.is_list(array.type) else (_numpy(array), np.arange(len(array)))
-    unknown = set(np.unique(values).tolist()) - set(allowed)
-    _refuse(batch, column, rows, values, np.isin(values, list(unknown)), problem)
+    # membership is tested value by value: a set of all that is allowed would be made for each batch
+    unknown = [value for value in np.unique(values).tolist() if value not in allowed]
+    if unknown:
+        _refuse(batch, column, rows, values, np.isin(values, unknown), problem)
 
 
 def _check_equal_lengths(batch: Batch, first: str, second: str, allow_empty: bool = False) -> None:

@@ -113,7 +113,7 @@ class Corpus(Base):
     tokens: Mapped[int] = mapped_column(BigInteger)
     # [{"name", "license", "url", "attribution"}]
     collections: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
-    # digest of the contexts (datasets/row_digests.py); null where an older version stored them
+    # digest of the contexts (datasets/stored_rows/row_digests.py); null where an older version stored them
     digest_of_rows: Mapped[Decimal | None] = mapped_column(Numeric)
 
 
@@ -190,7 +190,7 @@ class Load(Base):
 
 
 class LoadPart(Base):
-    """What an import has stored of a load: rows, and their digest where they have one (datasets/row_digests.py)."""
+    """What an import has stored of a load: rows, and their digest where they have one (`row_digests`)."""
 
     __tablename__ = "load_part"
 

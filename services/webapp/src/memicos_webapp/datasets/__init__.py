@@ -5,9 +5,7 @@ service      imports by the command and as jobs
 steps        the steps of an import
 plan         what an import changes in the catalogue, and when it is refused
 preview      what an import would do, and the space that it needs
-rows         records for COPY
-row_digests  digests of rows, from files and from the database
-verification comparison of both
+stored_rows  rows for COPY, and their digests
 repository   SQL of imports
 load_states  states of loads, and the flip that makes loads visible
 locks        advisory locks

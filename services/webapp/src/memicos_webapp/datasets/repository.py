@@ -8,8 +8,8 @@ from typing import Any
 from asyncpg import Connection
 from memicos_dataset.manifest import Corpus, Manifest
 
-from memicos_webapp.datasets.binary_copy import HEADER, TRAILER, Chunk
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
+from memicos_webapp.datasets.stored_rows.binary_copy import HEADER, TRAILER, Chunk
 
 _RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
 _MODEL_COLUMNS = {"id", "name", "layers", "d_model", "vocabulary_size", "chat", "origin", "license", "url"}
@@ -305,5 +305,11 @@ async def delete_staged(connection: Connection, load_ids: Sequence[int]) -> None
 
 
 async def analyse(connection: Connection) -> None:
-    """Update the planner's statistics. PostgreSQL does so by itself later, but never for small tables."""
-    await connection.execute("ANALYZE feature, context, document, explanation, score, load, source")
+    """Update the planner's statistics. PostgreSQL does so by itself later, but never for small tables.
+
+    Those of the arrays of features and contexts, which no statement compares, take longest, and are left out.
+    """
+    await connection.execute(
+        """ANALYZE feature (load_id, index, density, active_tokens, max_activation),
+                   context (corpus_id, number, document), document, explanation, score, load, source"""
+    )

@@ -28,15 +28,16 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FileEntry, Manifest
 
 from memicos_webapp.catalog.models import LoadState
-from memicos_webapp.datasets import load_states, locks, repository, verification
-from memicos_webapp.datasets.binary_copy import Chunk
+from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.plan import ImportPlan, MissingSources, plan_import
 from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.rejects import Rejects
 from memicos_webapp.datasets.repository import StagedLoad
-from memicos_webapp.datasets.rows import DatasetRows, Record
-from memicos_webapp.datasets.verification import StoredLoad
+from memicos_webapp.datasets.stored_rows import verification
+from memicos_webapp.datasets.stored_rows.binary_copy import Chunk
+from memicos_webapp.datasets.stored_rows.rows import DatasetRows, Record
+from memicos_webapp.datasets.stored_rows.verification import StoredLoad
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs.progress import Progress
 from memicos_webapp.jobs.runner import is_lost

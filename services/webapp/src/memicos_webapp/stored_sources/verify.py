@@ -1,10 +1,10 @@
-"""The job `verify`: compares the rows of stored sources with what was imported (`datasets.verification`)."""
+"""The job `verify`: compares the rows of stored sources with what was imported (`verification`)."""
 
 from dataclasses import dataclass
 
 import asyncpg
 
-from memicos_webapp.datasets import verification
+from memicos_webapp.datasets.stored_rows import verification
 from memicos_webapp.errors import Fault
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from asyncpg import Connection
 
-from memicos_webapp.datasets import row_digests
+from memicos_webapp.datasets.stored_rows import row_digests
 
 FEATURES, EXPLANATIONS, SCORES = "features", "explanations", "scores"
 
@@ -19,6 +19,16 @@ _PARTS = {
     SCORES: (row_digests.SCORES_SQL, "source_id"),
 }
 """Statement of each part, and the column of a load that it takes."""
+
+
+_PARALLEL = (
+    "parallel_setup_cost",
+    "parallel_tuple_cost",
+    "min_parallel_table_scan_size",
+    "min_parallel_index_scan_size",
+)
+"""Settings that are 0 while PostgreSQL computes digests. It counts the pages of a table without those of its large
+arrays, and would use a single process for them."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,11 @@ async def note_result(connection: Connection, load_id: int, found: list[str]) ->
 
 
 async def _stored(connection: Connection, statement: str, key: int) -> tuple[int, Decimal | None]:
-    row = await connection.fetchrow(statement, key)
-    assert row is not None
+    async with connection.transaction():
+        for name in _PARALLEL:
+            await connection.execute(f"SET LOCAL {name} = 0")
+        # `fetchrow` limits the rows, and such a statement has no parallel workers
+        (row,) = await connection.fetch(statement, key)
     return row["count"], row["digest"]
 
 

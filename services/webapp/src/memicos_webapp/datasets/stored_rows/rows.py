@@ -22,11 +22,11 @@ from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
 from memicos_dataset.manifest import FileEntry, Manifest, Source
 from memicos_dataset.schema import CONTEXTS, NO_POSITION
-from memicos_dataset.token_text import context_strings, has_byte
 
-from memicos_webapp.datasets import row_digests
-from memicos_webapp.datasets.binary_copy import Chunk, Items, chunk, text_arrays
-from memicos_webapp.datasets.row_digests import FEATURE_ATTRIBUTIONS, FEATURE_COLUMNS, INT2, INT4, REAL
+from memicos_webapp.datasets.stored_rows import row_digests
+from memicos_webapp.datasets.stored_rows.binary_copy import Chunk, chunk
+from memicos_webapp.datasets.stored_rows.row_digests import FEATURE_ATTRIBUTIONS, FEATURE_COLUMNS, INT2, INT4, REAL
+from memicos_webapp.datasets.stored_rows.token_strings import TokenStrings
 
 Record = tuple[Any, ...]
 
@@ -115,8 +115,7 @@ class DatasetRows:
         self._folder, self._manifest, self._reject = folder, manifest, reject
         self._documents = DocumentCheck(manifest)
         self._tokens = self._read_vocabulary()
-        self._items = Items()
-        self._bytes = {i for i, token in self._tokens.items() if has_byte(token)}
+        self._strings = TokenStrings(self._tokens)
         for batch in read.document_batches(folder, manifest):
             self._documents.check(batch)
         self._contexts = ContextCheck(manifest, self._documents.numbers, self._tokens)
@@ -158,16 +157,11 @@ class DatasetRows:
             offsets = column["token_ids"].offsets.to_numpy()
             offsets = offsets if known_ids else np.zeros_like(offsets)
             ids = row_digests.arrays(offsets, column["token_ids"].values.to_numpy(zero_copy_only=False), INT4)
-            tokens = [self._strings(row) for row in _values(column["token_ids"])]
+            tokens = self._strings.contexts(column["token_ids"])
             self.stored.rows += len(ids)
-            self.stored.digest += row_digests.digest([*numbers, ids, row_digests.texts(tokens)])
+            self.stored.digest += row_digests.digest([*numbers, ids, tokens.digested])
             corpus = [struct.pack(">i", corpus_id)] * len(ids)
-            yield chunk([corpus, *numbers, ids, list(text_arrays(tokens, self._items))])
-
-    def _strings(self, token_ids: list[int]) -> list[str]:
-        """The strings of a context's tokens."""
-        strings = [self._tokens[i] for i in token_ids]
-        return strings if self._bytes.isdisjoint(token_ids) else context_strings(strings)
+            yield chunk([corpus, *numbers, ids, tokens.fields])
 
     def begin_source(self, source: Source, stored: Iterable[int]) -> None:
         """Begin with a source's features; `stored` are the indices of those that an interrupted import stored."""
@@ -189,9 +183,8 @@ class DatasetRows:
                 for name, kind in FEATURE_ATTRIBUTIONS.items()
             }
             for sign in ("positive", "negative"):
-                tokens = [[self._tokens[i] for i in row] for row in _values(batch.rows.column(f"{sign}_token_ids"))]
-                texts[f"{sign}_tokens"] = row_digests.texts(tokens)
-                fields[f"{sign}_tokens"] = list(text_arrays(tokens, self._items))
+                tokens = self._strings.lists(column[f"{sign}_token_ids"])
+                texts[f"{sign}_tokens"], fields[f"{sign}_tokens"] = tokens.digested, tokens.fields
             self.stored.rows += len(batch.rows)
             self.stored.digest += row_digests.digest([(texts.get(name) or fields[name]) for name in FEATURE_COLUMNS])
             fields["load_id"] = [struct.pack(">q", load_id)] * len(batch.rows)

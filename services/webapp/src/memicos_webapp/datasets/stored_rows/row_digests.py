@@ -7,7 +7,7 @@ An altered, missing or doubled row is overlooked with a probability of 2^-60; it
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -76,9 +76,9 @@ def arrays(offsets: np.ndarray, values: np.ndarray, kind: _Type) -> list[bytes]:
     ]
 
 
-def texts(rows: Iterable[Sequence[str]]) -> list[bytes]:
-    """Each array of texts, joined."""
-    return [SEPARATOR.join(row).encode() for row in rows]
+def joined(texts: Sequence[str]) -> bytes:
+    """An array of texts as digests are made of it."""
+    return SEPARATOR.join(texts).encode()
 
 
 def digest(columns: Sequence[Sequence[bytes]]) -> int:

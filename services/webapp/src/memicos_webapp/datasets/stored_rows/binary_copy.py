@@ -4,7 +4,7 @@ The fields are those of which `row_digests` makes digests: numbers and arrays of
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
@@ -37,22 +37,17 @@ def chunk(columns: Sequence[Sequence[bytes]]) -> Chunk:
     return Chunk(count, b"".join(parts))
 
 
-def item(text: str) -> bytes:
+def text_item(text: str) -> bytes:
     """A text as an entry of an array."""
     content = text.encode()
     return struct.pack(">i", len(content)) + content
 
 
-class Items(dict[str, bytes]):
-    """Entries of arrays by their texts; each is made once."""
-
-    def __missing__(self, text: str) -> bytes:
-        value = self[text] = item(text)
-        return value
+def text_array_header(count: int) -> bytes:
+    """What comes before the `count` entries of an array of texts."""
+    return struct.pack(">iiiii", 1, 0, _TEXT, count, 1) if count else _EMPTY
 
 
-def text_arrays(rows: Iterable[Sequence[str]], items: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Each array of texts as PostgreSQL receives it."""
-    header = struct.Struct(">iiiii").pack
-    for row in rows:
-        yield header(1, 0, _TEXT, len(row), 1) + b"".join([items[text] for text in row]) if row else _EMPTY
+def text_array(texts: Sequence[str]) -> bytes:
+    """An array of texts as PostgreSQL receives it."""
+    return text_array_header(len(texts)) + b"".join(map(text_item, texts))
