@@ -52,9 +52,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def in_memory(local: Path, name: str) -> Folder:
     folder = Folder.of(f"memory://{name}")
+    system = fsspec.filesystem("memory")
     for path in local.rglob("*"):
         if path.is_file():
-            folder.write(str(path.relative_to(local)), path)
+            system.pipe_file(f"/{name}/{path.relative_to(local)}", path.read_bytes())
     return folder
 
 

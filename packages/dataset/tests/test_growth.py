@@ -89,6 +89,16 @@ def test_wrong_columns_are_refused(dataset: Path, change: Callable[[pa.Table], p
         check_rows(dataset)
 
 
+def test_a_reader_of_single_columns_names_the_file_that_lacks_one(dataset: Path) -> None:
+    with_columns(dataset, lambda table: table.drop_columns(["density"]))
+    (source,) = read.read_manifest(dataset).source_set.sources
+    with pytest.raises(DatasetError, match=r"features-00000\.parquet: lacks the columns density; it has columns index"):
+        list(read.feature_columns(dataset, source, ("index", "density", "example_dfa_values")))
+    # a column that is optional may be missing
+    (rows,) = read.feature_columns(dataset, source, ("index", "example_dfa_values"))
+    assert rows.schema.names == ["index"] and len(rows) == 16
+
+
 def test_the_manifest_of_a_newer_minor_version_is_read_and_kept(dataset: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         content["version"] = f"{m.MAJOR}.{m.MINOR + 1}"

@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.public_layout import saedashboard
 from memicos_dataset.public_layout.corpus import ContextNumbers
 from memicos_dataset.public_layout.files import source_folders
-from memicos_dataset.public_layout.lines import lines
+from memicos_dataset.public_layout.lines import LINE_BYTES, lines, parse
 
 Row = dict[str, Any]
 SOURCE = "3-res__v2"
@@ -252,6 +253,18 @@ def test_a_line_has_a_largest_length(tmp_path: Path) -> None:
     assert next(read_lines) == (1, b"{}")
     with pytest.raises(DatasetError, match="line 2 is longer than 1048576 bytes"):
         next(read_lines)
+
+
+def test_the_longest_line_needs_bounded_memory() -> None:
+    # the costliest JSON is of empty lists: two characters and a comma for an object of 56 bytes and its place in a list
+    line = b'{"a":[' + b"[]," * 50_000 + b"[]]}"
+    tracemalloc.start()
+    try:
+        assert len(parse(line)["a"]) == 50_001
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak / len(line) * LINE_BYTES < 300 << 20
 
 
 def test_files_of_several_gzip_members_are_read_to_their_end(tmp_path: Path) -> None:

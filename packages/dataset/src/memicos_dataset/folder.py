@@ -190,22 +190,6 @@ class Folder:
         paths = {str(entry).partition("?")[0].rstrip("/") for entry in entries}
         return sorted({path.rpartition("/")[2] for path in paths if path.rpartition("://")[2].strip("/") != own})
 
-    def write(self, path: str, content: Path) -> None:
-        """Copy a local file to `path` in this folder.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        place = self.locate(path)
-        if isinstance(place, Path):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(content, place)
-            return
-        with as_os_errors(place):
-            system = self._file_system()
-            system.makedirs(place.rpartition("/")[0], exist_ok=True)
-            system.put_file(str(content), place)
-
     def file_system(self) -> tuple[Any, str]:
         """fsspec's file system of the folder, and the folder's path in it, for writing.
 

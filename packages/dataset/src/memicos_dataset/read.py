@@ -153,9 +153,7 @@ def _column_order(path: Path | str, stored: pa.Schema, table: schema.Table) -> l
     """
     if len(set(stored.names)) != len(stored.names):
         raise DatasetError(path, f"has columns of the same name: {', '.join(sorted(stored.names))}")
-    missing = [name for name in table.core.names if name not in stored.names]
-    if missing:
-        raise DatasetError(path, f"lacks the columns {', '.join(missing)}; it has columns {_columns(stored)}")
+    _check_core(path, stored, table.core.names)
     known = [field for field in table.known if field.name in stored.names]
     for field in known:
         kind = stored.field(field.name).type
@@ -163,6 +161,16 @@ def _column_order(path: Path | str, stored: pa.Schema, table: schema.Table) -> l
             raise DatasetError(path, f"has column {field.name} of type {kind}, expected {field.type}")
     names = [field.name for field in known]
     return names + [name for name in stored.names if name not in names]
+
+
+def _check_core(path: Path | str, stored: pa.Schema, core: Sequence[str]) -> None:
+    """
+    Raises:
+        DatasetError: a file lacks one of the columns `core`.
+    """
+    missing = [name for name in core if name not in stored.names]
+    if missing:
+        raise DatasetError(path, f"lacks the columns {', '.join(missing)}; it has columns {_columns(stored)}")
 
 
 def _columns(columns: pa.Schema) -> str:
@@ -193,7 +201,7 @@ def feature_columns(
     """Batches of a source's features with those of the columns that its files have; the others are not read.
 
     Raises:
-        DatasetError: a file cannot be read.
+        DatasetError: a file cannot be read, or lacks one of the columns that is not optional.
     """
     folder = Folder.of(location)
     for entry in source.features:
@@ -201,7 +209,9 @@ def feature_columns(
         try:
             with folder.open_seekable(entry.path) as opened, pq.ParquetFile(opened) as file:
                 _check_values(path, file.metadata)
-                names = [name for name in columns if name in file.schema_arrow.names]
+                stored = file.schema_arrow
+                _check_core(path, stored, [name for name in columns if name in schema.FEATURES.names])
+                names = [name for name in columns if name in stored.names]
                 yield from file.iter_batches(batch_size=size, columns=names)
         except (pa.ArrowInvalid, OSError) as error:
             raise DatasetError(path, f"is not a readable Parquet file ({error})") from error

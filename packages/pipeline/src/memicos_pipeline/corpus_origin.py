@@ -100,17 +100,17 @@ def _of_hub(location: str, repo: str, revision: str | None, choice: _Choice) -> 
 
     token = os.environ.get("HF_TOKEN")
     try:
-        card = Path(
+        snapshot = Path(
             snapshot_download(repo, allow_patterns=[_CARD], repo_type="dataset", revision=revision, token=token)
         )
-        names = _names_on_hub(repo, card.name, token)
+        names = _names_on_hub(repo, snapshot.name, token)
         if names is None:
             # the hub cannot be reached: what the cache has
-            names = _names_in(card)
-        chosen = _chosen(location, _card(card), names, choice)
+            names = _names_in(snapshot)
+        chosen = _chosen(location, _card(snapshot), names, choice)
         patterns = [_CARD, *chosen]
         folder = Path(
-            snapshot_download(repo, allow_patterns=patterns, repo_type="dataset", revision=card.name, token=token)
+            snapshot_download(repo, allow_patterns=patterns, repo_type="dataset", revision=snapshot.name, token=token)
         )
     except errors.HFValidationError as error:
         raise CorpusError(f"{location}: {repo} is not a valid name of a data set on the hub ({error})") from error

@@ -17,7 +17,7 @@ from memicos_dataset.errors import DatasetError, LineError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.public_layout import metadata, native_tables
 from memicos_dataset.public_layout.corpus import CorpusBuilder
-from memicos_dataset.public_layout.file_list import check_size
+from memicos_dataset.public_layout.file_list import check_sizes
 from memicos_dataset.public_layout.files import METADATA, SourceFolder, source_folders
 from memicos_dataset.public_layout.lines import Rejects
 from memicos_dataset.public_layout.steps import Step, StepReader
@@ -64,13 +64,12 @@ def to_native(
 
 
 def _plan(source: SourceFolder) -> dict[str, Any]:
-    batches = [[batch.path, source.folder.size(batch.path)] for batch in source.batches]
-    for path, size in batches:
-        check_size(source.folder, source.listed, path, size)
+    sizes = {batch.path: source.folder.size(batch.path) for batch in source.batches}
+    check_sizes(source.folder, source.listed, sizes)
     return {
         "folder": str(source.folder),
         "rows": [source.metadata(name) for name in METADATA],
-        "batches": batches,
+        "batches": [[path, size] for path, size in sizes.items()],
     }
 
 

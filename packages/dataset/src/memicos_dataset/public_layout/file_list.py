@@ -4,7 +4,7 @@
 other programs have none.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -71,18 +71,20 @@ def check_present(folder: Folder, listed: Iterable[ListedFile], present: Iterabl
         )
 
 
-def check_size(folder: Folder, listed: Iterable[ListedFile], path: str, size: int | None) -> None:
-    """
+def check_sizes(folder: Folder, listed: Iterable[ListedFile], sizes: Mapping[str, int | None]) -> None:
+    """Compare the sizes of files with the list, where both are known.
+
     Raises:
-        DatasetError: the file `path` has another size than the list says.
+        DatasetError: a file has another size than the list says.
     """
-    expected = next((file.bytes for file in listed if file.path == path), None)
-    if None not in (expected, size) and size != expected:
-        raise DatasetError(
-            folder.locate(path),
-            f"has {size} bytes, and {FILE_LIST} says {expected}: complete its publication with memicos publish, or "
-            f"delete {FILE_LIST} if the file was changed on purpose",
-        )
+    for file in listed:
+        size = sizes.get(file.path)
+        if size is not None and size != file.bytes:
+            raise DatasetError(
+                folder.locate(file.path),
+                f"has {size} bytes, and {FILE_LIST} says {file.bytes}: complete its publication with memicos publish, "
+                f"or delete {FILE_LIST} if the file was changed on purpose",
+            )
 
 
 def damaged_files(folder: Folder, listed: Iterable[ListedFile]) -> Iterator[DatasetError]:

@@ -10,8 +10,9 @@ from isal import igzip, isal_zlib
 from memicos_dataset.errors import DatasetError, LineError
 from memicos_dataset.folder import COPY_BYTES, Folder
 
-LINE_BYTES = 64 << 20
-"""Longest line: a row of the layout has some kilobytes."""
+LINE_BYTES = 8 << 20
+"""Longest line. A row of the layout has some kilobytes, one of the longest context some 100 bytes for each of its
+32,767 tokens. Parsing takes up to 35 bytes of memory for each byte of a line, which empty lists need."""
 
 Row = dict[str, Any]
 

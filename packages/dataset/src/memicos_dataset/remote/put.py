@@ -8,7 +8,6 @@ replaced, they are deleted first.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 from memicos_dataset.errors import DatasetError
@@ -222,10 +221,9 @@ def _verify(target: Target, files: Sequence[LocalFile], is_part: Callable[[str],
 
 class _Progress:
     def __init__(self, total: int, done: int, report: ReportSent) -> None:
-        self._total, self._done, self._report, self._lock = total, done, report, Lock()
+        self._total, self._done, self._report = total, done, report
         report(Sent(done, total))
 
     def add(self, file: LocalFile) -> None:
-        with self._lock:
-            self._done += file.bytes
-            self._report(Sent(self._done, self._total))
+        self._done += file.bytes
+        self._report(Sent(self._done, self._total))

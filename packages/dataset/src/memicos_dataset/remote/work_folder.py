@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,14 +24,21 @@ def work_folder(dataset: Folder, to: Folder, parent: Path) -> Iterator[Path]:
     """
     origin = dataset.root.resolve() if isinstance(dataset.root, Path) else dataset.root
     work = parent / hashlib.sha256(f"{origin}\n{to}".encode()).hexdigest()[:16]
-    work.mkdir(parents=True, exist_ok=True)
+    parent.mkdir(parents=True, exist_ok=True)
     lock_file = work.with_suffix(".lock")
+    lock = FileLock(lock_file, timeout=0)
     try:
-        with FileLock(lock_file, timeout=0):
-            yield work
-            shutil.rmtree(work)
+        lock.acquire()
     except Timeout:
         raise DatasetError(dataset.root, f"another command sends it to {to}; wait for its end") from None
-    lock_file.unlink(missing_ok=True)
-    if not any(parent.iterdir()):
+    try:
+        work.mkdir(exist_ok=True)
+        yield work
+        shutil.rmtree(work)
+        # while it is held: a command that opened the file before sees that it is gone, and makes a new one
+        lock_file.unlink(missing_ok=True)
+    finally:
+        lock.release()
+    with suppress(OSError):
+        # another command uses the folder too
         parent.rmdir()
