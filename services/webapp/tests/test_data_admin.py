@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from memicos_dataset import remote_files
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.read import read_manifest
@@ -200,6 +201,27 @@ async def test_bad_requests_are_refused_with_the_reason(
         response = await client.request(method, API + path.replace("{root}", str(tmp_path)), json=body, headers=ORIGIN)
         assert response.status_code == status, response.text
         assert message is None or message in response.json()["error"]
+
+
+async def test_a_bucket_that_cannot_be_read_is_named_with_the_remedy(
+    started: Start, loaded_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # no credentials, and no service of a cloud that would be asked for some
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setattr(remote_files, "RETRY_SECONDS", ())
+    location = "s3://bucket/v1"
+    async with started(loaded_url, import_roots="s3://bucket,http://127.0.0.1:9") as client:
+        for path in (f"{API}/data/available", f"{API}/data/plan", f"{PAGE}/browse"):
+            response = await client.get(path, params={"location": location})
+            assert response.status_code == 400, (path, response.text)
+            assert "no credentials" in response.text and "AWS_ACCESS_KEY_ID" in response.text
+        closed = await client.get(f"{API}/data/available", params={"location": "http://127.0.0.1:9/v1"})
+        assert closed.status_code == 503 and "does not answer" in closed.json()["error"]
+        assert int(closed.headers["Retry-After"]) > 0
 
 
 async def test_only_the_owner_uses_them_and_a_read_only_server_changes_nothing(

@@ -7,10 +7,11 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FILE_NAME
 from memicos_dataset.public_layout.files import KINDS
+from memicos_dataset.remote.errors import UnavailableError
 
 from memicos_webapp.admin.schemas import Available, AvailableEntry
 from memicos_webapp.datasets import preview
-from memicos_webapp.errors import BadInput, NotFound
+from memicos_webapp.errors import BadInput, NotFound, Unavailable
 from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.roots import Roots
 
@@ -36,8 +37,9 @@ def browse(roots: Roots, location: str | None, stored: Collection[str]) -> Avail
     """What is at a location; the roots where it is None. `stored` has the names `model/source` that the database shows.
 
     Raises:
-        BadInput: it is in none of the roots, or cannot be read.
+        BadInput: it is in none of the roots, or cannot be read; without credentials the message says what to set.
         NotFound: there is nothing.
+        Unavailable: its server does not answer.
     """
     if location is None:
         entries = [AvailableEntry(name=root, location=root, set=None, stored=False) for root in roots.locations()]
@@ -46,7 +48,7 @@ def browse(roots: Roots, location: str | None, stored: Collection[str]) -> Avail
     try:
         names = folder.names()
     except (DatasetError, OSError) as error:
-        raise BadInput(f"{folder} cannot be listed: {error}") from error
+        raise _fault(error, f"{folder} cannot be listed: ") from error
     if not names and not _is_manifest(folder):
         raise NotFound(f"{folder} has no files, or does not exist.")
     if _is_dataset(folder, names):
@@ -56,11 +58,16 @@ def browse(roots: Roots, location: str | None, stored: Collection[str]) -> Avail
     return Available(location=str(folder), dataset=False, model=model, entries=entries)
 
 
+def _fault(error: Exception, prefix: str = "") -> BadInput | Unavailable:
+    """What a request gets where a location cannot be read."""
+    return (Unavailable if isinstance(error, UnavailableError) else BadInput)(f"{prefix}{error}")
+
+
 def _is_manifest(folder: Folder) -> bool:
     try:
         return folder.exists(FILE_NAME)
     except (DatasetError, OSError) as error:
-        raise BadInput(f"{folder} cannot be read: {error}") from error
+        raise _fault(error, f"{folder} cannot be read: ") from error
 
 
 def _is_dataset(folder: Folder, names: Collection[str]) -> bool:
@@ -84,9 +91,10 @@ def plan(roots: Roots, location: str, sources: Collection[str]) -> preview.Previ
 
     Raises:
         BadInput: it is in none of the roots, or no dataset.
+        Unavailable: its server does not answer.
     """
     folder = permitted(roots, location)
     try:
         return preview.listed(folder, tuple(sources))
     except (DatasetError, OSError) as error:
-        raise BadInput(str(error)) from error
+        raise _fault(error) from error
