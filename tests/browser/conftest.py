@@ -82,7 +82,7 @@ def webapp_environment(
     # outside pytest's folder: under root, PostgreSQL runs as another user, which the next pytest would lock out
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
-        write_dataset(dataset)
+        write_dataset(dataset, attributed=(3,))
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         environment |= {
             "MEMICOS_DATA": f"{folder}/data",

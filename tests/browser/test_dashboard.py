@@ -80,6 +80,25 @@ def test_shades_and_numbers(page: Page, webapp_url: str) -> None:
     assert page.evaluate(after) == f'"{peak.get_attribute("title")}"'
 
 
+def test_where_an_activation_came_from_is_shown_or_hidden(page: Page, webapp_url: str) -> None:
+    page.goto(f"{webapp_url}/small/3-res/6")
+    page.set_viewport_size({"width": 390, "height": 800})
+    origin, token = page.locator(".example .origin").first, page.locator(".example .text i.d9").first
+    line = "getComputedStyle(document.querySelector('.example .text i.d9')).boxShadow"
+    expect(origin).to_have_text(re.compile(r"^Comes from \S+ 3\.00 \(1 before\), \S+ 2\.00 \(itself\)$"))
+    expect(token).to_have_attribute("title", re.compile("attribution 3.00"))
+    assert page.evaluate(line) != "none"
+    page.keyboard.press("o")
+    expect(page.get_by_role("checkbox", name="Origin")).not_to_be_checked()
+    expect(origin).to_be_hidden()
+    assert page.evaluate(line) == "none"
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    # a source without attributions has nothing to show or hide
+    page.goto(f"{webapp_url}/small/2-res/6")
+    expect(page.locator("#v-values")).to_be_attached()
+    expect(page.locator("#v-origin")).to_have_count(0)
+
+
 def test_the_feature_table_filters_in_place_and_its_address_can_be_shared(page: Page, webapp_url: str) -> None:
     page.goto(f"{webapp_url}/small/2-res")
     expect(page.locator("#features .count")).to_contain_text("of 60")

@@ -15,8 +15,10 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.write import write_table
+from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch
+from memicos_testing.webapp.explanations import GENERATE, body
 from memicos_webapp.datasets.service import load
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.stored_sources import verify
@@ -120,6 +122,25 @@ async def test_an_import_of_an_export_stores_the_same_attributions(
     await execute(fresh_url, "UPDATE source SET current_load_id = NULL; DELETE FROM load")
     await load(public / "v1/small/1-res", fresh_url, ImportOptions(metadata=METADATA, conversions=str(tmp_path / "w")))
     assert await fetch(fresh_url, STORED, "1-res") == before
+
+
+async def test_a_language_model_is_shown_where_an_activation_came_from(
+    attributed: Path, fresh_url: str, started: Start, autointerp_url: str, provider: LlmProvider
+) -> None:
+    await load(attributed, fresh_url)
+    request = body(explanationType="oai_attention-head", index=6)
+    async with started(fresh_url, autointerp_url=autointerp_url, autointerp_secret="theirs") as client:
+        response = await client.post(GENERATE, json=request)
+        assert response.status_code == 200, response.text
+        refused = await client.post(GENERATE, json={**request, "index": 5})
+        assert refused.status_code == 400 and "contributions" in refused.json()["error"]
+        options = [(await client.get(f"/small/1-res/{index}")).text.count("oai_attention-head") for index in (6, 5)]
+    # beside the form's method, the new explanation links to that of its own
+    assert options[0] >= 2 and options[1] == 0
+    (asked,) = provider.requests
+    # the pair of the strongest contribution and the token that it is to
+    user = asked.body["messages"][-1]["content"]
+    assert "whale" in user and "rose" in user
 
 
 METADATA = {"layers": 4, "d_model": 16, "vocabulary_size": 100}

@@ -214,7 +214,9 @@ def _explain(request: Request, name: str, entered: dict[str, str], fault: Fault 
         entered={**NOTHING_ENTERED, **entered},
         problem=fault.message if fault else None,
         profiles=profiles,
-        methods=[method for method in EXPLANATION_METHODS.values() if method.from_texts],
+        methods=[
+            method for method in EXPLANATION_METHODS.values() if method.from_texts and not method.from_attributions
+        ],
         score_methods=SCORE_METHODS.values(),
     )
 

@@ -29,18 +29,29 @@ def _strongest_windows(
 ) -> Iterator[Activation]:
     """Windows of the feature's top examples that are in `contexts`, the strongest first.
 
-    A window has `around` tokens on both sides of the strongest token, and no prepended BOS.
+    A window has `around` tokens on both sides of the strongest token, and no prepended BOS; it has the direct feature
+    attributions of its tokens where the example has them, to a token of the window.
     """
     first = 1 if source.recipe["prepend_bos"] else 0
-    examples = zip(row.example_groups, row.example_contexts, row.example_positions, row.example_values(), strict=True)
-    for group, context, position, values in examples:
+    examples = zip(
+        row.example_groups,
+        row.example_contexts,
+        row.example_positions,
+        row.example_values(),
+        row.example_attributions(),
+        strict=True,
+    )
+    for group, context, position, values, attribution in examples:
         if group != TOP_GROUP:
             continue
         if context not in contexts:
             continue
         tokens = contexts[context].tokens
         start, end = max(first, position - around), min(len(tokens), position + around + 1)
-        yield Activation(tokens=tokens[start:end], values=[values.get(i, 0.0) for i in range(start, end)])
+        text = Activation(tokens=tokens[start:end], values=[values.get(i, 0.0) for i in range(start, end)])
+        if attribution and attribution.target is not None and start <= attribution.target < end:
+            text.dfa_values, text.dfa_target_index = attribution.values[start:end], attribution.target - start
+        yield text
 
 
 def strongest_texts(

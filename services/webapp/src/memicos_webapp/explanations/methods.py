@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ExplanationMethod:
-    """`title`: the heading of its page; `short`: beside an explanation; `from_texts`: a language model can be asked."""
+    """`title`: the heading of its page; `short`: beside an explanation; `from_texts`: a language model can be asked, with
+    `from_attributions` of a feature whose examples have direct feature attributions."""
 
     name: str
     title: str
     short: str
     description: str
     from_texts: bool = True
+    from_attributions: bool = False
 
 
 _ALL = (
@@ -55,8 +57,8 @@ _ALL = (
         "Attention features",
         "by a language model, from pairs of tokens",
         "For features of attention layers: a language model sees which tokens contributed to the activation on which "
-        "token, by direct feature attribution. It is offered by the autointerp server, not on dashboards.",
-        from_texts=False,
+        "token, by direct feature attribution. It needs a dataset that has these contributions.",
+        from_attributions=True,
     ),
     ExplanationMethod(
         "token-statistics",

@@ -60,7 +60,14 @@ def _render_update(request: Request, viewer: Viewer, feature: FeatureExplanation
 
 @router.get("/{model}/{source}/{index}/explain")
 async def explain_control(
-    request: Request, _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, model: str, source: str, index: str
+    request: Request,
+    _: WriteAccess,
+    viewer: ViewerDep,
+    resources: ExplanationsDep,
+    model: str,
+    source: str,
+    index: str,
+    attributions: bool = False,
 ) -> Response:
     """A message about missing settings, in place of the form; the choice of a provider where there are several, or the
     viewer stored a key for one; 204 where explanations can be generated and there is one provider."""
@@ -70,7 +77,14 @@ async def explain_control(
     autointerp = await resources.autointerp.status()
     stored = await profiles_with_key(resources.database, viewer) & {profile.name for profile in autointerp.profiles}
     if autointerp.problem is not None and not stored:
-        return render(request, "explanations/_not_available.html", autointerp=autointerp, path=path, methods=METHODS)
+        return render(
+            request,
+            "explanations/_not_available.html",
+            autointerp=autointerp,
+            path=path,
+            methods=METHODS,
+            attributed=attributions,
+        )
     if len(autointerp.profiles) == 1 and not stored:
         # the form stays as it is: something may have been typed into it
         return Response(status_code=204)
