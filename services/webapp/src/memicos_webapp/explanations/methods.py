@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ExplanationMethod:
-    """`title`: the heading of its page; `short`: beside an explanation; `from_texts`: a language model can be asked, with
-    `from_attributions` of a feature whose examples have direct feature attributions."""
+    """`title`: the heading of its page; `short`: beside an explanation; `from_texts`: a language model can be asked,
+    with `from_attributions` of a feature whose examples have direct feature attributions."""
 
     name: str
     title: str
