@@ -35,8 +35,9 @@ class TokenStrings:
         self._sorted_ids = ids[self._order]
         self._rows: np.ndarray | None = None
         if ids.max(initial=0) < SMALL_IDS:
-            self._rows = np.zeros(ids.max(initial=0) + 1, dtype=np.int64)
-            self._rows[ids] = np.arange(len(ids))
+            rows = np.zeros(ids.max(initial=0) + 1, dtype=np.int64)
+            rows[ids] = np.arange(len(ids))
+            self._rows = rows
         # with offsets of 64 bits, so that no batch is too large
         self._items = pa.array(map(text_item, tokens.values()), pa.large_binary())
         self._separated = pa.array([joined((token, "")) for token in tokens.values()], pa.large_binary())
