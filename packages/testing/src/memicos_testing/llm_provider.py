@@ -1,11 +1,12 @@
-"""A local HTTP server that speaks OpenAI's chat completions and embeddings, and fails on demand.
+"""A local HTTP server that speaks OpenAI's chat completions, embeddings, files and batches, and fails on demand.
 
     with LlmProvider() as provider:
         provider.script(Reply(status=429), Reply(content="EXPLANATION: months"))   # one per request
         ...                                                                        # call provider.base_url
         assert provider.requests[0].headers["authorization"] == "Bearer k"
 
-Embeddings are bags of hashed words, normalised: texts that share words are near each other.
+Embeddings are bags of hashed words, normalised: texts that share words are near each other. Batches are those of
+`provider.batches` (`memicos_testing.llm_batches`); each of their requests is answered as one that was sent.
 """
 
 import base64
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from memicos_testing.llm_batches.server import LlmBatches
 
 SERVER_KEY = "sk-server-0123456789abcdef"
 """The API key of servers under test."""
@@ -72,6 +75,7 @@ class LlmProvider:
     def __init__(self, host: str = "127.0.0.1") -> None:
         self._host = host
         self.default = Reply()
+        self.batches = LlmBatches()
         self.answer: Callable[[Received], Reply] | None = None
         """Makes the reply to a request that none is scripted for, in place of `default`."""
         self.requests: list[Received] = []
@@ -93,6 +97,7 @@ class LlmProvider:
 
     def reset(self) -> None:
         self.default, self.answer = Reply(), None
+        self.batches.reset()
         self.requests.clear()
         self._script.clear()
 
@@ -116,14 +121,25 @@ class LlmProvider:
             def do_POST(self) -> None:
                 provider._answer(self)
 
+            def do_GET(self) -> None:
+                provider._answer(self)
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
         return Handler
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        body = json.loads(handler.rfile.read(int(handler.headers.get("content-length", "0"))))
+        sent_body = handler.rfile.read(int(handler.headers.get("content-length", "0")))
         headers = {name.lower(): value for name, value in handler.headers.items()}
+        if self.batches.is_path(handler.path):
+            answer = self.batches.answer(handler.command, handler.path, headers, sent_body, self._line)
+            if answer is None:
+                handler.close_connection = True
+            else:
+                self._send(handler, Reply(status=answer.status), answer.body)
+            return
+        body = json.loads(sent_body)
         received = Received(handler.path, headers, body)
         self.requests.append(received)
         reply = self._script.popleft() if self._script else self.answer(received) if self.answer else self.default
@@ -133,6 +149,16 @@ class LlmProvider:
             handler.close_connection = True
             return
         payload = self._payload(handler.path, body, reply)
+        self._send(handler, reply, payload)
+
+    def _line(self, path: str, body: Any) -> tuple[int, Any]:
+        """Status and body of the answer to a request of a batch."""
+        received = Received(path, {}, body)
+        reply = self.answer(received) if self.answer else self.default
+        return reply.status, self._payload(path, body, reply)
+
+    @staticmethod
+    def _send(handler: BaseHTTPRequestHandler, reply: Reply, payload: Any) -> None:
         sent = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         try:
             handler.send_response(reply.status)

@@ -42,14 +42,20 @@ class Estimate:
     cost: float | None
 
 
-def estimate(spending: Spending, sampled: int, items: int, profile: Profile, model: str) -> Estimate:
-    """The cost of `items` further items, each like the `sampled` ones that `spending` is of."""
+def estimate(
+    spending: Spending, sampled: int, items: int, profile: Profile, model: str, price_factor: float = 1.0
+) -> Estimate:
+    """The cost of `items` further items, each like the `sampled` ones that `spending` is of.
+
+    Args:
+        price_factor: their price, as a share of the profile's.
+    """
     requests = (spending.requests + spending.reused) / max(sampled, 1)
     prompt, completion = (tokens / max(sampled, 1) for tokens in (spending.prompt_tokens, spending.completion_tokens))
     each = profile.cost(model, 1_000_000, 0), profile.cost(model, 0, 1_000_000)
     cost = None
     if each[0] is not None and each[1] is not None and spending.prompt_tokens:
-        cost = items * (prompt * each[0] + completion * each[1]) / 1e6
+        cost = price_factor * items * (prompt * each[0] + completion * each[1]) / 1e6
     return Estimate(items, sampled, requests, prompt, completion, cost)
 
 

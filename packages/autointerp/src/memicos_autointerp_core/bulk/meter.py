@@ -102,9 +102,7 @@ class Meter:
                 await self._store(reserved)
         except ProviderError as error:
             # of an answer without a count of its tokens, the most that it can have cost
-            paid = reserved if error.paid is None and error.cause in ANSWERED_CAUSES else error.paid or 0.0
-            self.spending.paid += paid
-            await self._store(paid)
+            await self.count_unusable(error, reserved)
             if error.cause in STOPPING_CAUSES:
                 raise CannotContinue(f"{error.cause}: {error.message}") from None
             raise
@@ -113,6 +111,26 @@ class Meter:
                 self._reserved.remove(reserved)
                 self._changed.notify_all()
         return answer
+
+    def fits(self, most: float, reserved: float) -> bool:
+        """Whether the budget has room for a request that costs at most `most`, beside others of `reserved`."""
+        return self._budget is None or self.total + reserved + most <= self._budget
+
+    @property
+    def budget(self) -> float | None:
+        return self._budget
+
+    async def count(self, answer: Answer, most: float) -> None:
+        """Count an answer that came otherwise than by `chat`, and is stored; `most`: the most that it can have cost."""
+        self._count(answer, most)
+        if answer.cost is None and not answer.cached:
+            await self._store(most)
+
+    async def count_unusable(self, error: ProviderError, most: float) -> None:
+        """Count an answer that cannot be used, and came otherwise than by `chat`."""
+        paid = most if error.paid is None and error.cause in ANSWERED_CAUSES else error.paid or 0.0
+        self.spending.paid += paid
+        await self._store(paid)
 
     async def _store(self, paid: float) -> None:
         if paid and self._record:

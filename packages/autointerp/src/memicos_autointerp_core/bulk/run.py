@@ -33,6 +33,27 @@ class Outcome:
     stopped: str | None = None
 
 
+async def run_one(
+    item: Item,
+    work: Callable[[Item], Awaitable[None]],
+    failed: Callable[[Failure[Item]], Awaitable[None]],
+    outcome: Outcome,
+) -> None:
+    """Do `work` on an item, and count it in `outcome`; see `run_all`."""
+    try:
+        await work(item)
+    except ProviderError as error:
+        outcome.failed += 1
+        await failed(Failure(item, error.cause, error.message))
+    except MissingEvidence as error:
+        outcome.failed += 1
+        await failed(Failure(item, NO_EVIDENCE, str(error)))
+    except CannotContinue as error:
+        outcome.stopped = outcome.stopped or str(error)
+    else:
+        outcome.done += 1
+
+
 async def run_all(
     items: AsyncIterator[Item],
     work: Callable[[Item], Awaitable[None]],
@@ -60,18 +81,7 @@ async def run_all(
 
     async def serve() -> None:
         while (item := await next_item()) is not None:
-            try:
-                await work(item)
-            except ProviderError as error:
-                outcome.failed += 1
-                await failed(Failure(item, error.cause, error.message))
-            except MissingEvidence as error:
-                outcome.failed += 1
-                await failed(Failure(item, NO_EVIDENCE, str(error)))
-            except CannotContinue as error:
-                outcome.stopped = outcome.stopped or str(error)
-            else:
-                outcome.done += 1
+            await run_one(item, work, failed, outcome)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -27,12 +27,14 @@ class Task(Generic[Key, Item]):
         load: the items of some keys, in any order; an item is read when a worker is free for it.
         work: does one item, and stores its result.
         failed: stores an item that failed.
+        key: of an item; needed for batches only.
     """
 
     keys: Sequence[Key]
     load: Callable[[Sequence[Key]], AsyncIterator[Item]]
     work: Callable[[Item], Awaitable[None]]
     failed: Callable[[Failure[Item]], Awaitable[None]]
+    key: Callable[[Item], Key] | None = None
 
 
 def worker_count(profile: Profile) -> int:
@@ -57,24 +59,54 @@ async def run_task(
         sample: items of the sample.
     """
     outcome = Outcome()
-    first, rest = split_sample(task.keys, sample)
     workers = worker_count(profile)
+
+    async def do_rest(keys: Sequence[Key]) -> None:
+        await run_all(task.load(keys), task.work, task.failed, workers, outcome)
+
+    async with reporting(report, outcome):
+        await run_sampled(task, meter, profile, model, agree, do_rest, outcome, sample)
+    return outcome
+
+
+async def run_sampled(
+    task: Task[Key, Item],
+    meter: Meter,
+    profile: Profile,
+    model: str,
+    agree: Callable[[Estimate], Awaitable[bool]],
+    do_rest: Callable[[Sequence[Key]], Awaitable[None]],
+    outcome: Outcome,
+    sample: int = SAMPLE_ITEMS,
+    price_factor: float = 1.0,
+) -> None:
+    """Do a sample of the items, then the others by `do_rest` if `agree` says yes to their cost.
+
+    Args:
+        price_factor: price of the others, as a share of the profile's.
+    """
+    first, rest = split_sample(task.keys, sample)
+    await run_all(task.load(first), task.work, task.failed, worker_count(profile), outcome)
+    if rest and outcome.stopped is None:
+        found = estimate(meter.spending, len(first), len(rest), profile, model, price_factor)
+        if await agree(found):
+            await do_rest(rest)
+        else:
+            outcome.stopped = REFUSED
+
+
+@contextlib.asynccontextmanager
+async def reporting(report: Callable[[Outcome], Awaitable[None]], outcome: Outcome) -> AsyncIterator[None]:
+    """Calls `report` every REPORT_SECONDS, and at the end."""
     ended = asyncio.Event()
-    reporting = asyncio.create_task(_report(report, outcome, ended))
+    reports = asyncio.create_task(_report(report, outcome, ended))
     try:
-        await run_all(task.load(first), task.work, task.failed, workers, outcome)
-        if rest and outcome.stopped is None:
-            found = estimate(meter.spending, len(first), len(rest), profile, model)
-            if not await agree(found):
-                outcome.stopped = REFUSED
-            else:
-                await run_all(task.load(rest), task.work, task.failed, workers, outcome)
+        yield
     finally:
         # not cancelled: it may be using a connection
         ended.set()
-        await reporting
+        await reports
     await report(outcome)
-    return outcome
 
 
 async def _report(report: Callable[[Outcome], Awaitable[None]], outcome: Outcome, ended: asyncio.Event) -> None:

@@ -73,6 +73,36 @@ async def open_http(options: ProviderOptions) -> AsyncIterator[httpx2.AsyncClien
         yield http
 
 
+def open_client(profile: Profile, key: str, http: httpx2.AsyncClient, options: ProviderOptions) -> openai.AsyncOpenAI:
+    """The library's client of a profile; it repeats nothing itself."""
+    return openai.AsyncOpenAI(
+        base_url=profile.base_url,
+        api_key=key or "none",
+        http_client=http,
+        timeout=options.timeout_seconds,
+        max_retries=0,
+    )
+
+
+def chat_parameters(profile: Profile, request: ChatRequest) -> dict[str, Any]:
+    """The body of a chat completion's request, with what the profile supports."""
+    parameters: dict[str, Any] = {
+        "model": request.model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        profile.max_tokens_name: request.max_tokens,
+    }
+    if request.temperature is not None:
+        parameters["temperature"] = request.temperature
+    if request.seed is not None:
+        parameters["seed"] = request.seed
+    if request.top_logprobs is not None and profile.logprobs:
+        parameters |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    if request.json_schema is not None and profile.structured_output:
+        schema = {"name": "answer", "strict": True, "schema": request.json_schema}
+        parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return parameters
+
+
 class _Retry(Exception):
     """An attempt failed in a way that another one may not. `pause`: seconds that the provider asked for."""
 
@@ -107,13 +137,8 @@ class Provider:
         self._cache = cache
         self._limiter = RateLimiter(profile.limits)
         self._pending: dict[str, asyncio.Lock] = {}
-        self._client = openai.AsyncOpenAI(
-            base_url=profile.base_url,
-            api_key=self._key or "none",
-            http_client=http,
-            timeout=self._options.timeout_seconds,
-            max_retries=0,  # the retries below know the rate limiter
-        )
+        self._headers: dict[str, Any] = {} if self._key else {"extra_headers": {"Authorization": openai.Omit()}}
+        self._client = open_client(profile, self._key, http, self._options)
 
     async def stored(self, request: ChatRequest) -> Answer | None:
         """The stored answer to a request; None where there is none, or no cache.
@@ -185,7 +210,9 @@ class Provider:
         tokens = request.characters // CHARACTERS_PER_TOKEN + request.max_tokens
         async with self._limiter.call(tokens):
             try:
-                raw = await self._client.chat.completions.with_raw_response.create(**self._parameters(request))
+                raw = await self._client.chat.completions.with_raw_response.create(
+                    **chat_parameters(self.profile, request), **self._headers
+                )
                 self._pause_by(raw.headers)
                 answer = parse_completion(raw.parse(), self.profile, self._key, request)
             except openai.APITimeoutError:
@@ -224,23 +251,3 @@ class Provider:
         seconds = rate_limit_headers.exhausted_for(headers)
         if seconds:
             self._limiter.pause(min(seconds, self._options.longest_pause_seconds))
-
-    def _parameters(self, request: ChatRequest) -> dict[str, Any]:
-        profile = self.profile
-        parameters: dict[str, Any] = {
-            "model": request.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            profile.max_tokens_name: request.max_tokens,
-        }
-        if not self._key:
-            parameters["extra_headers"] = {"Authorization": openai.Omit()}
-        if request.temperature is not None:
-            parameters["temperature"] = request.temperature
-        if request.seed is not None:
-            parameters["seed"] = request.seed
-        if request.top_logprobs is not None and profile.logprobs:
-            parameters |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-        if request.json_schema is not None and profile.structured_output:
-            schema = {"name": "answer", "strict": True, "schema": request.json_schema}
-            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return parameters

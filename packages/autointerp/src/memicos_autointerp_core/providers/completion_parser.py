@@ -21,7 +21,20 @@ def parse_completion(response: object, profile: Profile, key: str, request: Chat
     Raises:
         ProviderError: it is an error, a refusal, cut off, empty, or no chat completion.
     """
-    body = response.to_dict(warnings=False) if isinstance(response, ChatCompletion) else None
+    return parse_body(
+        response.to_dict(warnings=False) if isinstance(response, ChatCompletion) else None, profile, key, request
+    )
+
+
+def parse_body(body: object, profile: Profile, key: str, request: ChatRequest, price_factor: float = 1.0) -> Answer:
+    """The answer in the JSON of a chat completion.
+
+    Args:
+        price_factor: of the profile's prices.
+
+    Raises:
+        ProviderError: see `parse_completion`.
+    """
     if not isinstance(body, Mapping):
         raise malformed(profile)
     # OpenRouter sends status 200 with an error inside
@@ -34,6 +47,7 @@ def parse_completion(response: object, profile: Profile, key: str, request: Chat
     _raise_inner_error(choice, profile, key, request)
     usage = _usage(body)
     cost = profile.cost(request.model, usage.prompt_tokens, usage.completion_tokens) if usage else None
+    cost = None if cost is None else cost * price_factor
     reason = choice.get("finish_reason")
     if reason == "content_filter" or message.get("refusal"):
         raise ProviderError("filtered", f"The model behind {profile.host} refused to answer.", paid=cost)

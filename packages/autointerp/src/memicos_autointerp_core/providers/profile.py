@@ -84,6 +84,8 @@ class Profile(BaseModel):
         structured_output: whether answers can be bound to a JSON Schema.
         logprobs: whether log probabilities of the answer's tokens are sent on request.
         max_tokens_field: the parameter that limits the answer; None: by host.
+        batch: whether the provider has OpenAI's Batch API.
+        batch_price_factor: price of a request in a batch, as a share of `prices`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -99,6 +101,8 @@ class Profile(BaseModel):
     structured_output: bool = False
     logprobs: bool = False
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    batch: bool = False
+    batch_price_factor: float = Field(default=0.5, ge=0, le=1)
 
     @property
     def host(self) -> str:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from memicos_autointerp_core.explainers.interface import ExplainerOptions
+from memicos_autointerp_core.providers.batches import BatchOptions
 from memicos_autointerp_core.providers.client import ProviderOptions
 from memicos_autointerp_core.providers.profile import BaseUrl, Prices, Profile, ProfileError, check_key, read_profiles
 
@@ -78,6 +79,15 @@ class ProviderSettings(ServiceSettings):
     )
     temperature: float | None = Field(
         None, ge=0, le=2, description="Sampling temperature; empty: none is sent, as some models refuse it."
+    )
+    batch_poll_seconds: float = Field(
+        30, ge=0.1, description="Of `memicos explain --batch`: time between two questions whether a batch has ended."
+    )
+    batch_requests: int = Field(
+        50_000, ge=1, description="Most requests of one batch; further ones wait for the next batch."
+    )
+    batch_file_bytes: int = Field(
+        100_000_000, ge=1000, description="Largest file of requests of a batch, and of its answers."
     )
     answer_bytes: int = Field(
         4_000_000, ge=1, description="Largest answer of a provider, as it is sent and after decompression."
@@ -150,6 +160,10 @@ class ProviderSettings(ServiceSettings):
             deadline_seconds=None,
             longest_pause_seconds=BULK_PAUSE_SECONDS,
         )
+
+    @property
+    def batch_options(self) -> BatchOptions:
+        return BatchOptions(self.batch_poll_seconds, self.batch_requests, self.batch_file_bytes)
 
     @property
     def explainer_options(self) -> ExplainerOptions:

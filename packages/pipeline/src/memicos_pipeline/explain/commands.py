@@ -33,6 +33,13 @@ def explain(
         float | None, typer.Option(min=0, help="most US dollars to pay, interrupted runs included; asks no question")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask whether the cost is agreed to")] = False,
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="send what follows the sample as batches, for the batch price of the profile"),
+    ] = False,
+    cancel_batch: Annotated[
+        bool, typer.Option("--cancel-batch", help="cancel the batches of an interrupted run, and keep what is answered")
+    ] = False,
     texts: Annotated[int, typer.Option(min=1, max=64, help="texts of a feature in the prompt")] = 10,
     around: Annotated[int, typer.Option(min=1, help="tokens on both sides of the strongest one")] = 24,
     work: Annotated[
@@ -51,11 +58,14 @@ def explain(
     from memicos_service.settings import read_or_exit
 
     from memicos_pipeline.config import ConfigError
+    from memicos_pipeline.explain.batches import BatchUse
     from memicos_pipeline.explain.explain_dataset import ExplainRun, explain_dataset
     from memicos_pipeline.explain.language_model import ModelChoice
     from memicos_pipeline.explain.selection import Selection, read_indices
 
-    if not yes and budget is None and not sys.stdin.isatty():
+    if batch and cancel_batch:
+        raise typer.BadParameter("give --batch or --cancel-batch, not both", param_hint="--cancel-batch")
+    if not yes and budget is None and not cancel_batch and not sys.stdin.isatty():
         typer.echo("error: nobody can be asked whether the cost is agreed to: give --budget or --yes", err=True)
         raise typer.Exit(1)
     # the list of failures has them
@@ -85,6 +95,7 @@ def explain(
             around,
             retry_failed,
             yes,
+            BatchUse.CANCEL if cancel_batch else BatchUse.SEND if batch else BatchUse.NONE,
         )
         report = asyncio.run(explain_dataset(run, settings, _ask, typer.echo))
     except (ConfigError, ProfileError, DatasetError, CacheError, OSError) as error:

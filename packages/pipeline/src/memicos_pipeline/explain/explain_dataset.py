@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from memicos_autointerp_core.bulk.batch_run import run_batch_task
 from memicos_autointerp_core.bulk.run import Failure, Outcome
 from memicos_autointerp_core.bulk.state import FailedItem, WorkState, digest
 from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
@@ -18,6 +19,7 @@ from memicos_dataset.replace_folder import finish_interrupted, replace_folder, s
 from memicos_dataset.write import write_table
 
 from memicos_pipeline.dataset_lock import lock_dataset
+from memicos_pipeline.explain.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.explain.evidence import Corpus, Feature, features
 from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
 from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, select
@@ -36,6 +38,7 @@ class ExplainRun:
         retry_failed: only features whose last attempt failed.
         yes: the cost needs no agreement.
         work: folder of the stored answers.
+        batches: whether requests are sent as batches, or batches of interrupted runs cancelled.
     """
 
     dataset: Path
@@ -47,6 +50,7 @@ class ExplainRun:
     around: int = AROUND
     retry_failed: bool = False
     yes: bool = False
+    batches: BatchUse = BatchUse.NONE
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ async def explain_dataset(
         async with open_model(settings, run.choice, run.work, identity) as model:
             state = WorkState(run.work / STATE_FILE, _work(run, manifest, model))
             try:
-                outcome = await _explain(run, settings, manifest, sources, model, state, ask, report)
+                async with open_batches(run.batches, model, settings, run.work, report) as batches:
+                    outcome = await _explain(run, settings, manifest, sources, model, batches, state, ask, report)
                 added = _publish(run, manifest, model, state)
                 return Report(outcome, added, list(state.failures().values()))
             finally:
@@ -104,10 +109,14 @@ async def _explain(
     manifest: m.Manifest,
     sources: Sequence[m.Source],
     model: BulkModel,
+    batches: BatchRun | None,
     state: WorkState,
     ask: Callable[[str], bool],
     report: Callable[[str], None],
 ) -> Outcome:
+    if batches and (stopped := await batches.finish_open()):
+        return Outcome(stopped=stopped)
+    chat = batches.chat if batches else model.meter
     done, failures = state.done(), state.failures()
     keys: list[tuple[str, int]] = []
     for source in sources:
@@ -139,7 +148,7 @@ async def _explain(
         return failure.next_attempt if failure else 0
 
     async def explain(feature: Feature) -> None:
-        found = await run.explainer.explain(feature.evidence, model.meter, model.model, options, attempt(feature))
+        found = await run.explainer.explain(feature.evidence, chat, model.model, options, attempt(feature))
         # PostgreSQL's text type, where datasets are imported to, cannot store NUL
         state.store(feature.name, {"description": found.text.replace("\0", "␀")})
 
@@ -150,7 +159,10 @@ async def _explain(
         report(progress_line(outcome, len(keys), model.meter))
 
     agree = agreement(model, run.choice, run.yes, ask, report)
-    return await run_task(Task(keys, load, explain, failed), model.meter, model.profile, model.model, agree, progress)
+    task = Task(keys, load, explain, failed, lambda feature: (feature.source, feature.index))
+    if batches:
+        return await run_batch_task(task, batches.chat, batches.batches, model.meter, model.model, agree, progress)
+    return await run_task(task, model.meter, model.profile, model.model, agree, progress)
 
 
 def _publish(run: ExplainRun, manifest: m.Manifest, model: BulkModel, state: WorkState) -> int:

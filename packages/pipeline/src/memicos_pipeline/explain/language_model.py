@@ -12,6 +12,7 @@ from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
 from memicos_autointerp_core.providers.client import Provider, open_http
 from memicos_autointerp_core.providers.profile import Profile, ProfileError
 from memicos_autointerp_core.providers.settings import ProviderSettings
+from pydantic import SecretStr
 
 STATE_FILE = "state.sqlite"
 
@@ -27,12 +28,14 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class BulkModel:
-    """`work`: names what results depend on of profile and model."""
+    """`work`: names what results depend on of profile and model; `key`: of the profile."""
 
     profile: Profile
     model: str
     meter: Meter
     work: str
+    key: SecretStr | None
+    cache: DiskAnswerCache
 
 
 def find_profile(settings: ProviderSettings, choice: ModelChoice) -> tuple[Profile, str]:
@@ -78,7 +81,7 @@ async def open_model(
     try:
         async with open_http(settings.bulk_options) as http:
             provider = Provider(profile, key, http, settings.bulk_options, cache)
-            yield BulkModel(profile, model, Meter(provider, choice.budget, cache.paid(), cache.pay), work)
+            yield BulkModel(profile, model, Meter(provider, choice.budget, cache.paid(), cache.pay), work, key, cache)
     finally:
         cache.close()
 

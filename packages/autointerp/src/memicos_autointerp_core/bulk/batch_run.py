@@ -1,0 +1,245 @@
+"""Does a task over many features by batches: what has no stored answer is collected, submitted and awaited.
+
+A pass over the items does those whose answers are stored, and writes the requests of the others to a file, within the
+budget. When the batch has ended, its answers are stored, and another pass follows, until no item is left.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from memicos_autointerp_core.bulk.batch_state import BatchState, OpenBatch
+from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate
+from memicos_autointerp_core.bulk.meter import BudgetReached, CannotContinue, Meter
+from memicos_autointerp_core.bulk.run import Outcome, run_one
+from memicos_autointerp_core.bulk.task import Task, reporting, run_sampled
+from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
+from memicos_autointerp_core.providers.answer_cache import AnswerCache
+from memicos_autointerp_core.providers.batches import Batches, BatchOptions
+from memicos_autointerp_core.providers.chat import Answer, ChatRequest
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
+
+REQUESTS_FILE, ANSWERS_FILE = "batch-requests.jsonl", "batch-answers.jsonl"
+
+
+class Waiting(Exception):
+    """The answer to a request will come with a batch."""
+
+
+class BatchChat:
+    """A `Chat` that collects requests for batches, or with `direct` asks at once.
+
+    Args:
+        meter: counts what is paid, and asks at once.
+        cache: where answers are stored and found.
+        batches: of the provider.
+        state: the batches that are not done yet.
+        folder: of the files of requests and answers.
+        say: is called with lines about batches.
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        cache: AnswerCache,
+        batches: Batches,
+        state: BatchState,
+        options: BatchOptions,
+        folder: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self._meter, self._cache, self._batches, self._state = meter, cache, batches, state
+        self._options, self._folder, self._say = options, folder, say
+        self._failures: dict[str, ProviderError] = {}
+        self._collected: dict[str, ChatRequest] = {}
+        self._bytes = self._reserved = self._most = 0.0
+        self._over_budget = False
+        self.direct = True
+
+    async def chat(self, request: ChatRequest) -> Answer:
+        """The stored answer.
+
+        Raises:
+            Waiting: there is none yet.
+            ProviderError: the batch has none for this request.
+            CannotContinue: see `Meter.chat`.
+        """
+        if self.direct:
+            return await self._meter.chat(request)
+        digest = request.digest(self._batches.profile.base_url)
+        stored = await self._cache.get(digest)
+        if stored is not None:
+            return stored
+        failure = self._failures.get(digest)
+        if failure is not None:
+            if failure.cause in STOPPING_CAUSES:
+                raise CannotContinue(f"{failure.cause}: {failure.message}")
+            raise failure
+        if digest not in self._collected:
+            self._collect(digest, request)
+        raise Waiting
+
+    def _collect(self, digest: str, request: ChatRequest) -> None:
+        """Write a request to the file of the next batch, where that and the budget have room for it."""
+        line = self._batches.line(request)
+        most = self._meter.largest_cost(request)
+        if most is None and self._meter.budget is not None:
+            raise CannotContinue(f"The profile {self._batches.profile.name} has no price of {request.model}.")
+        most = (most or 0.0) * self._batches.profile.batch_price_factor
+        if len(self._collected) >= self._options.requests or self._bytes + len(line) > self._options.file_bytes:
+            return
+        if not self._meter.fits(most, self._reserved):
+            self._over_budget = True
+            return
+        with (self._folder / REQUESTS_FILE).open("ab" if self._collected else "wb") as file:
+            file.write(line)
+        self._collected[digest] = request
+        self._bytes += len(line)
+        self._reserved += most
+        self._most = max(self._most, most)
+
+    async def submit(self) -> bool:
+        """Submit the collected requests, wait until the batch ends, and store its answers; False where there are none.
+
+        Raises:
+            BudgetReached: there are none because no request fits into the budget.
+            CannotContinue: the provider takes no batch, or refused it.
+        """
+        if not self._collected:
+            if self._over_budget and self._meter.budget is not None:
+                raise BudgetReached(self._meter.budget, self._meter.total)
+            return False
+        first = next(iter(self._collected.values()))
+        batch = OpenBatch(uuid.uuid4().hex, None, first.model, first.max_tokens, self._most)
+        count = len(self._collected)
+        # before anything is sent: after a kill the batch is found by its name
+        self._state.add(batch)
+        try:
+            number = await self._batches.submit(batch.name, self._folder / REQUESTS_FILE)
+        except ProviderError as error:
+            # after a lost answer it may exist: then the next run finds it
+            if error.cause not in ("timeout", "unreachable", "provider_failed"):
+                self._state.remove(batch.name)
+            raise CannotContinue(f"{error.cause}: {error.message}") from None
+        self._state.submitted(batch.name, number)
+        self._say(f"batch {number}: {count:,} requests submitted")
+        expected = set(self._collected)
+        self._collected.clear()
+        self._bytes = self._reserved = self._most = 0.0
+        self._over_budget = False
+        answered = await self._finish(batch, number)
+        for digest in expected - answered:
+            message = f"{self._batches.profile.host}: the batch {number} has no answer to this request."
+            self._failures[digest] = ProviderError("malformed", message)
+        return True
+
+    async def finish_open(self, cancel: bool = False) -> None:
+        """Wait for the batches of interrupted runs, and store their answers; with `cancel`, cancel them before.
+
+        Raises:
+            CannotContinue: the provider does not say how they are.
+        """
+        for batch in self._state.open():
+            try:
+                number = batch.id or await self._batches.find(batch.name)
+                if number is None:
+                    self._state.remove(batch.name)
+                    continue
+                self._state.submitted(batch.name, number)
+                self._say(f"batch {number}: of an interrupted run")
+                if cancel and not (await self._batches.state(number)).ended:
+                    await self._batches.cancel(number)
+            except ProviderError as error:
+                raise CannotContinue(f"{error.cause}: {error.message}") from None
+            await self._finish(batch, number)
+
+    async def _finish(self, batch: OpenBatch, number: str) -> set[str]:
+        """Wait until a batch ends, and store its answers; returns the hashes of its requests that have a result."""
+        try:
+            line = ""
+            while True:
+                now = await self._batches.state(number)
+                if (progress := f"batch {number}: {now.status}, {now.answered:,} of {now.total:,} answered") != line:
+                    line = progress
+                    self._say(line)
+                if now.ended:
+                    break
+                await asyncio.sleep(self._options.poll_seconds)
+            found: set[str] = set()
+            for file in (now.output_file, now.error_file):
+                if file is not None:
+                    await self._batches.download(file, self._folder / ANSWERS_FILE)
+                    found |= await self._take(batch)
+        except ProviderError as error:
+            raise CannotContinue(f"{error.cause}: {error.message}") from None
+        self._state.remove(batch.name)
+        for name in (REQUESTS_FILE, ANSWERS_FILE):
+            (self._folder / name).unlink(missing_ok=True)
+        if now.problem is not None:
+            raise CannotContinue(f"rejected: {self._batches.profile.host} refused the batch {number}: {now.problem}")
+        return found
+
+    async def _take(self, batch: OpenBatch) -> set[str]:
+        found: set[str] = set()
+        for result in self._batches.answers(self._folder / ANSWERS_FILE, batch.model, batch.max_tokens):
+            if result.digest in found:
+                continue
+            found.add(result.digest)
+            if result.error is not None:
+                self._failures[result.digest] = result.error
+                await self._meter.count_unusable(result.error, batch.most)
+            elif result.answer is not None and await self._cache.get(result.digest) is None:
+                await self._cache.put(result.digest, result.answer)
+                await self._meter.count(result.answer, batch.most)
+        return found
+
+
+async def run_batch_task(
+    task: Task[Key, Item],
+    chat: BatchChat,
+    batches: Batches,
+    meter: Meter,
+    model: str,
+    agree: Callable[[Estimate], Awaitable[bool]],
+    report: Callable[[Outcome], Awaitable[None]],
+    sample: int = SAMPLE_ITEMS,
+) -> Outcome:
+    """As `task.run_task`, but what follows the sample is asked in batches. `task.work` asks through `chat`."""
+    outcome = Outcome()
+
+    async def do_rest(keys: Sequence[Key]) -> None:
+        chat.direct = False
+        left = keys
+        while left and outcome.stopped is None:
+            left = await _pass(task, left, outcome)
+            if left and outcome.stopped is None and not await chat.submit():
+                raise AssertionError("an item waits for a batch that has no request of it")
+
+    async def guarded(keys: Sequence[Key]) -> None:
+        try:
+            await do_rest(keys)
+        except CannotContinue as error:
+            outcome.stopped = str(error)
+
+    profile = batches.profile
+    async with reporting(report, outcome):
+        await run_sampled(task, meter, profile, model, agree, guarded, outcome, sample, profile.batch_price_factor)
+    return outcome
+
+
+async def _pass(task: Task[Key, Item], keys: Sequence[Key], outcome: Outcome) -> list[Key]:
+    """Do the items whose answers are stored; returns the keys of those that wait for a batch."""
+    assert task.key is not None
+    waiting: list[Key] = []
+    async for item in task.load(keys):
+        try:
+            await run_one(item, task.work, task.failed, outcome)
+        except Waiting:
+            waiting.append(task.key(item))
+        if outcome.stopped is not None:
+            break
+    return waiting

@@ -1,0 +1,1 @@
+"""The files and batches of the provider of language models for tests."""
