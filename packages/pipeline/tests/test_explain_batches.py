@@ -268,8 +268,11 @@ def test_a_killed_run_finds_its_batch_and_pays_nothing_twice(llm: LlmProvider, d
 def test_a_cancelled_batch_keeps_what_is_answered(llm: LlmProvider, dataset: Path) -> None:
     start_and_kill(llm, dataset)
     (batch,) = llm.batches.batches.values()
+    llm.batches.answers_per_read = 10
     result = run(llm, dataset, "--cancel-batch")
     assert result.exit_code == 1 and "the batches are cancelled" in result.stderr and batch.status == "cancelled"
-    assert len(explained(dataset)) == SAMPLE
-    assert "go on with" not in run(llm, dataset, "--yes").stderr
-    assert len(explained(dataset)) == LIVE
+    assert len(explained(dataset)) == SAMPLE and len(batch.output) == 10
+    # the answers of the batch are used, and paid once
+    result = run(llm, dataset, "--yes")
+    assert result.exit_code == 0 and "10 stored answers used" in result.stdout, result.stdout
+    assert len(explained(dataset)) == LIVE == len(llm.requests) + 10

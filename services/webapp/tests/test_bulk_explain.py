@@ -12,15 +12,20 @@ from typing import Any
 import pytest
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.servers import Start
+from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import until
+from memicos_webapp.accounts import service as accounts
+from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.bulk import explain
 from memicos_webapp.bulk.options import BulkOptions, FeatureSelection
+from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotConfigured
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs.worker import work
 
 METHOD = "eleuther_acts_top20"
+SCOPES: tuple[Scope, ...] = ("write", "admin")
 LIVE = 60
 COST = (321 * 2 + 12 * 10) / 1e6
 
@@ -218,6 +223,27 @@ async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvid
         job = await ended(own_url, response.json()["id"])
         assert job["state"] == "done" and set(await explained(own_url)) == {("1-res", index) for index in range(5)}
         assert (await client.get(f"/api/admin/jobs/{job['id']}")).json()["job"]["paid"] == pytest.approx(5 * COST)
+
+
+async def test_a_program_adds_a_job_with_an_api_key(own_url: str, llm: LlmProvider, started: Start) -> None:
+    settings = make_settings(own_url)
+    database = Database(own_url, settings)
+    keys = {}
+    for scope in SCOPES:
+        _, key = await accounts.create_api_key(database, settings, 1, scope, [scope], None)
+        keys[scope] = {"X-Api-Key": key}
+    await database.close()
+    body = {"name": "small/1-res", "profile": "local", "budget": 1, "indices": "0-4"}
+    async with started(own_url, host="0.0.0.0") as client, worker(own_url):
+        assert (await client.post("/api/admin/explanations", json=body, headers=keys["write"])).status_code == 403
+        response = await client.post("/api/admin/explanations", json=body, headers=keys["admin"])
+        assert response.status_code == 202, response.text
+        path = f"/api/admin/jobs/{response.json()['id']}"
+        assert (await ended(own_url, response.json()["id"]))["state"] == "done"
+        job = (await client.get(path, headers=keys["admin"])).json()["job"]
+        assert job["state"] == "done" and job["paid"] == pytest.approx(5 * COST)
+        assert (await client.get(path, headers=keys["write"])).status_code == 403
+    assert set(await explained(own_url)) == {("1-res", index) for index in range(5)}
 
 
 async def test_what_cannot_run_adds_no_job(own_url: str, llm: LlmProvider, monkeypatch: pytest.MonkeyPatch) -> None:
