@@ -195,12 +195,12 @@ def put_dataset(
             raise DatasetError(target.folder.root, "has another dataset; name another place, or give --replace")
         target.delete([file.path for file in present])
         lacking_last = list(last)
+        target.delete(stale)
     total = sum(file.bytes for file in (*files, *last))
     progress = _Progress(total, total - sum(file.bytes for file in (*lacking, *lacking_last)), report)
     head = [file for file in lacking if file is files[0]]
     target.put(head, progress.add)
     target.put([file for file in lacking if file is not files[0]], progress.add)
-    target.delete(stale)
     for file in lacking_last:
         target.put([file], progress.add)
     _verify(target, [*files, *last], is_part)
