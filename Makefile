@@ -258,7 +258,7 @@ check: setup contracts migrations visibility ## lint, formatting, types, import 
 	$(BIN)/python scripts/third_party_notices.py check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/pyright
+	$(BIN)/pyright --threads 2
 	$(BIN)/lint-imports
 
 migrations: setup ## fail if the table models differ from the migrated database

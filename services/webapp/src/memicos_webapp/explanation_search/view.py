@@ -61,8 +61,7 @@ def _snippet(hit: SearchHit, example: CardExample) -> Snippet:
     )
     run = pieces(tokens, example.values, hit.card.max_activation, start, end)
     if run:
-        level, activation, text = run[0]
-        run[0] = (level, activation, text.removeprefix(" ") or text)
+        run[0] = run[0]._replace(text=run[0].text.removeprefix(" ") or run[0].text)
     return Snippet(start > first, markup(run), end < len(tokens))
 
 
