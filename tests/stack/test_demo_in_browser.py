@@ -4,6 +4,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,7 +22,10 @@ LOADED = 180_000
 def kill(stack: Stack, service: str) -> int:
     """End the main process of a container by SIGKILL; returns how often the container was restarted before."""
     container = stack.container(service)
-    os.kill(container["State"]["Pid"], signal.SIGKILL)
+    process = container["State"]["Pid"]
+    os.kill(process, signal.SIGKILL)
+    # until its memory is freed, its sockets accept connections, which then end without an answer
+    eventually(lambda: not Path(f"/proc/{process}").exists())
     return container["RestartCount"]
 
 
