@@ -92,7 +92,7 @@ def measure(run: Run, model: Path, d_in: int) -> tuple[float, float]:
                 "corpus": {
                     "id": "demo",
                     "description": "the demo's texts",
-                    "file": write_texts(folder / "texts.jsonl", run.contexts),
+                    "file": str(write_texts(folder / "texts.jsonl", run.contexts)),
                     "short_texts": "pack",
                     "context_size": SIZE,
                     "tokens": run.contexts * (SIZE - 1),
