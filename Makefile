@@ -231,7 +231,7 @@ test-hardening: setup ## test what docs/security.md says: other users, other sit
 test-slow: setup .venv/.ray test-models ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m slow $(addprefix --ignore tests/,chaos buckets stack hub_network ray_cluster) tests \
 		packages/dataset packages/pipeline services/inference/tests/test_hub_downloads.py \
-		$(addprefix services/webapp/tests/test_,accounts.py backup.py bulk_explain.py database_outage.py embedded_postgres.py import_faults.py jobs.py)
+		$(addprefix services/webapp/tests/test_,accounts.py backup.py bulk_explain.py bulk_score.py database_outage.py embedded_postgres.py import_faults.py jobs.py)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times

@@ -185,7 +185,7 @@ def test_the_estimate_is_items_times_tokens_times_prices() -> None:
     profile = Profile.model_validate({"name": "p", "base_url": "http://h/v1", "prices": PRICES})
     spending = Spending(requests=15, reused=5, prompt_tokens=20 * 1000, completion_tokens=20 * 30)
     found = estimate(spending, 20, 5000, profile, "m")
-    assert found == Estimate(5000, 20, 1.0, 1000, 30, found.cost)
+    assert found == Estimate(5000, 20, 1000, 30, found.cost)
     assert found.cost == pytest.approx(5000 * (1000 * 2 + 30 * 10) / 1e6)
     assert "5,000 features" in describe(found, "m", profile) and "$11.50" in describe(found, "m", profile)
     unknown = estimate(spending, 20, 5000, profile, "other")

@@ -81,6 +81,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "budget": 1.0, "unexplained": True, "minDensity": 0.1, "maxDensity": 0.5, "scoreBelow": 0.5,
         "scoreMethod": "eleuther_embedding", "indices": "1,2-4", "failedIn": 987654321,
     },
+    "/api/admin/scores": {
+        "name": "small/9-res", "method": "eleuther_fuzz", "profile": "default", "model": "gpt-4.1-mini",
+        "budget": 1.0, "unscored": True, "nearMisses": True, "seed": 1, "minDensity": 0.1, "maxDensity": 0.5,
+        "scoreBelow": 0.5, "scoreMethod": "eleuther_embedding", "indices": "1,2-4", "failedIn": 987654321,
+    },
     # a path twice, and an unknown upload: nothing is written
     "/api/dataset-upload/new": {
         "name": "parent/mine", "files": [UPLOAD_FILE, UPLOAD_FILE], "missing": "keep", "moveSources": True,
@@ -112,6 +117,7 @@ STATUSES = {
     "/api/admin/data/delete": 404,
     "/api/admin/exports": 404,
     "/api/admin/explanations": 404,
+    "/api/admin/scores": 404,
     "/api/dataset-upload/new": 400,
     "/api/dataset-upload/get": 404,
     "/api/dataset-upload/complete": 404,

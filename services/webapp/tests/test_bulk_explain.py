@@ -4,8 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,26 @@ import pytest
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.servers import Start
 from memicos_testing.webapp.app_settings import make_settings
+from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider, worker
 from memicos_testing.webapp.database import connected, fetch
-from memicos_testing.webapp.dataset_imports import until
 from memicos_webapp.accounts import service as accounts
 from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.bulk import explain
 from memicos_webapp.bulk.options import BulkOptions, FeatureSelection
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotConfigured
-from memicos_webapp.jobs import repository as jobs
-from memicos_webapp.jobs.worker import work
 
 METHOD = "eleuther_acts_top20"
 SCOPES: tuple[Scope, ...] = ("write", "admin")
 LIVE = 60
-COST = (321 * 2 + 12 * 10) / 1e6
+COST = PRICE_EACH
 
 
 @pytest.fixture
 def llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider]:
     """The provider of the profile `local`, which answers by the marked word."""
-    with LlmProvider() as server:
+    with local_provider(tmp_path, monkeypatch) as server:
         server.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}")
-        profiles = tmp_path / "profiles.toml"
-        profiles.write_text(
-            f'[local]\nbase_url = "{server.base_url}"\nkey_variable = "LOCAL_KEY"\nmodels = ["m", "n"]\n'
-            "prices = { m = { input = 2, output = 10 } }\nlimits = { concurrency = 4 }\n"
-        )
-        monkeypatch.setenv("AUTOINTERP_PROFILES_FILE", str(profiles))
-        monkeypatch.setenv("LOCAL_KEY", SERVER_KEY)
         yield server
 
 
@@ -55,33 +45,9 @@ def options(**fields: Any) -> BulkOptions:
     return BulkOptions(**{"method": METHOD, "author": 1, "profile": "local", "selection": selection, **fields})
 
 
-@asynccontextmanager
-async def worker(url: str) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(url, stop, (explain.EXPLAIN,), 2))
-    try:
-        yield
-    finally:
-        stop.set()
-        await working
-
-
 async def add(url: str, address: str, chosen: BulkOptions) -> int:
     async with connected(url) as connection:
         return await explain.add(connection, address, chosen)
-
-
-async def ended(url: str, number: int) -> dict[str, Any]:
-    """The job, once it has ended."""
-
-    async def has_ended() -> bool:
-        return (await fetch(url, "SELECT state FROM job WHERE id = $1", number))[0]["state"] in ("done", "failed")
-
-    await until(has_ended)
-    async with connected(url) as connection:
-        job = await jobs.get(connection, number)
-        assert job is not None
-        return {**job, "failures": await jobs.rejects(connection, number)}
 
 
 async def explained(url: str) -> dict[tuple[str, int], str]:
@@ -96,7 +62,7 @@ async def explained(url: str) -> dict[tuple[str, int], str]:
 
 
 async def test_a_set_is_explained_and_paid_once(own_url: str, llm: LlmProvider) -> None:
-    async with worker(own_url):
+    async with worker(own_url, explain.EXPLAIN):
         job = await ended(own_url, await add(own_url, "small/res", options(budget=5.0)))
         assert (job["state"], job["error"], job["failures"]) == ("done", None, [])
         found = await explained(own_url)
@@ -112,7 +78,7 @@ async def test_a_set_is_explained_and_paid_once(own_url: str, llm: LlmProvider) 
 
 
 async def test_a_selection(own_url: str, llm: LlmProvider) -> None:
-    async with worker(own_url):
+    async with worker(own_url, explain.EXPLAIN):
         chosen = {"indices": [3, 5, 6, 15], "score_below": 0.55}
         job = await ended(own_url, await add(own_url, "small/2-res", options(selection=chosen)))
         # the score of feature i is (i mod 11) / 10; 15 never fires
@@ -131,7 +97,7 @@ async def test_a_selection(own_url: str, llm: LlmProvider) -> None:
 
 
 async def test_the_budget_ends_a_job_and_another_continues(own_url: str, llm: LlmProvider) -> None:
-    async with worker(own_url):
+    async with worker(own_url, explain.EXPLAIN):
         job = await ended(own_url, await add(own_url, "small/1-res", options(budget=0.05)))
         assert job["state"] == "failed" and "The budget of $0.05 is reached" in job["error"]
         paid = len(llm.requests)
@@ -145,7 +111,7 @@ async def test_a_fault_that_all_requests_have_ends_the_job(
     own_url: str, llm: LlmProvider, reply: Reply, cause: str
 ) -> None:
     llm.answer, llm.default = None, reply
-    async with worker(own_url):
+    async with worker(own_url, explain.EXPLAIN):
         job = await ended(own_url, await add(own_url, "small/res", options(budget=5.0)))
     assert job["state"] == "failed" and job["error"].startswith(cause) and not job["failures"]
     assert not await explained(own_url) and len(llm.requests) <= 6
@@ -161,7 +127,7 @@ async def test_failures_are_listed_and_retried_alone(own_url: str, llm: LlmProvi
         return Reply(content="no label" if prompt in bad else f"EXPLANATION: {word(received)}")
 
     llm.answer = answer
-    async with worker(own_url):
+    async with worker(own_url, explain.EXPLAIN):
         number = await add(own_url, "small/1-res", options(budget=5.0))
         job = await ended(own_url, number)
         assert job["state"] == "done" and len(job["failures"]) == 3 and len(await explained(own_url)) == LIVE - 3
@@ -178,10 +144,10 @@ async def test_a_worker_that_ends_pays_nothing_twice(own_url: str, llm: LlmProvi
     llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}", delay=0.02)
     number = await add(own_url, "small/1-res", options(budget=5.0))
     for count in (10, 30):
-        async with worker(own_url):
+        async with worker(own_url, explain.EXPLAIN):
             while len(llm.requests) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
-    async with worker(own_url):
+    async with worker(own_url, explain.EXPLAIN):
         job = await ended(own_url, number)
     assert job["state"] == "done" and len(await explained(own_url)) == LIVE
     assert LIVE <= len(llm.requests) <= LIVE + 2 * 4
@@ -190,7 +156,7 @@ async def test_a_worker_that_ends_pays_nothing_twice(own_url: str, llm: LlmProvi
 
 async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvider, started: Start) -> None:
     origin = {"Origin": "http://localhost"}
-    async with started(own_url) as client, worker(own_url):
+    async with started(own_url) as client, worker(own_url, explain.EXPLAIN):
         response = await client.get("/account/data/explain", params={"name": "small/1-res"})
         page = response.text
         assert response.status_code == 200, page[page.find("<main") :][:900]
@@ -234,7 +200,7 @@ async def test_a_program_adds_a_job_with_an_api_key(own_url: str, llm: LlmProvid
         keys[scope] = {"X-Api-Key": key}
     await database.close()
     body = {"name": "small/1-res", "profile": "local", "budget": 1, "indices": "0-4"}
-    async with started(own_url, host="0.0.0.0") as client, worker(own_url):
+    async with started(own_url, host="0.0.0.0") as client, worker(own_url, explain.EXPLAIN):
         assert (await client.post("/api/admin/explanations", json=body, headers=keys["write"])).status_code == 403
         response = await client.post("/api/admin/explanations", json=body, headers=keys["admin"])
         assert response.status_code == 202, response.text

@@ -19,7 +19,7 @@ GROUP_HELP = {
     "model": "Inspect language models.",
     "dataset": "Inspect, verify, convert and compare datasets.",
     "jobs": "List, follow, cancel and resume background jobs, such as imports.",
-    "sources": "List, verify, explain and delete sources that a webapp has.",
+    "sources": "List, verify, explain, score and delete sources that a webapp has.",
     "db": "Migrate, reset, back up and restore the database of a webapp.",
     "key": "Make, list and revoke keys for programs that write to the webapp.",
     "hosts": "List, add and remove the inference servers of a webapp.",

@@ -807,6 +807,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/scores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Score many features
+         * @description Queue scores of the labels of features, where a language model judges with the key of the server.
+         *
+         *     It needs an inference server with the sources. With a language model the log of the job states the cost, measured on
+         *     20 labels, and the job ends where the budget is reached. Resume continues it, and pays for nothing again.
+         */
+        post: operations["score_features"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/jobs": {
         parameters: {
             query?: never;
@@ -1502,12 +1525,6 @@ export interface components {
              */
             name: string;
             /**
-             * Method
-             * @description explainer
-             * @default eleuther_acts_top20
-             */
-            method: string;
-            /**
              * Profile
              * @description provider; null: the default one
              */
@@ -1522,12 +1539,6 @@ export interface components {
              * @description most US dollars to pay; null only for a model without a price
              */
             budget?: number | null;
-            /**
-             * Unexplained
-             * @description only features without an explanation other than token statistics
-             * @default false
-             */
-            unexplained: boolean;
             /**
              * Mindensity
              * @description smallest share of active tokens
@@ -1562,6 +1573,18 @@ export interface components {
              * @description only features that this job listed as failed; null: all
              */
             failedIn?: number | null;
+            /**
+             * Method
+             * @description explainer
+             * @default eleuther_acts_top20
+             */
+            method: string;
+            /**
+             * Unexplained
+             * @description only features without an explanation other than token statistics
+             * @default false
+             */
+            unexplained: boolean;
         };
         /**
          * ExplanationBody
@@ -2342,7 +2365,7 @@ export interface components {
             id: number;
             /**
              * Kind
-             * @description import, verify, delete, export or explain
+             * @description import, verify, delete, export, explain or score
              */
             kind: string;
             /**
@@ -2998,7 +3021,7 @@ export interface components {
         Reject: {
             /**
              * File
-             * @description the file; of a job that explains features the source
+             * @description the file; of a job that explains or scores features the source
              */
             file: string;
             /**
@@ -3013,7 +3036,7 @@ export interface components {
             column: string;
             /**
              * Reason
-             * @description why no page could show it, or why the feature has no explanation
+             * @description why no page could show it, or why the feature has no explanation or score
              */
             reason: string;
         };
@@ -3176,6 +3199,97 @@ export interface components {
              * @description the result of the request
              */
             message: string;
+        };
+        /**
+         * ScoreFeaturesRequest
+         * @description Features of a source or a set whose labels are to be scored; those without a label are left out.
+         * @example {
+         *       "budget": 5,
+         *       "method": "eleuther_fuzz",
+         *       "name": "smollm2-135m-it/15-res-4k",
+         *       "unscored": true
+         *     }
+         */
+        ScoreFeaturesRequest: {
+            /**
+             * Name
+             * @description model/source, or model/set for all sources of the set
+             * @example smollm2-135m-it/15-res-4k
+             */
+            name: string;
+            /**
+             * Profile
+             * @description provider; null: the default one
+             */
+            profile?: string | null;
+            /**
+             * Model
+             * @description language model; null: the profile's first
+             */
+            model?: string | null;
+            /**
+             * Budget
+             * @description most US dollars to pay; null only for a model without a price
+             */
+            budget?: number | null;
+            /**
+             * Mindensity
+             * @description smallest share of active tokens
+             * @default 0
+             */
+            minDensity: number;
+            /**
+             * Maxdensity
+             * @description largest share of active tokens
+             * @default 1
+             */
+            maxDensity: number;
+            /**
+             * Scorebelow
+             * @description only features whose label has a lower score
+             */
+            scoreBelow?: number | null;
+            /**
+             * Scoremethod
+             * @description of scoreBelow
+             * @default eleuther_embedding
+             */
+            scoreMethod: string;
+            /**
+             * Indices
+             * @description only these, as 3,7,10-20; empty: all
+             * @default
+             */
+            indices: string;
+            /**
+             * Failedin
+             * @description only features that this job listed as failed; null: all
+             */
+            failedIn?: number | null;
+            /**
+             * Method
+             * @description one of eleuther_embedding, eleuther_fuzz, eleuther_recall, recall_alt, simulation, output_texts, output_tokens
+             * @default eleuther_embedding
+             */
+            method: string;
+            /**
+             * Unscored
+             * @description only labels without a score by this method and model
+             * @default false
+             */
+            unscored: boolean;
+            /**
+             * Nearmisses
+             * @description whether half of the texts on which the feature is not active are examples of similar features
+             * @default false
+             */
+            nearMisses: boolean;
+            /**
+             * Seed
+             * @description of every random choice
+             * @default 0
+             */
+            seed: number;
         };
         /**
          * ScoreGenerated
@@ -7903,6 +8017,93 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ExplainFeaturesRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The body is not JSON, or a text in it has a character that no name has */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The key in X-Api-Key is unknown, expired or revoked */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Only the owner of the server may do this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is nothing of this name */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A field is missing, of another type or out of its range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The profiles of language models cannot be read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    score_features: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScoreFeaturesRequest"];
             };
         };
         responses: {

@@ -17,6 +17,7 @@ from memicos_webapp.accounts.viewer import current_identity
 from memicos_webapp.activation_search import api as text_search_api
 from memicos_webapp.activation_search import pages as text_search_pages
 from memicos_webapp.admin import api as admin_api
+from memicos_webapp.admin import bulk_pages as admin_bulk_pages
 from memicos_webapp.admin import pages as admin_pages
 from memicos_webapp.admin.job_watch import JobWatch
 from memicos_webapp.api_doc import pages as api_doc_pages
@@ -78,6 +79,7 @@ PAGES: tuple[APIRouter, ...] = (
     account_pages.router,
     provider_keys_pages.router,
     inference_hosts_pages.router,
+    admin_bulk_pages.router,
     admin_pages.router,
     api_doc_pages.router,
     text_search_pages.router,

@@ -9,6 +9,7 @@ import sys
 from memicos_service import logs
 
 from memicos_webapp.bulk.explain import EXPLAIN
+from memicos_webapp.bulk.score import SCORE
 from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
@@ -19,7 +20,7 @@ from memicos_webapp.stored_sources.delete import DELETE
 from memicos_webapp.stored_sources.export_job import EXPORT
 from memicos_webapp.stored_sources.verify import VERIFY
 
-KINDS = (IMPORT, VERIFY, DELETE, EXPORT, EXPLAIN)
+KINDS = (IMPORT, VERIFY, DELETE, EXPORT, EXPLAIN, SCORE)
 NICENESS = 10
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from memicos_autointerp_core.bulk.batch_state import BatchState, OpenBatch
 from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate
 from memicos_autointerp_core.bulk.meter import BudgetReached, CannotContinue, Meter
 from memicos_autointerp_core.bulk.run import Outcome, run_one
-from memicos_autointerp_core.bulk.task import Task, reporting, run_sampled
+from memicos_autointerp_core.bulk.task import Task, quietly, reporting, run_sampled
 from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
 from memicos_autointerp_core.providers.answer_cache import AnswerCache
 from memicos_autointerp_core.providers.batches import Batches, BatchOptions
@@ -226,8 +226,9 @@ async def run_batch_task(
             outcome.stopped = str(error)
 
     profile = batches.profile
-    async with reporting(report, outcome):
-        await run_sampled(task, meter, profile, model, agree, guarded, outcome, sample, profile.batch_price_factor)
+    async with reporting(report, outcome) as quiet:
+        asked = quietly(agree, quiet)
+        await run_sampled(task, meter, profile, model, asked, guarded, outcome, sample, profile.batch_price_factor)
     return outcome
 
 

@@ -29,14 +29,13 @@ class Estimate:
     Attributes:
         items: number of items that are left.
         sampled: number of items that the sample's answers were for.
-        requests, prompt_tokens, completion_tokens: of one item, on average.
+        prompt_tokens, completion_tokens: of one item, on average.
         cost: US dollars of all items that are left; None where the model has no price, or the
             provider counts no tokens.
     """
 
     items: int
     sampled: int
-    requests: float
     prompt_tokens: float
     completion_tokens: float
     cost: float | None
@@ -50,17 +49,16 @@ def estimate(
     Args:
         price_factor: their price, as a share of the profile's.
     """
-    requests = (spending.requests + spending.reused) / max(sampled, 1)
     prompt, completion = (tokens / max(sampled, 1) for tokens in (spending.prompt_tokens, spending.completion_tokens))
     each = profile.cost(model, 1_000_000, 0), profile.cost(model, 0, 1_000_000)
     cost = None
     if each[0] is not None and each[1] is not None and spending.prompt_tokens:
         cost = price_factor * items * (prompt * each[0] + completion * each[1]) / 1e6
-    return Estimate(items, sampled, requests, prompt, completion, cost)
+    return Estimate(items, sampled, prompt, completion, cost)
 
 
-def describe(found: Estimate, model: str, profile: Profile) -> str:
-    """The estimate in one line."""
+def describe(found: Estimate, model: str, profile: Profile, what: str = "features") -> str:
+    """The estimate in one line. `what`: name of the items."""
     tokens = f"{found.prompt_tokens:,.0f} + {found.completion_tokens:,.0f} tokens each"
     if not found.prompt_tokens:
         price = "the provider does not count tokens, so their cost is unknown"
@@ -68,4 +66,4 @@ def describe(found: Estimate, model: str, profile: Profile) -> str:
         price = f"the profile {profile.name} has no price of {model}, so their cost is unknown"
     else:
         price = f"about ${found.cost:,.2f}"
-    return f"{found.items:,} features, {tokens} (measured on {found.sampled}): {price}"
+    return f"{found.items:,} {what}, {tokens} (measured on {found.sampled}): {price}"

@@ -16,6 +16,8 @@ Item = TypeVar("Item")
 
 REPORT_SECONDS = 2.0
 REFUSED = "the cost was not agreed to"
+FREE_WORKERS = 2
+"""Items in work at once of a task without a language model: this machine does the work."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ async def run_task(
     async def do_rest(keys: Sequence[Key]) -> None:
         await run_all(task.load(keys), task.work, task.failed, workers, outcome)
 
-    async with reporting(report, outcome):
-        await run_sampled(task, meter, profile, model, agree, do_rest, outcome, sample)
+    async with reporting(report, outcome) as quiet:
+        await run_sampled(task, meter, profile, model, quietly(agree, quiet), do_rest, outcome, sample)
     return outcome
 
 
@@ -95,13 +97,33 @@ async def run_sampled(
             outcome.stopped = REFUSED
 
 
+def quietly(agree: Callable[[Estimate], Awaitable[bool]], quiet: asyncio.Lock) -> Callable[[Estimate], Awaitable[bool]]:
+    """`agree`, during which `reporting` reports nothing: a user may be reading a question."""
+
+    async def asked(found: Estimate) -> bool:
+        async with quiet:
+            return await agree(found)
+
+    return asked
+
+
+async def run_free_task(
+    task: Task[Key, Item], report: Callable[[Outcome], Awaitable[None]], workers: int = FREE_WORKERS
+) -> Outcome:
+    """Do all items of a task that costs nothing, `workers` of them at once; see `run_task`."""
+    outcome = Outcome()
+    async with reporting(report, outcome):
+        await run_all(task.load(task.keys), task.work, task.failed, workers, outcome)
+    return outcome
+
+
 @contextlib.asynccontextmanager
-async def reporting(report: Callable[[Outcome], Awaitable[None]], outcome: Outcome) -> AsyncIterator[None]:
-    """Calls `report` every REPORT_SECONDS, and at the end."""
-    ended = asyncio.Event()
-    reports = asyncio.create_task(_report(report, outcome, ended))
+async def reporting(report: Callable[[Outcome], Awaitable[None]], outcome: Outcome) -> AsyncIterator[asyncio.Lock]:
+    """Calls `report` every REPORT_SECONDS, not while the lock is held, and at the end."""
+    ended, quiet = asyncio.Event(), asyncio.Lock()
+    reports = asyncio.create_task(_report(report, outcome, ended, quiet))
     try:
-        yield
+        yield quiet
     finally:
         # not cancelled: it may be using a connection
         ended.set()
@@ -109,18 +131,24 @@ async def reporting(report: Callable[[Outcome], Awaitable[None]], outcome: Outco
     await report(outcome)
 
 
-async def _report(report: Callable[[Outcome], Awaitable[None]], outcome: Outcome, ended: asyncio.Event) -> None:
+async def _report(
+    report: Callable[[Outcome], Awaitable[None]], outcome: Outcome, ended: asyncio.Event, quiet: asyncio.Lock
+) -> None:
     while not ended.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), REPORT_SECONDS)
             return
-        await report(outcome)
+        async with quiet:
+            await report(outcome)
 
 
-def progress_line(outcome: Outcome, total: int, meter: Meter) -> str:
-    """Progress with spend, in one line."""
-    spending = meter.spending
+def progress_line(outcome: Outcome, total: int, meter: Meter | None, what: str = "features") -> str:
+    """Progress in one line, with spend unless `meter` is None. `what`: name of the items."""
     failed = f", {outcome.failed:,} failed" if outcome.failed else ""
+    done = f"{outcome.done:,} of {total:,} {what}{failed}"
+    if meter is None:
+        return done
+    spending = meter.spending
     unknown = f" and the unknown cost of {spending.unpriced:,} answers" if spending.unpriced else ""
     reused = f", {spending.reused:,} stored answers used" if spending.reused else ""
-    return f"{outcome.done:,} of {total:,} features{failed}; ${meter.total:,.4f}{unknown} paid{reused}"
+    return f"{done}; ${meter.total:,.4f}{unknown} paid{reused}"

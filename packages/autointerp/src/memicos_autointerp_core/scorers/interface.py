@@ -4,8 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from memicos_autointerp_core.errors import ProviderCause, ProviderError
 from memicos_autointerp_core.scorers.statistics import Estimate
 
 Result = TypeVar("Result")
@@ -115,6 +116,19 @@ class Score:
     def failures(self) -> dict[str, int]:
         """Number of texts without an answer, by cause."""
         return dict(Counter(row.failure for row in self.breakdown if row.failure is not None))
+
+    def raise_without_answers(self) -> None:
+        """
+        Raises:
+            ProviderError: there is no score since the language model did not answer; `reason` is about its texts
+                otherwise.
+        """
+        causes = self.failures
+        if self.estimate is not None or not causes:
+            return
+        cause = max(causes, key=lambda name: causes[name])
+        message = f"{sum(causes.values())} of {len(self.breakdown)} texts had no answer."
+        raise ProviderError(cast(ProviderCause, cause), message)
 
 
 def missing_class(rows: Sequence[BreakdownRow], minimum: int = MIN_PER_CLASS) -> str | None:

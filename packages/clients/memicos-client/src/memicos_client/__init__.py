@@ -18,6 +18,7 @@ from .api.admin import (
     plan_import,
     remove_inference_host,
     resume_job,
+    score_features,
     verify_data,
 )
 from .api.explanation import (
@@ -135,6 +136,7 @@ from .models import (
     ScoreBody,
     ScoreBodyParametersType0,
     ScoreDeleted,
+    ScoreFeaturesRequest,
     ScoreGenerated,
     ScoreRequest,
     ScoreStep,
@@ -275,6 +277,7 @@ __all__ = (
     "ScoreBody",
     "ScoreBodyParametersType0",
     "ScoreDeleted",
+    "ScoreFeaturesRequest",
     "ScoreGenerated",
     "ScoreRequest",
     "ScoreStep",
@@ -370,6 +373,7 @@ __all__ = (
     "remove_inference_host",
     "resume_job",
     "score_explanation",
+    "score_features",
     "search_all",
     "search_explanations",
     "search_explanations_all",

@@ -87,12 +87,17 @@ async def open_model(
 
 
 def agreement(
-    model: BulkModel, choice: ModelChoice, yes: bool, ask: Callable[[str], bool], report: Callable[[str], None]
+    model: BulkModel,
+    choice: ModelChoice,
+    yes: bool,
+    ask: Callable[[str], bool],
+    report: Callable[[str], None],
+    what: str = "features",
 ) -> Callable[[Estimate], Awaitable[bool]]:
-    """States the cost, and asks unless there is a budget or `yes`."""
+    """States the cost, and asks unless there is a budget or `yes`. `what`: name of the items."""
 
     async def agree(found: Estimate) -> bool:
-        report(describe(found, model.model, model.profile))
+        report(describe(found, model.model, model.profile, what))
         return yes or choice.budget is not None or ask("Go on?")
 
     return agree

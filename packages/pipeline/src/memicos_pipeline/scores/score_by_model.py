@@ -10,9 +10,8 @@ import pyarrow as pa
 from memicos_autointerp_core.bulk.run import Failure, Outcome
 from memicos_autointerp_core.bulk.state import FailedItem, WorkState, digest
 from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
-from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.settings import ProviderSettings
-from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, ScoredText
+from memicos_autointerp_core.scorers.interface import ScoredText
 from memicos_autointerp_core.scorers.language_model import ScoringModel
 from memicos_autointerp_core.scorers.registry import LanguageModelScorer
 from memicos_autointerp_core.scorers.sampling import draw_active, draw_inactive
@@ -34,6 +33,8 @@ from memicos_pipeline.scores.dataset_texts import (
 from memicos_pipeline.scores.protocol import ScoreProtocol
 from memicos_pipeline.scores.score_dataset import inactive_pool, score_row, store_scores
 
+WHAT = "explanations"
+"""What the run counts."""
 Key = tuple[str, int]
 """Source and number of the explanation's row."""
 
@@ -176,16 +177,16 @@ async def _score(
     async def score(item: ExplanationToScore) -> None:
         asked = ScoringModel(model.meter, model.model, settings.max_tokens, settings.temperature, attempt(item))
         found = await run.scorer.score(item.description, item.texts, asked, run.protocol.seed)
-        _raise_without_answers(found)
+        found.raise_without_answers()
         state.store(item.name, score_row(item.number, found, run.protocol))
 
     async def failed(failure: Failure[ExplanationToScore]) -> None:
         state.fail(FailedItem(failure.item.name, failure.cause, failure.message, attempt(failure.item)))
 
     async def progress(outcome: Outcome) -> None:
-        report(progress_line(outcome, len(keys), model.meter))
+        report(progress_line(outcome, len(keys), model.meter, WHAT))
 
-    agree = agreement(model, run.choice, run.yes, ask, report)
+    agree = agreement(model, run.choice, run.yes, ask, report, WHAT)
     task = Task(list(keys), load, score, failed)
     return await run_task(task, model.meter, model.profile, model.model, agree, progress)
 
@@ -199,19 +200,6 @@ def _draw(
     silent = np.flatnonzero(~texts.active[source.id][:, index]).tolist()
     candidates = (inactive_text(texts.corpus, texts.windows[number]) for number in silent)
     return drawn + draw_inactive(candidates, protocol.inactive, generator)
-
-
-def _raise_without_answers(score: Score) -> None:
-    """
-    Raises:
-        ProviderError: there is no score since the language model did not answer; too few texts are a reason to store.
-    """
-    if score.estimate is not None or not score.failures:
-        return
-    failed: list[BreakdownRow] = [row for row in score.breakdown if row.failure is not None]
-    causes = score.failures
-    cause = max(causes, key=lambda name: causes[name])
-    raise ProviderError(cause, f"{len(failed)} of {len(score.breakdown)} texts had no answer.")  # pyright: ignore[reportArgumentType]  # of a ProviderError
 
 
 def _publish(folder: Path, manifest: m.Manifest, state: WorkState) -> None:

@@ -34,6 +34,10 @@ def owner_probes(root: str, *, permitted: bool) -> dict[tuple[str, str], Probe]:
         ("POST", f"{PAGE}/explain"): Probe(
             f"{PAGE}/explain", NONE, "1-hid", status=404, form={**UNKNOWN, **ASKED, "budget": "1"}
         ),
+        ("GET", f"{PAGE}/score"): Probe(f"{PAGE}/score?name=hidden/1-hid", NONE, "hidden/1-hid"),
+        ("POST", f"{PAGE}/score"): Probe(
+            f"{PAGE}/score", NONE, "1-hid", status=404, form={**UNKNOWN, "method": "eleuther_embedding"}
+        ),
         ("POST", f"{PAGE}/delete"): Probe(f"{PAGE}/delete", NONE, "1-hid", status=404, form=UNKNOWN),
         ("POST", f"{PAGE}/jobs/{{number}}/cancel"): Probe(
             f"{PAGE}/jobs/1/cancel", NONE, "Job 1 has ended", status=409, form={}
@@ -51,6 +55,7 @@ def owner_probes(root: str, *, permitted: bool) -> dict[tuple[str, str], Probe]:
         ("POST", f"{API}/explanations"): Probe(
             f"{API}/explanations", NONE, "1-hid", status=404, body={**UNKNOWN, "budget": 1}
         ),
+        ("POST", f"{API}/scores"): Probe(f"{API}/scores", NONE, "1-hid", status=404, body=UNKNOWN),
         ("GET", f"{API}/jobs"): Probe(f"{API}/jobs", NONE, '"import"'),
         ("GET", f"{API}/jobs/{{number}}"): Probe(f"{API}/jobs/1", NONE, '"import"'),
         ("POST", f"{API}/jobs/{{number}}/cancel"): Probe(f"{API}/jobs/1/cancel", NONE, "Job 1 has ended", status=409),

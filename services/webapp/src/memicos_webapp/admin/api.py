@@ -17,6 +17,7 @@ from memicos_webapp.admin.schemas import (
     JobNumber,
     NameRequest,
     Plan,
+    ScoreFeaturesRequest,
     StoredData,
 )
 from memicos_webapp.admin.service import DataAdmin
@@ -129,6 +130,21 @@ async def explain_features(_: OwnerAccess, admin: AdminDep, body: ExplainFeature
     it, and pays for nothing again.
     """
     return await admin.explain(body)
+
+
+@router.post(
+    "/scores",
+    summary="Score many features",
+    status_code=202,
+    responses=OWNER_ONLY | BAD_BODY | UNKNOWN | NO_LANGUAGE_MODEL,
+)
+async def score_features(_: OwnerAccess, admin: AdminDep, body: ScoreFeaturesRequest) -> Job:
+    """Queue scores of the labels of features, where a language model judges with the key of the server.
+
+    It needs an inference server with the sources. With a language model the log of the job states the cost, measured on
+    20 labels, and the job ends where the budget is reached. Resume continues it, and pays for nothing again.
+    """
+    return await admin.score(body)
 
 
 @router.get("/jobs", summary="List jobs", responses=OWNER_ONLY)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from memicos_webapp.scores.methods import METHODS as SCORE_METHODS
+
 LOCATION_CHARACTERS = 2000
 NAME_CHARACTERS = 400
 SOURCES_AT_ONCE = 1000
@@ -144,21 +146,15 @@ class ExportRequest(BaseModel):
     format: Literal["native", "public"] = Field("native", description="the native format, or the public layout")
 
 
-class ExplainFeaturesRequest(BaseModel):
-    """Features of a source or a set to explain by a language model."""
-
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": NAME_EXAMPLE, "unexplained": True, "budget": 5.0}]}
-    )
+class FeaturesRequest(BaseModel):
+    """Features of a source or a set, and the language model that works on them."""
 
     name: StoredName
-    method: str = Field("eleuther_acts_top20", max_length=60, description="explainer")
     profile: str | None = Field(None, max_length=40, description="provider; null: the default one")
     model: str | None = Field(None, max_length=200, description="language model; null: the profile's first")
     budget: float | None = Field(
         None, gt=0, le=1e6, description="most US dollars to pay; null only for a model without a price"
     )
-    unexplained: bool = Field(False, description="only features without an explanation other than token statistics")
     minDensity: float = Field(0.0, ge=0, le=1, description="smallest share of active tokens")
     maxDensity: float = Field(1.0, ge=0, le=1, description="largest share of active tokens")
     scoreBelow: float | None = Field(None, ge=-1, le=1, description="only features whose label has a lower score")
@@ -169,11 +165,41 @@ class ExplainFeaturesRequest(BaseModel):
     )
 
 
+class ExplainFeaturesRequest(FeaturesRequest):
+    """Features of a source or a set to explain by a language model."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": NAME_EXAMPLE, "unexplained": True, "budget": 5.0}]}
+    )
+
+    method: str = Field("eleuther_acts_top20", max_length=60, description="explainer")
+    unexplained: bool = Field(False, description="only features without an explanation other than token statistics")
+
+
+class ScoreFeaturesRequest(FeaturesRequest):
+    """Features of a source or a set whose labels are to be scored; those without a label are left out."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"name": NAME_EXAMPLE, "method": "eleuther_fuzz", "unscored": True, "budget": 5.0}]
+        },
+    )
+
+    method: str = Field("eleuther_embedding", max_length=60, description=f"one of {', '.join(SCORE_METHODS)}")
+    unscored: bool = Field(False, description="only labels without a score by this method and model")
+    nearMisses: bool = Field(
+        False,
+        description="whether half of the texts on which the feature is not active are examples of similar features",
+    )
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="of every random choice")
+
+
 class Job(BaseModel):
     """A background job."""
 
     id: int = Field(description="its number")
-    kind: str = Field(description="import, verify, delete, export or explain")
+    kind: str = Field(description="import, verify, delete, export, explain or score")
     subject: str | None = Field(description="what it works on; null until that is known")
     location: str = Field(description="where its data is, or the name of a source or set")
     state: JobState = Field(description="interrupted: its process ended, and the worker continues it")
@@ -214,10 +240,10 @@ class LogLine(BaseModel):
 class Reject(BaseModel):
     """A row that a job left out."""
 
-    file: str = Field(description="the file; of a job that explains features the source")
+    file: str = Field(description="the file; of a job that explains or scores features the source")
     line: int = Field(description="from 1: of a text file its lines, of a Parquet file its rows; or the feature")
     column: str = Field(description="the column; empty where it is the whole row; or the cause of the failure")
-    reason: str = Field(description="why no page could show it, or why the feature has no explanation")
+    reason: str = Field(description="why no page could show it, or why the feature has no explanation or score")
 
 
 class JobDetail(BaseModel):

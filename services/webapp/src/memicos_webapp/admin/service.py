@@ -14,6 +14,7 @@ from memicos_webapp.admin import available
 from memicos_webapp.admin.schemas import (
     Available,
     ExplainFeaturesRequest,
+    FeaturesRequest,
     ImportRequest,
     Job,
     JobDetail,
@@ -24,12 +25,14 @@ from memicos_webapp.admin.schemas import (
     PlanSource,
     PlanSpace,
     Reject,
+    ScoreFeaturesRequest,
     StoredData,
     StoredSet,
     StoredSource,
 )
-from memicos_webapp.bulk import explain
-from memicos_webapp.bulk.options import BulkOptions, FeatureSelection, read_indices
+from memicos_webapp.bulk import explain, score
+from memicos_webapp.bulk.options import BulkOptions, FeatureSelection, ScoreOptions, read_indices
+from memicos_webapp.bulk.run import check_budget, next_attempt
 from memicos_webapp.database.connection import opened
 from memicos_webapp.database.engine import ANSWER_MARGIN_SECONDS, Database
 from memicos_webapp.datasets import preview
@@ -178,20 +181,36 @@ class DataAdmin:
             NotFound: there is no such source, or no such job.
             BadInput, NotConfigured: method, language model, indices or budget cannot be used.
         """
-        chosen = FeatureSelection(
-            body.minDensity,
-            body.maxDensity,
-            body.unexplained,
-            body.scoreBelow,
-            body.scoreMethod,
-            read_indices(body.indices),
-            body.failedIn,
-        )
+        chosen = _selection(body, body.unexplained)
         async with self.connection() as connection:
-            attempt = await explain.next_attempt(connection, body.failedIn)
+            attempt = await next_attempt(connection, body.failedIn, explain.EXPLAIN.name)
             options = BulkOptions(body.method, OWNER_ID, body.profile, body.model, body.budget, attempt, chosen)
-            explain.check_budget(options)
+            check_budget(options)
             return await _job(connection, await explain.add(connection, body.name, options))
+
+    async def score(self, body: ScoreFeaturesRequest) -> Job:
+        """Queue scores of the labels of features.
+
+        Raises:
+            NotFound: there is no such source, or no such job.
+            BadInput, NotConfigured: method, language model, indices or budget cannot be used.
+        """
+        chosen = _selection(body, False)
+        async with self.connection() as connection:
+            attempt = await next_attempt(connection, body.failedIn, score.SCORE.name)
+            options = ScoreOptions(
+                body.method,
+                OWNER_ID,
+                body.profile,
+                body.model,
+                body.budget,
+                attempt,
+                chosen,
+                body.unscored,
+                body.nearMisses,
+                body.seed,
+            )
+            return await _job(connection, await score.add(connection, body.name, options))
 
     async def delete(self, name: str) -> Job:
         async with self.connection() as connection:
@@ -229,6 +248,22 @@ class DataAdmin:
                     )
             await job_service.resume(connection, number)
             return await _job(connection, number)
+
+
+def _selection(body: FeaturesRequest, unexplained: bool) -> FeatureSelection:
+    """
+    Raises:
+        BadInput: the indices are none.
+    """
+    return FeatureSelection(
+        body.minDensity,
+        body.maxDensity,
+        unexplained,
+        body.scoreBelow,
+        body.scoreMethod,
+        read_indices(body.indices),
+        body.failedIn,
+    )
 
 
 def _stored_set(rows: list[Record], bytes_each: float) -> StoredSet:

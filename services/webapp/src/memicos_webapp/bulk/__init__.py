@@ -1,2 +1,2 @@
-"""Jobs that a language model does: explain many features. They call it from the worker or the command, not through the
-autointerp server."""
+"""Jobs over many features: explain them, score their labels. They call language models and the embedder from the worker
+or the command, not through the autointerp server."""

@@ -4,23 +4,20 @@ Each explanation is stored as it comes, so that pages show it and the server emb
 before: a job that was interrupted goes on with the features that have no explanation, and pays for no answer again.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
-from memicos_autointerp_core.bulk.estimate import Estimate, describe
 from memicos_autointerp_core.bulk.run import Failure, Outcome
-from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
+from memicos_autointerp_core.bulk.task import Task
 from memicos_autointerp_core.explainers.registry import EXPLAINERS, find_explainer
 from memicos_autointerp_core.providers.settings import ProviderSettings
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.bulk.answers import DatabaseAnswerCache
 from memicos_webapp.bulk.features import BulkFeature, explained, read_features, select_features
 from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
 from memicos_webapp.bulk.options import BulkOptions
+from memicos_webapp.bulk.run import Agree, JobTask, Report, always_agree, paid_before
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
@@ -29,18 +26,8 @@ from memicos_webapp.explanations import repository as explanations
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
-from memicos_webapp.jobs.models import Job, JobReject
 from memicos_webapp.settings import Settings, read
 from memicos_webapp.stored_sources import selection
-
-Agree = Callable[[Estimate], Awaitable[bool]]
-Report = Callable[[str], None]
-
-
-class Stopped(Fault):
-    """A job ended before all features were done; what it has stored stays, and it can be resumed."""
-
-    status = 409
 
 
 def check(options: BulkOptions) -> None:
@@ -51,32 +38,6 @@ def check(options: BulkOptions) -> None:
     if find_explainer(options.method) is None:
         raise BadInput(f"There is no method {options.method!r}, only {', '.join(EXPLAINERS)}.")
     find_profile(read_provider_settings(), options)
-
-
-def check_budget(options: BulkOptions) -> None:
-    """
-    Raises:
-        BadInput: there is no budget, and the language model has a price.
-        NotConfigured: the file of profiles is wrong.
-    """
-    profile, model = find_profile(read_provider_settings(), options)
-    if options.budget is None and profile.cost(model, 1, 1):
-        raise BadInput(f"Name a budget: {model} of the profile {profile.name} has a price.")
-
-
-async def next_attempt(connection: asyncpg.Connection, failed_in: int | None) -> int:
-    """The attempt after that of the job whose failures are tried again; 0 for None.
-
-    Raises:
-        NotFound: there is no such job.
-        BadInput: it explains nothing.
-    """
-    if failed_in is None:
-        return 0
-    job = await job_service.get(connection, failed_in)
-    if job["kind"] != EXPLAIN.name:
-        raise BadInput(f"Job {failed_in} is {job['kind']}, not {EXPLAIN.name}.")
-    return BulkOptions.from_json(jobs.options(job)).attempt + 1
 
 
 async def add(connection: asyncpg.Connection, address: str, options: BulkOptions) -> int:
@@ -92,10 +53,7 @@ async def add(connection: asyncpg.Connection, address: str, options: BulkOptions
 
 
 async def _run(run: JobRun) -> None:
-    async def agree(found: Estimate) -> bool:
-        return True
-
-    await explain(run, agree, lambda line: None)
+    await explain(run, always_agree, lambda line: None)
 
 
 async def explain(run: JobRun, agree: Agree, report: Report) -> Outcome:
@@ -118,9 +76,7 @@ async def explain(run: JobRun, agree: Agree, report: Report) -> Outcome:
     await jobs.delete_rejects(run.connection, run.id)
     database = Database(run.url, settings)
     try:
-        cache = DatabaseAnswerCache(database, run.id)
-        async with database.snapshot() as session:
-            paid = await session.scalar(select(Job.paid).where(Job.id == run.id)) or 0.0
+        cache, paid = DatabaseAnswerCache(database, run.id), await paid_before(database, run.id)
         async with open_model(providers, options, cache, paid) as model:
             return await _Explanation(run, options, settings, providers, database, model, report).run(chosen, agree)
     finally:
@@ -140,12 +96,11 @@ class _Explanation:
     ) -> None:
         explainer = find_explainer(options.method)
         assert explainer is not None  # `check`
-        self._run, self._options, self._settings, self._database = run, options, settings, database
-        self._explainer, self._model, self._report = explainer, model, report
+        self._options, self._settings, self._database = options, settings, database
+        self._explainer, self._model = explainer, model
+        self._task = JobTask(run, database, "features", "Explained", report)
         self._explainer_options = providers.explainer_options
         self._sources: list[SourceInfo] = []
-        self._connection = asyncio.Lock()
-        """Of the job's connection, on which one statement runs at a time."""
 
     async def run(self, chosen: selection.Selection, agree: Agree) -> Outcome:
         keys: list[tuple[str, int]] = []
@@ -158,32 +113,9 @@ class _Explanation:
                 done = await explained(session, source, self._explainer.name, self._model.model)
                 selected = await select_features(session, source, self._options.selection)
                 keys += [(name, index) for index in selected if index not in done]
-        line = f"{len(keys):,} features to explain by {self._explainer.name} with {self._model.model}"
-        await jobs.set_stage(self._run.connection, self._run.id, line)
-        self._report(line)
-
-        async def stated(found: Estimate) -> bool:
-            line = describe(found, self._model.model, self._model.profile)
-            async with self._connection:
-                await jobs.add_line(self._run.connection, self._run.id, line)
-            self._report(line)
-            return await agree(found)
-
-        async def progress(outcome: Outcome) -> None:
-            self._run.progress.rows = outcome.done
-            line = progress_line(outcome, len(keys), self._model.meter)
-            async with self._connection:
-                await jobs.set_stage(self._run.connection, self._run.id, line, log=False)
-                await jobs.update_progress(self._run.connection, self._run.id, outcome.done)
-            self._report(line)
-
-        task = Task(keys, self._load, self._explain, self._failed)
         model = self._model
-        outcome = await run_task(task, model.meter, model.profile, model.model, stated, progress)
-        await jobs.add_line(self._run.connection, self._run.id, progress_line(outcome, len(keys), model.meter))
-        if outcome.stopped:
-            raise Stopped(f"{outcome.stopped} Explained: {outcome.done:,} of {len(keys):,}.")
-        return outcome
+        await self._task.begin(f"{len(keys):,} features to explain by {self._explainer.name} with {model.model}")
+        return await self._task.run(Task(keys, self._load, self._explain, self._failed), model, agree)
 
     def _load(self, keys: Sequence[tuple[str, int]]) -> AsyncIterator[BulkFeature]:
         settings = self._settings
@@ -200,16 +132,7 @@ class _Explanation:
             )
 
     async def _failed(self, failure: Failure[BulkFeature]) -> None:
-        feature = failure.item
-        values = {
-            "job_id": self._run.id,
-            "file": feature.source.name,
-            "line": feature.index,
-            "column": failure.cause,
-            "reason": failure.message.replace("\0", "␀"),
-        }
-        async with self._database.transaction() as session:
-            await session.execute(insert(JobReject).values(values).on_conflict_do_nothing())
+        await self._task.fail(failure.item.source, failure.item.index, failure)
 
 
 EXPLAIN = JobKind("explain", _run, refusals=(Fault,))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from memicos_autointerp_core.explainers.interface import ActivatingText, Evidence
 from memicos_dataset.schema import TOP_GROUP
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.accounts.identity import LOCAL_OWNER
@@ -14,11 +15,13 @@ from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import NotFound
 from memicos_webapp.explanations.evidence import strongest_texts
+from memicos_webapp.explanations.labels import LABEL_ORDER
 from memicos_webapp.explanations.models import Explanation
 from memicos_webapp.features import repository
 from memicos_webapp.features.models import Feature
 from memicos_webapp.jobs.models import JobReject
 from memicos_webapp.scores.label_scores import label_scores
+from memicos_webapp.scores.models import Score
 
 TOKEN_STATISTICS = "token-statistics"
 
@@ -70,6 +73,26 @@ async def explained(session: AsyncSession, source: SourceInfo, method: str, mode
         Explanation.source_id == source.source_id, Explanation.method == method, Explanation.model == model
     )
     return set(await session.scalars(statement))
+
+
+async def labels_to_score(
+    session: AsyncSession, source: SourceInfo, method: str, model: str, unscored: bool, job_id: int
+) -> dict[int, int]:
+    """The id of the label of each feature that has one, by index; without those that the job has scored, and with
+    `unscored` without those that have a score by this method and model."""
+    label = (
+        select(Explanation.index, Explanation.id)
+        .ext(distinct_on(Explanation.index))
+        .where(Explanation.source_id == source.source_id)
+        .order_by(Explanation.index, *LABEL_ORDER)
+        .subquery("label")
+    )
+    of_label = select(Score.id).where(Score.explanation_id == label.c.id, Score.method == method, Score.model == model)
+    by_job = of_label.where(Score.parameters["job"].as_integer() == job_id)
+    statement = select(label.c.index, label.c.id).where(~by_job.exists())
+    if unscored:
+        statement = statement.where(~of_label.where(Score.value.is_not(None)).exists())
+    return {row["index"]: row["id"] for row in (await session.execute(statement)).mappings()}
 
 
 async def read_features(

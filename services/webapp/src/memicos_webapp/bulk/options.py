@@ -37,7 +37,7 @@ class BulkOptions:
     """A job's options.
 
     Attributes:
-        method: explainer.
+        method: explainer or scorer.
         profile, model: of the language model; None: the default ones.
         budget: most US dollars that the job pays; None: no limit.
         author: account that the results belong to.
@@ -61,6 +61,21 @@ class BulkOptions:
         known = {own.name for own in fields(cls)}
         given = {name: value for name, value in values.items() if name in known}
         return cls(**{**given, "selection": FeatureSelection(**values.get("selection", {}))})
+
+
+@dataclass(frozen=True)
+class ScoreOptions(BulkOptions):
+    """Options of a job that scores the labels of features.
+
+    Attributes:
+        unscored: only labels without a score by this method and model.
+        near_misses: half of the texts on which the feature is not active are examples of similar features.
+        seed: of every random choice.
+    """
+
+    unscored: bool = False
+    near_misses: bool = False
+    seed: int = 0
 
 
 def read_indices(text: str) -> list[int] | None:

@@ -33,6 +33,17 @@ async def _poll(database: Database, settings: Settings, hosts: Hosts) -> None:
 
 
 @asynccontextmanager
+async def opened_hosts(database: Database, settings: Settings) -> AsyncIterator[Hosts]:
+    """The hosts as they are stored now, for a program without the server; each is checked when it is called."""
+    hosts = Hosts(settings, service.lookup(settings))
+    await service.refresh(database, settings, hosts)
+    try:
+        yield hosts
+    finally:
+        await hosts.close()
+
+
+@asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Sets `app.state.inference_hosts`, and checks the hosts in the background until the end."""
     settings: Settings = app.state.settings

@@ -76,6 +76,7 @@ from .sae_recipe import SaeRecipe
 from .score_body import ScoreBody
 from .score_body_parameters_type_0 import ScoreBodyParametersType0
 from .score_deleted import ScoreDeleted
+from .score_features_request import ScoreFeaturesRequest
 from .score_generated import ScoreGenerated
 from .score_request import ScoreRequest
 from .score_step import ScoreStep
@@ -208,6 +209,7 @@ __all__ = (
     "ScoreBody",
     "ScoreBodyParametersType0",
     "ScoreDeleted",
+    "ScoreFeaturesRequest",
     "ScoreGenerated",
     "ScoreRequest",
     "ScoreStep",

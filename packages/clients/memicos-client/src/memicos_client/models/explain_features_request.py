@@ -16,36 +16,34 @@ class ExplainFeaturesRequest:
 
     Attributes:
         name (str): model/source, or model/set for all sources of the set
-        method (str | Unset): explainer Default: 'eleuther_acts_top20'.
         profile (None | str | Unset): provider; null: the default one
         model (None | str | Unset): language model; null: the profile's first
         budget (float | None | Unset): most US dollars to pay; null only for a model without a price
-        unexplained (bool | Unset): only features without an explanation other than token statistics Default: False.
         min_density (float | Unset): smallest share of active tokens Default: 0.0.
         max_density (float | Unset): largest share of active tokens Default: 1.0.
         score_below (float | None | Unset): only features whose label has a lower score
         score_method (str | Unset): of scoreBelow Default: 'eleuther_embedding'.
         indices (str | Unset): only these, as 3,7,10-20; empty: all Default: ''.
         failed_in (int | None | Unset): only features that this job listed as failed; null: all
+        method (str | Unset): explainer Default: 'eleuther_acts_top20'.
+        unexplained (bool | Unset): only features without an explanation other than token statistics Default: False.
     """
 
     name: str
-    method: str | Unset = "eleuther_acts_top20"
     profile: None | str | Unset = UNSET
     model: None | str | Unset = UNSET
     budget: float | None | Unset = UNSET
-    unexplained: bool | Unset = False
     min_density: float | Unset = 0.0
     max_density: float | Unset = 1.0
     score_below: float | None | Unset = UNSET
     score_method: str | Unset = "eleuther_embedding"
     indices: str | Unset = ""
     failed_in: int | None | Unset = UNSET
+    method: str | Unset = "eleuther_acts_top20"
+    unexplained: bool | Unset = False
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
-
-        method = self.method
 
         profile: None | str | Unset
         if isinstance(self.profile, Unset):
@@ -64,8 +62,6 @@ class ExplainFeaturesRequest:
             budget = UNSET
         else:
             budget = self.budget
-
-        unexplained = self.unexplained
 
         min_density = self.min_density
 
@@ -87,6 +83,10 @@ class ExplainFeaturesRequest:
         else:
             failed_in = self.failed_in
 
+        method = self.method
+
+        unexplained = self.unexplained
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -94,16 +94,12 @@ class ExplainFeaturesRequest:
                 "name": name,
             }
         )
-        if method is not UNSET:
-            field_dict["method"] = method
         if profile is not UNSET:
             field_dict["profile"] = profile
         if model is not UNSET:
             field_dict["model"] = model
         if budget is not UNSET:
             field_dict["budget"] = budget
-        if unexplained is not UNSET:
-            field_dict["unexplained"] = unexplained
         if min_density is not UNSET:
             field_dict["minDensity"] = min_density
         if max_density is not UNSET:
@@ -116,6 +112,10 @@ class ExplainFeaturesRequest:
             field_dict["indices"] = indices
         if failed_in is not UNSET:
             field_dict["failedIn"] = failed_in
+        if method is not UNSET:
+            field_dict["method"] = method
+        if unexplained is not UNSET:
+            field_dict["unexplained"] = unexplained
 
         return field_dict
 
@@ -123,8 +123,6 @@ class ExplainFeaturesRequest:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         name = d.pop("name")
-
-        method = d.pop("method", UNSET)
 
         def _parse_profile(data: object) -> None | str | Unset:
             if data is None:
@@ -153,8 +151,6 @@ class ExplainFeaturesRequest:
 
         budget = _parse_budget(d.pop("budget", UNSET))
 
-        unexplained = d.pop("unexplained", UNSET)
-
         min_density = d.pop("minDensity", UNSET)
 
         max_density = d.pop("maxDensity", UNSET)
@@ -181,19 +177,23 @@ class ExplainFeaturesRequest:
 
         failed_in = _parse_failed_in(d.pop("failedIn", UNSET))
 
+        method = d.pop("method", UNSET)
+
+        unexplained = d.pop("unexplained", UNSET)
+
         explain_features_request = cls(
             name=name,
-            method=method,
             profile=profile,
             model=model,
             budget=budget,
-            unexplained=unexplained,
             min_density=min_density,
             max_density=max_density,
             score_below=score_below,
             score_method=score_method,
             indices=indices,
             failed_in=failed_in,
+            method=method,
+            unexplained=unexplained,
         )
 
         return explain_features_request

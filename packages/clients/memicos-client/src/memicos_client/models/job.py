@@ -18,7 +18,7 @@ class Job:
 
     Attributes:
         id (int): its number
-        kind (str): import, verify, delete, export or explain
+        kind (str): import, verify, delete, export, explain or score
         subject (None | str): what it works on; null until that is known
         location (str): where its data is, or the name of a source or set
         state (JobState): interrupted: its process ended, and the worker continues it

@@ -14,10 +14,10 @@ class Reject:
     """A row that a job left out.
 
     Attributes:
-        file (str): the file; of a job that explains features the source
+        file (str): the file; of a job that explains or scores features the source
         line (int): from 1: of a text file its lines, of a Parquet file its rows; or the feature
         column (str): the column; empty where it is the whole row; or the cause of the failure
-        reason (str): why no page could show it, or why the feature has no explanation
+        reason (str): why no page could show it, or why the feature has no explanation or score
     """
 
     file: str

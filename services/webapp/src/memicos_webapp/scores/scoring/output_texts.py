@@ -3,19 +3,25 @@
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 from memicos_autointerp_client.models import ScoreOutputRequest, ScoreOutputRequestKind, ScoreOutputResponse
 from memicos_autointerp_core.scorers.interface import NOT_ACTIVE
 from memicos_inference_client.models import CompletionRequest, CompletionResponse, SteerFeature
 
+from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.visibility import Viewer
+from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import UpstreamFault
 from memicos_webapp.features import repository as feature_repository
+from memicos_webapp.features.rows import FeatureRow
+from memicos_webapp.inference.service import Inference
 from memicos_webapp.scores.methods import OUTPUT_TEXTS
 from memicos_webapp.scores.rows import OUTSIDE_CORPUS, Detail, NewScore
 from memicos_webapp.scores.schemas import ScoreRequest, ScoreStep
 from memicos_webapp.scores.scoring.task import ScoringResources, Task
+from memicos_webapp.settings import Settings
 from memicos_webapp.steering.strength_scale import default_strength
 
 PROMPTS = (
@@ -44,61 +50,79 @@ async def run(
     Raises:
         Fault: there is no score; the message says why.
     """
-    parameters: dict[str, Any]
+    row, seed = task.detail.row, request.seed
+    found = OutputTexts()
     if request.scorerType == OUTPUT_TEXTS:
-        raised: list[str] = []
-        others: list[str] = []
-        strength = _strength(resources, task)
-        parameters = {"texts": len(PROMPTS), "strength": strength, "temperature": TEMPERATURE}
-        for number, prompt in enumerate(PROMPTS):
-            yield ScoreStep(stage="texts", finished=number, total=len(PROMPTS))
-            steered, unsteered = await _continuations(resources, request, task, prompt, strength)
-            raised.append(steered)
-            others.append(unsteered)
-        yield ScoreStep(stage="texts", finished=len(PROMPTS), total=len(PROMPTS))
+        yield ScoreStep(stage="texts", finished=0, total=len(PROMPTS))
+        async for found in steered_texts(resources.inference, resources.settings, task.source, row, seed):
+            yield ScoreStep(stage="texts", finished=len(found.raised), total=len(PROMPTS))
     else:
-        raised = _distinct(task.detail.row.positive_tokens)[: resources.settings.score_texts]
-        others = await _tokens_of_others(resources, viewer, request, task, set(raised))
-        parameters = {"texts": len(raised)}
+        found = await raised_tokens(resources.database, resources.settings, viewer, task.source, row, seed)
     kind: ScoreOutputRequestKind = "TEXTS" if request.scorerType == OUTPUT_TEXTS else "TOKENS"
     response = await resources.autointerp.score_output(
         ScoreOutputRequest(
-            explanation=task.explanation.description, kind=kind, raised=raised, others=others, seed=request.seed
+            explanation=task.explanation.description, kind=kind, raised=found.raised, others=found.others, seed=seed
         )
     )
-    yield _new_score(request, task, response, parameters)
+    yield _new_score(request, task, response, found.parameters)
 
 
-def _strength(resources: ScoringResources, task: Task) -> float:
-    """The strength that the steering page proposes."""
-    proposed = default_strength(task.detail.row.max_activation, task.source.residual_norm)
-    return min(proposed, resources.settings.steer_strength)
+@dataclass(frozen=True)
+class OutputTexts:
+    """Texts or tokens that the feature raises, and others; `parameters`: how they were made."""
+
+    raised: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+async def steered_texts(
+    inference: Inference, settings: Settings, source: SourceInfo, row: FeatureRow, seed: int
+) -> AsyncGenerator[OutputTexts]:
+    """Continuations of each of PROMPTS with the feature added, at the strength that the steering page proposes, and
+    without it: those so far, after each prompt; the last ones are all.
+
+    Raises:
+        Fault: no inference server has the source, or it failed.
+    """
+    strength = min(default_strength(row.max_activation, source.residual_norm), settings.steer_strength)
+    found = OutputTexts(parameters={"texts": len(PROMPTS), "strength": strength, "temperature": TEMPERATURE})
+    for prompt in PROMPTS:
+        steered, unsteered = await _continuations(inference, settings, source, row, prompt, strength, seed)
+        found.raised.append(steered)
+        found.others.append(unsteered)
+        yield found
 
 
 async def _continuations(
-    resources: ScoringResources, request: ScoreRequest, task: Task, prompt: str, strength: float
+    inference: Inference,
+    settings: Settings,
+    source: SourceInfo,
+    row: FeatureRow,
+    prompt: str,
+    strength: float,
+    seed: int,
 ) -> tuple[str, str]:
     """The steered and the unsteered continuation of a prompt.
 
     Raises:
         Fault: no inference server has the source, or it failed.
     """
-    source = task.source
-    feature = SteerFeature(model=source.model_id, source=source.name, index=task.detail.row.index, strength=strength)
+    feature = SteerFeature(model=source.model_id, source=source.name, index=row.index, strength=strength)
     body = CompletionRequest(
         model=source.model_id,
         prompt=prompt,
         types=["STEERED", "DEFAULT"],
         features=[feature],
-        n_completion_tokens=min(resources.settings.score_steered_tokens, resources.settings.steer_tokens),
+        n_completion_tokens=min(settings.score_steered_tokens, settings.steer_tokens),
         temperature=TEMPERATURE,
-        seed=request.seed,
+        seed=seed,
         steer_method="SIMPLE_ADDITIVE",
         strength_multiplier=1.0,
         freq_penalty=0.0,
     )
     texts: dict[str, str] = {}
-    async with aclosing(resources.inference.complete(body, [source.name])) as events:
+    async with aclosing(inference.complete(body, [source.name])) as events:
         async for event in events:
             if isinstance(event, CompletionResponse):
                 texts = {output.type_: output.completion for output in event.outputs}
@@ -108,24 +132,25 @@ async def _continuations(
     return tuple(texts[name].strip() or "(nothing)" for name in ("STEERED", "DEFAULT"))  # pyright: ignore[reportReturnType]
 
 
-async def _tokens_of_others(
-    resources: ScoringResources, viewer: Viewer, request: ScoreRequest, task: Task, own: set[str]
-) -> list[str]:
-    """The token that each of some random other features raises most; none of `own`, and none twice."""
-    source, row = task.source, task.detail.row
-    drawn = random.Random(f"tokens {request.seed}").sample(range(source.d_sae), min(FEATURES_DRAWN, source.d_sae))
+async def raised_tokens(
+    database: Database, settings: Settings, viewer: Viewer, source: SourceInfo, row: FeatureRow, seed: int
+) -> OutputTexts:
+    """The tokens that the feature raises most, and the token that each of some random other features raises most; none
+    twice."""
+    raised = _distinct(row.positive_tokens)[: settings.score_texts]
+    drawn = random.Random(f"tokens {seed}").sample(range(source.d_sae), min(FEATURES_DRAWN, source.d_sae))
     tokens: list[str] = []
-    async with resources.database.snapshot() as session:
+    async with database.snapshot() as session:
         for index in drawn:
-            if index == row.index or len(tokens) == resources.settings.score_texts:
+            if index == row.index or len(tokens) == settings.score_texts:
                 continue
             found = await feature_repository.feature(session, viewer, source.model_id, source.name, index)
             if found is None or found[1].max_activation <= 0:
                 continue
-            token = next((token for token in _distinct(found[1].positive_tokens) if token not in own), None)
+            token = next((token for token in _distinct(found[1].positive_tokens) if token not in raised), None)
             if token is not None and token not in tokens:
                 tokens.append(token)
-    return tokens
+    return OutputTexts(raised, tokens, {"texts": len(raised)})
 
 
 def _distinct(tokens: list[str]) -> list[str]:
