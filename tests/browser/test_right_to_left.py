@@ -8,9 +8,9 @@ import pytest
 from memicos_webapp.token_shading import Piece, active_token, markup
 from playwright.sync_api import Page
 
-BEFORE: list[Piece] = [(0, "", "Arabic ("), (4, "12.6, 3.10", "إ"), (3, "4.00", "ي")]
+BEFORE: list[Piece] = [Piece(0, "", "Arabic ("), Piece(4, "12.6, 3.10", "إ"), Piece(3, "4.00", "ي")]
 PEAK = (9, "24.1", "ث")
-AFTER: list[Piece] = [(5, "9.20, 0.00", "ا"), (6, "15.0", "ر"), (0, "", ") altruism")]
+AFTER: list[Piece] = [Piece(5, "9.20, 0.00", "ا"), Piece(6, "15.0", "ر"), Piece(0, "", ") altruism")]
 
 
 @pytest.fixture

@@ -97,8 +97,8 @@ def bomb(path: Path) -> None:
 PUBLIC: dict[str, tuple[Callable[[Path], None], str]] = {
     "truncated file": (truncate, r"batch-0.jsonl.gz: cannot be read after line \d+ .*fetch the file again"),
     "flipped byte": (flip, r"batch-0.jsonl.gz: (cannot be read after )?line \d+"),
-    "endless line": (endless_line, "line 1 is longer than 67108864 bytes"),
-    "compression bomb": (bomb, "line 1 is longer than 67108864 bytes"),
+    "endless line": (endless_line, "line 1 is longer than 8388608 bytes"),
+    "compression bomb": (bomb, "line 1 is longer than 8388608 bytes"),
 }
 
 
