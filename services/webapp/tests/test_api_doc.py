@@ -35,7 +35,7 @@ async def run(client: httpx.AsyncClient, command: list[str]) -> httpx.Response:
     return await client.request(options.get("-X", "GET"), address)
 
 
-ADMIN_NAMES = ("data/verify", "data/delete", "exports", "explanations")
+ADMIN_NAMES = ("data/verify", "data/delete", "exports", "explanations", "scores")
 OWN_EXAMPLES = {
     "/api/vector/new": (400, "vector has 3 numbers; the residual stream of small is 16 wide"),
     **dict.fromkeys(("/api/vector/get", "/api/vector/delete", "/api/activation/upload-batch"), (404, "has no vector")),
