@@ -266,10 +266,10 @@ def test_a_native_dataset_is_put_with_its_manifest_last(server: S3Server, datase
     assert put_native(dataset, target, PutOptions(), lambda sent: None) == 0 and server.puts() == []
 
 
-def test_files_of_others_are_deleted_only_to_replace(server: S3Server, dataset: Path) -> None:
+def test_files_that_are_no_part_of_the_dataset_are_kept(server: S3Server, dataset: Path) -> None:
     target = Folder.of(f"s3://{BUCKET}/shared")
     other, content = f"{BUCKET}/shared/other/scores.parquet", b"scores of another dataset"
     server.file_system().pipe_file(other, content)
-    with pytest.raises(DatasetError, match=r"has another dataset; .*--replace"):
-        put_native(dataset, target, PutOptions(), lambda sent: None)
+    put_native(dataset, target, PutOptions(), lambda sent: None)
+    put_native(dataset, target, PutOptions(replace=True), lambda sent: None)
     assert server.file_system().cat_file(other) == content

@@ -6,6 +6,7 @@
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import NamedTuple
 
@@ -38,9 +39,13 @@ class TokenAttributions:
     values: Sequence[float]
     target: int | None
 
+    @cached_property
+    def largest(self) -> float:
+        return max(self.values)
+
     def mark(self, group: range) -> str:
         """Classes of a group of tokens: `d1` (faint) to `d9` by its share of the largest attribution, if it has one."""
-        largest, own = max(self.values), max(self.values[position] for position in group)
+        largest, own = self.largest, max(self.values[position] for position in group)
         level = round(LEVELS * own / largest) if largest > 0 else 0
         target = "target" if self.target is not None and self.target in group else ""
         return " ".join(filter(None, (f"d{level}" if level > 0 else "", target)))
