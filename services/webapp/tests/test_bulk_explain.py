@@ -80,10 +80,12 @@ async def test_a_set_is_explained_and_paid_once(own_url: str, llm: LlmProvider) 
 async def test_a_selection(own_url: str, llm: LlmProvider) -> None:
     async with worker(own_url, explain.EXPLAIN):
         chosen = {"indices": [3, 5, 6, 15], "score_below": 0.55}
-        job = await ended(own_url, await add(own_url, "small/2-res", options(selection=chosen)))
+        job = await ended(own_url, await add(own_url, "small/2-res", options(budget=5.0, selection=chosen)))
         # the score of feature i is (i mod 11) / 10; 15 never fires
         assert job["state"] == "done" and set(await explained(own_url)) == {("2-res", 3), ("2-res", 5)}
-        await ended(own_url, await add(own_url, "small/2-res", options(model="n", selection={"unexplained": True})))
+        await ended(
+            own_url, await add(own_url, "small/2-res", options(budget=5.0, model="n", selection={"unexplained": True}))
+        )
         assert len(llm.requests) == 2 + LIVE - 2
         dense = await fetch(
             own_url,
@@ -92,8 +94,15 @@ async def test_a_selection(own_url: str, llm: LlmProvider) -> None:
         )
         assert 0 < len(dense) < LIVE
         density = {"min_density": 0.01, "max_density": 0.03}
-        await ended(own_url, await add(own_url, "small/1-res", options(selection=density)))
+        await ended(own_url, await add(own_url, "small/1-res", options(budget=5.0, selection=density)))
         assert {index for name, index in await explained(own_url) if name == "1-res"} == {row["index"] for row in dense}
+
+
+async def test_a_job_in_the_background_needs_a_budget(own_url: str, llm: LlmProvider) -> None:
+    """As one whose cost was not agreed to in a terminal, and that is resumed."""
+    async with worker(own_url, explain.EXPLAIN):
+        job = await ended(own_url, await add(own_url, "small/1-res", options()))
+    assert job["state"] == "failed" and "Name a budget" in job["error"] and llm.requests == []
 
 
 async def test_the_budget_ends_a_job_and_another_continues(own_url: str, llm: LlmProvider) -> None:

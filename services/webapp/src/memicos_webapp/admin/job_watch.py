@@ -79,10 +79,14 @@ class JobWatch:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """After an error, which every stream raises; one that begins afterwards reads anew."""
-        if not task.cancelled():
+        if task.cancelled():
+            return
+        error = task.exception()
+        # a stream that began meanwhile has a reader of its own
+        if task is self._task:
             self._task = None
             for watched in self._watched:
-                watched.put([], task.exception())
+                watched.put([], error)
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):

@@ -17,7 +17,7 @@ from memicos_webapp.bulk.answers import DatabaseAnswerCache
 from memicos_webapp.bulk.features import BulkFeature, explained, read_features, select_features
 from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
 from memicos_webapp.bulk.options import BulkOptions
-from memicos_webapp.bulk.run import Agree, JobTask, Report, always_agree, paid_before
+from memicos_webapp.bulk.run import Agree, JobTask, Report, always_agree, check_budget, paid_before
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
@@ -53,6 +53,8 @@ async def add(connection: asyncpg.Connection, address: str, options: BulkOptions
 
 
 async def _run(run: JobRun) -> None:
+    # nobody agrees to the cost of a job in the background: its budget limits it, also where a command's job is resumed
+    check_budget(BulkOptions.from_json(run.options))
     await explain(run, always_agree, lambda line: None)
 
 

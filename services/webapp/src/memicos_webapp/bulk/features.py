@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
+from memicos_autointerp_client.models import Activation
 from memicos_autointerp_core.explainers.interface import ActivatingText, Evidence
 from memicos_dataset.schema import TOP_GROUP
 from sqlalchemy import select
@@ -116,7 +117,10 @@ async def read_features(
             pairs = zip(row.example_contexts, row.example_groups, strict=True)
             numbers = {context for context, group in pairs if group == TOP_GROUP}
             contexts = await repository.contexts(session, source, numbers)
-        shown = [
-            ActivatingText(text.tokens, text.values) for text in strongest_texts(source, row, contexts, texts, around)
-        ]
+        shown = [_activating_text(text) for text in strongest_texts(source, row, contexts, texts, around)]
         yield BulkFeature(source, index, Evidence(shown, row.positive_tokens))
+
+
+def _activating_text(text: Activation) -> ActivatingText:
+    target = text.dfa_target_index if isinstance(text.dfa_target_index, int) else None
+    return ActivatingText(text.tokens, text.values, text.dfa_values or None, target)

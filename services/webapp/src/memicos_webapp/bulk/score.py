@@ -96,6 +96,8 @@ async def add(connection: asyncpg.Connection, address: str, options: ScoreOption
 
 
 async def _run(run: JobRun) -> None:
+    # nobody agrees to the cost of a job in the background: its budget limits it, also where a command's job is resumed
+    check(ScoreOptions.from_json(run.options), with_budget=True)
     await score(run, always_agree, lambda line: None)
 
 
