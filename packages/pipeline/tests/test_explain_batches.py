@@ -191,6 +191,34 @@ def test_what_ends_a_run_is_named(llm: LlmProvider, dataset: Path, change: dict[
     assert result.exit_code == 0 and len(explained(dataset)) == LIVE, result.stderr
 
 
+def test_a_batch_that_the_provider_has_no_longer_is_forgotten_on_demand(llm: LlmProvider, dataset: Path) -> None:
+    llm.batches.fail_next = {"GET batches": [404]}
+    assert run(llm, dataset, "--batch", "--yes").exit_code == 1
+    llm.batches.batches.clear()
+    result = run(llm, dataset, "--batch", "--yes")
+    assert result.exit_code == 1 and "--cancel-batch forgets the batch" in result.stderr
+    assert "has it no longer; it is forgotten" in run(llm, dataset, "--cancel-batch").stdout
+    result = run(llm, dataset, "--batch", "--yes")
+    assert result.exit_code == 0 and len(explained(dataset)) == LIVE, result.stderr
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [("60", False), ("0", True)])
+def test_a_provider_that_cannot_be_reached_for_a_time_is_asked_again(
+    llm: LlmProvider, dataset: Path, monkeypatch: pytest.MonkeyPatch, seconds: str, ends: bool
+) -> None:
+    monkeypatch.setattr("memicos_autointerp_core.providers.settings.BULK_RETRIES", 0)
+    llm.batches.fail_next = {"GET batches": [503, 429]}
+    result = run(llm, dataset, "--batch", "--yes", BATCH_UNREACHABLE_SECONDS=seconds, RETRIES="0")
+    assert (result.exit_code, len(explained(dataset))) == ((1, SAMPLE) if ends else (0, LIVE)), result.stderr
+    assert "status 503" in (result.stderr if ends else result.stdout)
+
+
+def test_a_request_that_is_too_large_for_a_batch_is_named(llm: LlmProvider, dataset: Path) -> None:
+    result = run(llm, dataset, "--batch", "--yes", BATCH_FILE_BYTES="1000")
+    assert result.exit_code == 1 and "stopped: A request has " in result.stderr
+    assert "AUTOINTERP_BATCH_FILE_BYTES" in result.stderr and not llm.batches.batches
+
+
 @pytest.mark.slow
 def test_transient_faults_are_waited_for(llm: LlmProvider, dataset: Path) -> None:
     llm.batches.fail_next = {
@@ -260,6 +288,8 @@ def test_a_killed_run_finds_its_batch_and_pays_nothing_twice(llm: LlmProvider, d
     assert explained(dataset) == {}
     result = run(llm, dataset, "--batch", "--yes")
     assert result.exit_code == 0 and "of an interrupted run" in result.stdout
+    # the answers of the interrupted batch are no part of the sample
+    assert "20 features, 321 + 12 tokens each (measured on 20)" in result.stdout
     assert len(explained(dataset)) == LIVE and len(llm.batches.batches) == 1
     assert len(llm.requests) == SAMPLE and len(submitted(llm)) == LIVE - SAMPLE
 

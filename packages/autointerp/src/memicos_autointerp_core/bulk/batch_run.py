@@ -5,25 +5,28 @@ budget. When the batch has ended, its answers are stored, and another pass follo
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from memicos_autointerp_core.bulk.batch_state import BatchState, OpenBatch
 from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate
 from memicos_autointerp_core.bulk.meter import BudgetReached, CannotContinue, Meter
 from memicos_autointerp_core.bulk.run import Outcome, run_one
+from memicos_autointerp_core.bulk.stored_batches import OpenBatch, StoredBatches
 from memicos_autointerp_core.bulk.task import Task, quietly, reporting, run_sampled
 from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
 from memicos_autointerp_core.providers.answer_cache import AnswerCache
-from memicos_autointerp_core.providers.batches import Batches, BatchOptions
+from memicos_autointerp_core.providers.batches import Batches, BatchOptions, BatchState, NotFoundError
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 
 REQUESTS_FILE, ANSWERS_FILE = "batch-requests.jsonl", "batch-answers.jsonl"
+LOST = ("timeout", "unreachable", "provider_failed", "rate_limited")
+"""Causes of failures of a request that may have arrived, and that a later one may not have."""
 
 
 class Waiting(Exception):
@@ -37,8 +40,8 @@ class BatchChat:
         meter: counts what is paid, and asks at once.
         cache: where answers are stored and found.
         batches: of the provider.
-        state: the batches that are not done yet.
-        folder: of the files of requests and answers.
+        stored: the batches whose answers are not stored yet.
+        folder: of the files of requests and answers, for this run alone.
         say: is called with lines about batches.
     """
 
@@ -47,12 +50,12 @@ class BatchChat:
         meter: Meter,
         cache: AnswerCache,
         batches: Batches,
-        state: BatchState,
+        stored: StoredBatches,
         options: BatchOptions,
         folder: Path,
         say: Callable[[str], None],
     ) -> None:
-        self._meter, self._cache, self._batches, self._state = meter, cache, batches, state
+        self._meter, self._cache, self._batches, self._stored = meter, cache, batches, stored
         self._options, self._folder, self._say = options, folder, say
         self._failures: dict[str, ProviderError] = {}
         self._collected: dict[str, ChatRequest] = {}
@@ -86,6 +89,11 @@ class BatchChat:
     def _collect(self, digest: str, request: ChatRequest) -> None:
         """Write a request to the file of the next batch, where that and the budget have room for it."""
         line = self._batches.line(request)
+        if len(line) > self._options.file_bytes:
+            raise CannotContinue(
+                f"A request has {len(line):,} bytes; a batch has {self._options.file_bytes:,} "
+                "(AUTOINTERP_BATCH_FILE_BYTES)."
+            )
         most = self._meter.largest_cost(request)
         if most is None and self._meter.budget is not None:
             raise CannotContinue(f"The profile {self._batches.profile.name} has no price of {request.model}.")
@@ -117,21 +125,24 @@ class BatchChat:
         batch = OpenBatch(uuid.uuid4().hex, None, first.model, first.max_tokens, self._most)
         count = len(self._collected)
         # before anything is sent: after a kill the batch is found by its name
-        self._state.add(batch)
+        self._stored.add(batch)
         try:
             number = await self._batches.submit(batch.name, self._folder / REQUESTS_FILE)
         except ProviderError as error:
             # after a lost answer it may exist: then the next run finds it
-            if error.cause not in ("timeout", "unreachable", "provider_failed"):
-                self._state.remove(batch.name)
+            if error.cause not in LOST:
+                self._stored.remove(batch.name)
             raise CannotContinue(f"{error.cause}: {error.message}") from None
-        self._state.submitted(batch.name, number)
+        self._stored.submitted(batch.name, number)
         self._say(f"batch {number}: {count:,} requests submitted")
         expected = set(self._collected)
         self._collected.clear()
         self._bytes = self._reserved = self._most = 0.0
         self._over_budget = False
-        answered = await self._finish(batch, number)
+        try:
+            answered = await self._finish(batch, number)
+        except ProviderError as error:
+            raise CannotContinue(f"{error.cause}: {error.message}") from None
         for digest in expected - answered:
             message = f"{self._batches.profile.host}: the batch {number} has no answer to this request."
             self._failures[digest] = ProviderError("malformed", message)
@@ -140,48 +151,71 @@ class BatchChat:
     async def finish_open(self, cancel: bool = False) -> None:
         """Wait for the batches of interrupted runs, and store their answers; with `cancel`, cancel them before.
 
+        A batch that the provider has no longer is forgotten with `cancel` only: its answers are lost.
+
         Raises:
-            CannotContinue: the provider does not say how they are.
+            CannotContinue: the provider does not say how they are, or has one no longer.
         """
-        for batch in self._state.open():
+        for batch in self._stored.open():
             try:
                 number = batch.id or await self._batches.find(batch.name)
                 if number is None:
-                    self._state.remove(batch.name)
+                    self._stored.remove(batch.name)
                     continue
-                self._state.submitted(batch.name, number)
+                self._stored.submitted(batch.name, number)
                 self._say(f"batch {number}: of an interrupted run")
                 if cancel and not (await self._batches.state(number)).ended:
                     await self._batches.cancel(number)
+                await self._finish(batch, number)
+            except NotFoundError as error:
+                if not cancel:
+                    raise CannotContinue(f"{error.cause}: {error.message} --cancel-batch forgets the batch.") from None
+                self._stored.remove(batch.name)
+                self._say(f"batch {batch.id}: {self._batches.profile.host} has it no longer; it is forgotten")
             except ProviderError as error:
                 raise CannotContinue(f"{error.cause}: {error.message}") from None
-            await self._finish(batch, number)
 
     async def _finish(self, batch: OpenBatch, number: str) -> set[str]:
-        """Wait until a batch ends, and store its answers; returns the hashes of its requests that have a result."""
-        try:
-            line = ""
-            while True:
-                now = await self._batches.state(number)
-                if (progress := f"batch {number}: {now.status}, {now.answered:,} of {now.total:,} answered") != line:
-                    line = progress
-                    self._say(line)
-                if now.ended:
-                    break
-                await asyncio.sleep(self._options.poll_seconds)
-            found: set[str] = set()
-            for file in (now.output_file, now.error_file):
-                if file is not None:
-                    await self._batches.download(file, self._folder / ANSWERS_FILE)
-                    found |= await self._take(batch)
-        except ProviderError as error:
-            raise CannotContinue(f"{error.cause}: {error.message}") from None
-        self._state.remove(batch.name)
-        for name in (REQUESTS_FILE, ANSWERS_FILE):
-            (self._folder / name).unlink(missing_ok=True)
+        """Wait until a batch ends, and store its answers; returns the hashes of its requests that have a result.
+
+        Raises:
+            ProviderError: the provider does not send state or answers.
+            CannotContinue: it refused the batch.
+        """
+        now = await self._ended(number)
+        found: set[str] = set()
+        for file in (now.output_file, now.error_file):
+            if file is not None:
+                await self._batches.download(file, self._folder / ANSWERS_FILE)
+                found |= await self._take(batch)
+        self._stored.remove(batch.name)
         if now.problem is not None:
             raise CannotContinue(f"rejected: {self._batches.profile.host} refused the batch {number}: {now.problem}")
         return found
+
+    async def _ended(self, number: str) -> BatchState:
+        """The state of a batch once it has ended.
+
+        Raises:
+            ProviderError: the provider refuses to say it, or did not answer for `unreachable_seconds`.
+        """
+        line, answered = "", time.monotonic()
+        while True:
+            try:
+                now = await self._batches.state(number)
+            except ProviderError as error:
+                if error.cause not in LOST or time.monotonic() - answered > self._options.unreachable_seconds:
+                    raise
+                now, progress = None, error.message
+            else:
+                answered = time.monotonic()
+                progress = f"{now.status}, {now.answered:,} of {now.total:,} answered"
+            if progress != line:
+                line = progress
+                self._say(f"batch {number}: {line}")
+            if now is not None and now.ended:
+                return now
+            await asyncio.sleep(self._options.poll_seconds)
 
     async def _take(self, batch: OpenBatch) -> set[str]:
         found: set[str] = set()

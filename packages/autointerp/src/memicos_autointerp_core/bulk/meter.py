@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest
@@ -48,6 +48,10 @@ class Spending:
     unpriced: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    def since(self, before: "Spending") -> "Spending":
+        """What was paid after `before`."""
+        return Spending(**{name: value - getattr(before, name) for name, value in asdict(self).items()})
 
 
 class Meter:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate, estimate, split_sample
@@ -88,9 +88,11 @@ async def run_sampled(
         price_factor: price of the others, as a share of the profile's.
     """
     first, rest = split_sample(task.keys, sample)
+    # answers of an interrupted run's batches are counted before
+    before = replace(meter.spending)
     await run_all(task.load(first), task.work, task.failed, worker_count(profile), outcome)
     if rest and outcome.stopped is None:
-        found = estimate(meter.spending, len(first), len(rest), profile, model, price_factor)
+        found = estimate(meter.spending.since(before), len(first), len(rest), profile, model, price_factor)
         if await agree(found):
             await do_rest(rest)
         else:

@@ -36,6 +36,11 @@ from memicos_autointerp_core.providers.profile import Profile
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+
+class NotFoundError(ProviderError):
+    """The provider has no such batch or file, or has it no longer."""
+
+
 ENDPOINT = "/v1/chat/completions"
 WINDOW = "24h"
 """Time in which a batch is answered, the only one that the API has; the rest of it expires."""
@@ -57,11 +62,13 @@ class BatchOptions:
         poll_seconds: between two questions whether a batch has ended.
         requests: most requests of one batch.
         file_bytes: largest file of requests.
+        unreachable_seconds: longest time without an answer of the provider while a batch is awaited.
     """
 
     poll_seconds: float = 30
     requests: int = 50_000
     file_bytes: int = 100_000_000
+    unreachable_seconds: float = 3600
 
 
 @dataclass(frozen=True)
@@ -209,8 +216,8 @@ class Batches:
                 if response.status_code != 200:
                     raise ProviderError(
                         "malformed",
-                        f"The answers of {self.profile.host} have more than {self._options.answer_bytes} bytes.",
-                        "answer_bytes",
+                        f"The answers of {self.profile.host} have more than {self._options.answer_bytes:,} bytes "
+                        "(AUTOINTERP_BATCH_FILE_BYTES).",
                     )
 
         await self._call("read a file", fetch)
@@ -269,7 +276,7 @@ class Batches:
                 detail = failure.body if isinstance(failure.body, Mapping) else {}
                 error = status_error(self.profile, self._key, "", failure.status_code, detail)
                 if failure.status_code == 404:
-                    error = ProviderError(
+                    error = NotFoundError(
                         "rejected", f"{host} cannot {what} (status 404): it has no such batch or file."
                     )
                 if failure.status_code not in RETRIED_STATUS and failure.status_code < 500:

@@ -89,6 +89,12 @@ class ProviderSettings(ServiceSettings):
     batch_file_bytes: int = Field(
         100_000_000, ge=1000, description="Largest file of requests of a batch, and of its answers."
     )
+    batch_unreachable_seconds: float = Field(
+        3600,
+        ge=0,
+        description="Longest time without an answer of the provider while a batch is awaited; then the command ends, "
+        "and the next one awaits the batch.",
+    )
     answer_bytes: int = Field(
         4_000_000, ge=1, description="Largest answer of a provider, as it is sent and after decompression."
     )
@@ -163,7 +169,9 @@ class ProviderSettings(ServiceSettings):
 
     @property
     def batch_options(self) -> BatchOptions:
-        return BatchOptions(self.batch_poll_seconds, self.batch_requests, self.batch_file_bytes)
+        return BatchOptions(
+            self.batch_poll_seconds, self.batch_requests, self.batch_file_bytes, self.batch_unreachable_seconds
+        )
 
     @property
     def explainer_options(self) -> ExplainerOptions:

@@ -1,5 +1,6 @@
 """Batches of `memicos explain --batch`."""
 
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -7,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 from memicos_autointerp_core.bulk.batch_run import BatchChat
-from memicos_autointerp_core.bulk.batch_state import BatchState
 from memicos_autointerp_core.bulk.meter import CannotContinue
+from memicos_autointerp_core.bulk.stored_batches import StoredBatches
 from memicos_autointerp_core.providers.batches import Batches
 from memicos_autointerp_core.providers.client import open_http
 from memicos_autointerp_core.providers.profile import ProfileError
@@ -61,9 +62,9 @@ async def open_batches(
             twice.
         CacheError: the stored batches cannot be used.
     """
-    state = BatchState(folder / STATE_FILE, model.work)
+    stored = StoredBatches(folder / STATE_FILE, model.work)
     try:
-        waiting = len(state.open())
+        waiting = len(stored.open())
         if use is BatchUse.NONE:
             if waiting:
                 raise ConfigError(
@@ -78,9 +79,10 @@ async def open_batches(
                 "Batch API"
             )
         options = replace(settings.bulk_options, answer_bytes=settings.batch_file_bytes)
-        async with open_http(options) as http:
-            batches = Batches(model.profile, model.key, http, options)
-            chat = BatchChat(model.meter, model.cache, batches, state, settings.batch_options, folder, report)
-            yield BatchRun(chat, batches, use is BatchUse.CANCEL, waiting)
+        with tempfile.TemporaryDirectory(prefix="memicos-batches-") as files:
+            async with open_http(options) as http:
+                batches = Batches(model.profile, model.key, http, options)
+                chat = BatchChat(model.meter, model.cache, batches, stored, settings.batch_options, Path(files), report)
+                yield BatchRun(chat, batches, use is BatchUse.CANCEL, waiting)
     finally:
-        state.close()
+        stored.close()

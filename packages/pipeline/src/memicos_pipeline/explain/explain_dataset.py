@@ -155,8 +155,15 @@ async def _explain(
     async def failed(failure: Failure[Feature]) -> None:
         state.fail(FailedItem(failure.item.name, failure.cause, failure.message, attempt(failure.item)))
 
+    shown = ""
+
     async def progress(outcome: Outcome) -> None:
-        report(progress_line(outcome, len(keys), model.meter))
+        nonlocal shown
+        line = progress_line(outcome, len(keys), model.meter)
+        # a batch is awaited for hours, in which nothing changes
+        if line != shown:
+            shown = line
+            report(line)
 
     agree = agreement(model, run.choice, run.yes, ask, report)
     task = Task(keys, load, explain, failed, lambda feature: (feature.source, feature.index))

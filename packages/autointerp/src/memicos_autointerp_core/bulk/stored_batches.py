@@ -26,7 +26,7 @@ class OpenBatch:
     most: float
 
 
-class BatchState:
+class StoredBatches:
     """Batches of one work (`state.digest`).
 
     Raises:
