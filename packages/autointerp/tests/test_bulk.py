@@ -39,6 +39,24 @@ async def ignore(failure: Failure[int]) -> None:
     pass
 
 
+async def test_an_error_while_items_are_read_lets_those_in_progress_end() -> None:
+    """They are paid."""
+    done: list[int] = []
+
+    async def items() -> AsyncIterator[int]:
+        yield 0
+        yield 1
+        raise OSError("the database is lost")
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(0.05)
+        done.append(number)
+
+    with pytest.raises(OSError, match="the database is lost"):
+        await run_all(items(), work, ignore, 3)
+    assert done == [0, 1]
+
+
 async def test_a_budget_is_used_up_and_never_exceeded(connect: Connect, llm: LlmProvider, tmp_path: Path) -> None:
     cache = DiskAnswerCache(tmp_path / "state.sqlite", "run")
     most = (len("Question 0") + 1 + 64) * 2e-6 + 50 * 10e-6

@@ -19,7 +19,7 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider, worker
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.small_dataset import TEXTS
-from memicos_webapp.bulk import score
+from memicos_webapp.bulk import score, score_texts
 from memicos_webapp.bulk.options import FeatureSelection, ScoreOptions
 from memicos_webapp.errors import BadInput
 from memicos_webapp.jobs import service as job_service
@@ -129,8 +129,9 @@ async def test_failures_are_listed_and_retried_alone(own_url: str, llm: LlmProvi
 
 
 async def test_without_inference_the_job_fails_with_the_reason_and_resumes(
-    own_url: str, llm: LlmProvider, inference: FakeInferenceServer
+    own_url: str, llm: LlmProvider, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MEMICOS_SCORE_WAIT_SECONDS", "0")
     inference.refusal = (500, {"error": "broken", "cause": "internal"}, {})
     async with worker(own_url, score.SCORE):
         number = await add(own_url, options())
@@ -140,6 +141,36 @@ async def test_without_inference_the_job_fails_with_the_reason_and_resumes(
         async with connected(own_url) as connection:
             await job_service.resume(connection, number)
         assert (await ended(own_url, number))["state"] == "done" and sorted(await scored(own_url)) == INDICES
+
+
+async def test_inference_that_is_busy_for_a_time_is_waited_for(
+    own_url: str, llm: LlmProvider, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score_texts, "WAIT_SECONDS", 0.05)
+    inference.refusal = (503, {"error": "busy", "cause": "busy"}, {"Retry-After": "1"})
+    async with worker(own_url, score.SCORE), asyncio.timeout(30):
+        number = await add(own_url, options(selection={"indices": [5]}))
+        while len(inference.bodies("/v1/activation/source")) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        inference.refusal = None
+        job = await ended(own_url, number)
+    assert (job["state"], job["error"]) == ("done", None) and sorted(await scored(own_url)) == [5]
+
+
+async def test_a_label_that_is_deleted_meanwhile_is_left_out(
+    own_url: str, llm: LlmProvider, inference: FakeInferenceServer
+) -> None:
+    """After the job has listed its labels: they are read while it waits for inference."""
+    inference.delay = 0.05
+    async with worker(own_url, score.SCORE), asyncio.timeout(30):
+        number = await add(own_url, options())
+        while not inference.bodies("/v1/activation/source"):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        statement = """DELETE FROM explanation USING source
+            WHERE source_id = source.id AND name = '1-res' AND index = 7 RETURNING explanation.id"""
+        assert await fetch(own_url, statement)
+        job = await ended(own_url, number)
+    assert (job["state"], job["error"]) == ("done", None) and sorted(await scored(own_url)) == [5, 6, 8]
 
 
 async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvider, started: Start) -> None:
@@ -168,6 +199,9 @@ async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvid
         page = (await client.get(f"/account/data/jobs/{number}")).text
         assert "Failed features" in page and "1-res/6, unreadable" in page
         assert f"/account/data/score?name=small/1-res&amp;failed_in={number}" in page
+        # the form for the failed features has the job's method
+        page = (await client.get("/account/data/score", params={"name": "small/1-res", "failed_in": number})).text
+        assert '<option value="eleuther_recall" selected>' in page
         llm.answer = _answer
         body = {"name": "small/1-res", "method": "eleuther_recall", "profile": "local", "budget": 1, "failedIn": number}
         response = await client.post("/api/admin/scores", json=body, headers=origin)

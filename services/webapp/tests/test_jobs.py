@@ -188,7 +188,7 @@ async def test_a_job_that_faults_fails_after_a_limited_number_of_attempts(fresh_
     assert runs == [faulty, faulty] and jobs[faulty]["attempts"] == 2
     assert jobs[faulty]["error"] == "KeyError: 'colour'"
     assert jobs[unknown]["error"] == "the worker does not know jobs of the kind 'sing'"
-    assert "ended in 2 attempts without a complete file, each time with its process" in jobs[killed]["error"]
+    assert "ended in 2 attempts without progress, each time with its process" in jobs[killed]["error"]
     async with connected(fresh_url) as connection:
         await service.resume(connection, faulty)
         assert await connection.fetchval("SELECT attempts_without_progress FROM job WHERE id = $1", faulty) == 0

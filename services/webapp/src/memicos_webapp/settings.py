@@ -277,6 +277,11 @@ class Settings(UploadSettings, InferenceSettings, JobSettings):
         le=1000,
         description="Most contexts that the model is run on to find texts on which the feature is not active.",
     )
+    score_wait_seconds: float = Field(
+        default=600,
+        ge=0,
+        description="Longest wait of a job that scores for inference servers that are down, loading or busy, or fail.",
+    )
     score_steered_tokens: int = Field(
         default=24, ge=1, le=200, description="Tokens that are generated of each text for a score by steered texts."
     )

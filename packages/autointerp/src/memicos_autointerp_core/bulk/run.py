@@ -64,20 +64,26 @@ async def run_all(
     """Do `work` on each item, `workers` of them at a time; at most that many are in memory.
 
     An item whose work raises a `ProviderError` or `MissingEvidence` is handed to `failed`, and the others go on. With
-    `CannotContinue` no further item is begun, and those in progress are completed, as they are paid. Any other error
-    cancels all and is raised.
+    `CannotContinue` no further item is begun, and those in progress are completed, as they are paid; so it is with an
+    error of `items`, which is raised then. Any other error cancels all and is raised.
 
     Args:
         outcome: counts while the run goes on; the one that is returned.
     """
     outcome = outcome or Outcome()
     turn = asyncio.Lock()
+    fault: Exception | None = None
 
     async def next_item() -> Item | None:
+        nonlocal fault
         async with turn:
-            if outcome.stopped is not None:
+            if outcome.stopped is not None or fault is not None:
                 return None
-            return await anext(items, None)
+            try:
+                return await anext(items, None)
+            except Exception as error:  # noqa: BLE001 (raised when the items in progress are done)
+                fault = error
+                return None
 
     async def serve() -> None:
         while (item := await next_item()) is not None:
@@ -90,4 +96,6 @@ async def run_all(
     except ExceptionGroup as errors:
         # the first one cancelled the others
         raise errors.exceptions[0] from None
+    if fault is not None:
+        raise fault
     return outcome

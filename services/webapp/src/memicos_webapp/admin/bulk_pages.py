@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from memicos_webapp.admin.api import AdminDep
 from memicos_webapp.admin.forms import PAGE, amount, page_of, render_page, whole_number
 from memicos_webapp.admin.schemas import NAME_CHARACTERS, ExplainFeaturesRequest, ScoreFeaturesRequest
+from memicos_webapp.admin.service import DataAdmin
 from memicos_webapp.bulk import language_model as bulk_model
 from memicos_webapp.bulk.options import DEFAULT_SCORE
 from memicos_webapp.errors import BadInput, Fault, NotConfigured, NotFound
@@ -96,6 +97,21 @@ def _page(request: Request, template: str, form: FeaturesForm, fault: Fault | No
     )
 
 
+async def _new_form(admin: DataAdmin, name: str, failed_in: int | None) -> FeaturesForm:
+    """An empty form; for the failed features of a job, with its method and language model."""
+    form = FeaturesForm(name=await admin.label(name), failed_in=str(failed_in or ""))
+    options = await admin.form_options(failed_in)
+    if options is None:
+        return form
+    return form.model_copy(
+        update={
+            "method": options.method,
+            "model": f"{options.profile or ''} {options.model or ''}".strip(),
+            "near_misses": "yes" if options.near_misses else "",
+        }
+    )
+
+
 NameQuery = Annotated[str, Query(max_length=NAME_CHARACTERS)]
 JobQuery = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
@@ -104,8 +120,7 @@ JobQuery = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 async def explain_page(
     _: OwnerAccess, request: Request, admin: AdminDep, name: NameQuery, failed_in: JobQuery = None
 ) -> HTMLResponse:
-    form = FeaturesForm(name=await admin.label(name), failed_in=str(failed_in or ""))
-    return _page(request, "admin/explain.html", form)
+    return _page(request, "admin/explain.html", await _new_form(admin, name, failed_in))
 
 
 @router.post("/explain")
@@ -123,8 +138,7 @@ async def explain_form(
 async def score_page(
     _: OwnerAccess, request: Request, admin: AdminDep, name: NameQuery, failed_in: JobQuery = None
 ) -> HTMLResponse:
-    form = FeaturesForm(name=await admin.label(name), failed_in=str(failed_in or ""))
-    return _page(request, "admin/score.html", form)
+    return _page(request, "admin/score.html", await _new_form(admin, name, failed_in))
 
 
 @router.post("/score")

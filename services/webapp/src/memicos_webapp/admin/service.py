@@ -174,6 +174,17 @@ class DataAdmin:
         async with self.connection() as connection:
             return (await selection.select(connection, name)).label
 
+    async def form_options(self, number: int | None) -> ScoreOptions | None:
+        """Options of the job whose failed features a form is for; None for None.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        if number is None:
+            return None
+        async with self.connection() as connection:
+            return ScoreOptions.from_json(jobs.options(await job_service.get(connection, number)))
+
     async def explain(self, body: ExplainFeaturesRequest) -> Job:
         """Queue the explanation of features.
 

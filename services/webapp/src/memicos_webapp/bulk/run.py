@@ -103,7 +103,7 @@ class JobTask:
             line = progress_line(outcome, total, meter, self._what)
             async with self._connection:
                 await jobs.set_stage(self._run.connection, self._run.id, line, log=False)
-                await jobs.update_progress(self._run.connection, self._run.id, outcome.done)
+                await jobs.note_items(self._run.connection, self._run.id, outcome.done)
             self._report(line)
 
         async def stated(found: Estimate) -> bool:

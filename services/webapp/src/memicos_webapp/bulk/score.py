@@ -276,13 +276,20 @@ class _Scoring:
         seed = self._options.seed
         if self._options.method != OUTPUT_TEXTS:
             return await raised_tokens(self._database, self._settings, LOCAL_OWNER, label.source, label.row, seed)
-        steered = steered_texts(self._inference, self._settings, label.source, label.row, seed)
-        async with aclosing(steered) as parts:
-            return [found async for found in parts][-1]
+
+        async def steer() -> OutputTexts:
+            steered = steered_texts(self._inference, self._settings, label.source, label.row, seed)
+            async with aclosing(steered) as parts:
+                return [found async for found in parts][-1]
+
+        return await self._texts.while_unavailable(steer)
 
     def _attempt(self, label: LabelToScore) -> int:
-        """That of the job; the one before where the failure that is tried again has no answer that cannot be used, so
-        that the answers of its other texts are used again."""
+        """Number of the requests of a label (`ChatRequest.attempt`).
+
+        After a failure by an unreadable answer, which has to be asked again, it is that of the job; after another one,
+        that of the job that failed, whose stored answers are used again.
+        """
         attempt = self._options.attempt
         cause = self._failed_before.get((label.source.name, label.row.index))
         return attempt if cause in (None, UNREADABLE) else max(attempt - 1, 0)

@@ -4,9 +4,12 @@ Inactive texts of all features of a source come from one pool: windows of random
 run once. Near misses are looked for with a run of the model for each feature and context.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from memicos_autointerp_core.scorers.interface import ScoredText
 from memicos_autointerp_core.scorers.sampling import NEIGHBOURS, Place, draw_others, near_miss_count
@@ -15,7 +18,7 @@ from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.bulk.options import ScoreOptions
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
-from memicos_webapp.errors import NotFound
+from memicos_webapp.errors import NotFound, TooManyRequests, Unavailable, UpstreamFault
 from memicos_webapp.explanations import repository as explanations
 from memicos_webapp.features import repository as features
 from memicos_webapp.features.rows import ContextRow, FeatureRow
@@ -33,6 +36,11 @@ from memicos_webapp.scores.scoring.sampling import (
     window,
 )
 from memicos_webapp.settings import Settings
+
+Result = TypeVar("Result")
+
+WAIT_SECONDS = 2
+"""Before a call of inference is repeated."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +85,10 @@ class TextReader:
     """By source, once it is read."""
 
     async def read(self, sources: Sequence[SourceInfo], keys: Sequence[LabelKey]) -> AsyncIterator[LabelToScore]:
-        """The labels of `keys`.
+        """The labels of `keys` that were not deleted meanwhile.
 
         Raises:
-            NotFound: a source, feature or label was deleted meanwhile, or an import replaced the texts.
+            NotFound: a source was deleted meanwhile, or an import replaced its texts.
             Fault: no inference server has the source, or it failed.
         """
         by_name = {source.name: source for source in sources}
@@ -88,14 +96,18 @@ class TextReader:
             source = by_name[key.source]
             if not self.of_output and key.source not in self.pools:
                 self.pools[key.source] = await self._pool(source)
-            yield await self._label(source, key)
+            label = await self._label(source, key)
+            if label is not None:
+                yield label
 
-    async def _label(self, source: SourceInfo, key: LabelKey) -> LabelToScore:
+    async def _label(self, source: SourceInfo, key: LabelKey) -> LabelToScore | None:
         async with self.database.snapshot() as session:
             explained = await explanations.explanation(session, LOCAL_OWNER, key.explanation)
             found = await features.feature(session, LOCAL_OWNER, source.model_id, source.name, key.index)
-            if explained is None or found is None:
-                raise NotFound(f"{source.path[1:]}/{key.index} or its label was deleted meanwhile: resume the job.")
+            if found is None:
+                raise NotFound(f"{source.path[1:]} was deleted meanwhile.")
+            if explained is None:
+                return None
             row = found[1]
             if row.load_id != source.load_id:
                 raise NotFound(f"An import replaced the texts of {source.path[1:]} meanwhile: resume the job.")
@@ -120,10 +132,31 @@ class TextReader:
         if neighbours:
             wanted = near_miss_count(count)
             search = InactiveSearch(self.inference, source, row.index, contexts, around)
-            async with aclosing(search.find(near_places(neighbours, row, wanted, seed), wanted)) as parts:
-                near = ([found async for found in parts] or [near])[-1]
+            places = near_places(neighbours, row, wanted, seed)
+
+            async def find() -> list[ScoredText]:
+                async with aclosing(search.find(places, wanted)) as parts:
+                    return ([found async for found in parts] or [[]])[-1]
+
+            near = await self.while_unavailable(find)
         random = generator(seed, INACTIVE, row.index)
         return [*active, *near, *draw_others(_inactive(self.pools[source.name], row.index), near, count, random)]
+
+    async def while_unavailable(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """The result of a call of inference, which is repeated while the servers are down, loading or busy, or one
+        fails, for `score_wait_seconds`: labels whose scores are being paid depend on it.
+
+        Raises:
+            Fault: another one; or the time is over.
+        """
+        end = time.monotonic() + self.settings.score_wait_seconds
+        while True:
+            try:
+                return await call()
+            except (Unavailable, UpstreamFault, TooManyRequests):
+                if time.monotonic() >= end:
+                    raise
+            await asyncio.sleep(WAIT_SECONDS)
 
     async def _pool(self, source: SourceInfo) -> list[PoolText]:
         """Texts of random contexts, and the features that are active on each; contexts that the inference server splits
@@ -146,7 +179,9 @@ class TextReader:
         positions = window(source, context, place, self.settings.score_tokens)
         if not text or not positions:
             return None
-        (response,) = await self.inference.active_features(source.model_id, [source.name], Prompt(text))
+        (response,) = await self.while_unavailable(
+            lambda: self.inference.active_features(source.model_id, [source.name], Prompt(text))
+        )
         result = response.results[0]
         bos = aligned(result.tokens, context.tokens[first:])
         if bos is None:

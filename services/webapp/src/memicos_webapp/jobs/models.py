@@ -28,8 +28,8 @@ class Job(Base):
     The process that runs it holds the advisory lock of its id. `background`: the worker runs it; otherwise the command
     that began it. `subject` names what it works on, such as the model and the source set; null until that is known.
     `cancel_requested` of a cancelled job: what it left was not deleted yet. `rows_done` counts rows stored so far,
-    `paid` US dollars that language models were paid. `attempts_without_progress` counts starts since a
-    file was complete.
+    `paid` US dollars that language models were paid. `attempts_without_progress` counts starts since a file was
+    complete, or the result of a feature stored.
     """
 
     __tablename__ = "job"

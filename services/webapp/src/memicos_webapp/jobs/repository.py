@@ -127,7 +127,7 @@ async def fail_exhausted(connection: Connection, limit: int) -> list[int]:
     """Mark background jobs as failed that nobody runs after `limit` attempts without progress; returns their ids."""
     rows = await connection.fetch(
         f"""UPDATE job SET state = 'failed', finished_at = now(), updated_at = now(),
-              error = 'ended in ' || attempts_without_progress || ' attempts without a complete file'
+              error = 'ended in ' || attempts_without_progress || ' attempts without progress'
                       || coalesce('; the last error: ' || error, ', each time with its process')
             WHERE background AND state = 'running' AND attempts_without_progress >= $1 AND NOT {LOCKED}
             RETURNING id""",  # noqa: S608 (constants)
@@ -293,6 +293,17 @@ async def update_progress(connection: Connection, job_id: int, rows_done: int) -
         "UPDATE job SET rows_done = $2, updated_at = now() WHERE id = $1 RETURNING cancel_requested", job_id, rows_done
     )
     return bool(cancel)
+
+
+async def note_items(connection: Connection, job_id: int, done: int) -> None:
+    """Note the items that an attempt has stored results of."""
+    await connection.execute(
+        """UPDATE job SET rows_done = $2::bigint, updated_at = now(),
+             attempts_without_progress = CASE WHEN $2::bigint > 0 THEN 0 ELSE attempts_without_progress END
+           WHERE id = $1""",
+        job_id,
+        done,
+    )
 
 
 async def finish(connection: Connection, job_id: int, state: JobState, error: str | None = None) -> None:
