@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from memicos_dataset.read import read_manifest, verify
 from memicos_pipeline.config import GenerateConfig
-from memicos_testing.killed_generate import contents, kill_at_random_moments, leftovers, run
+from memicos_testing.generate.killed_runs import contents, kill_at_random_moments, leftovers, run
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
 

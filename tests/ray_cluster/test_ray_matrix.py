@@ -10,7 +10,7 @@ import psutil
 import pytest
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.execution.ray_environment import prepare_environment
-from memicos_testing import ray_generate
+from memicos_testing.generate import ray_runs
 from memicos_testing.servers import free_port
 
 START_SECONDS = 180
@@ -19,26 +19,26 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> GenerateConfig:
-    return ray_generate.local_run(tmp_path_factory.mktemp("ray"))
+    return ray_runs.local_run(tmp_path_factory.mktemp("ray"))
 
 
 @pytest.fixture(autouse=True)
 def no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     yield
-    psutil.wait_procs(ray_generate.processes_of_ray(), timeout=20)
-    assert ray_generate.processes_of_ray() == []
+    psutil.wait_procs(ray_runs.processes_of_ray(), timeout=20)
+    assert ray_runs.processes_of_ray() == []
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_the_number_of_actors_changes_no_byte(config: GenerateConfig, tmp_path: Path, workers: int) -> None:
-    again = ray_generate.ray_run(config, tmp_path, workers)
-    assert ray_generate.contents(again) == ray_generate.contents(config)
+    again = ray_runs.ray_run(config, tmp_path, workers)
+    assert ray_runs.contents(again) == ray_runs.contents(config)
 
 
 def test_a_local_cluster_listens_on_the_loopback_address(config: GenerateConfig, tmp_path: Path) -> None:
     addresses: set[str] = set()
-    ray_generate.ray_run(config, tmp_path, 1, lambda: addresses.update(ray_generate.listening_addresses()))
+    ray_runs.ray_run(config, tmp_path, 1, lambda: addresses.update(ray_runs.listening_addresses()))
     assert addresses == {"127.0.0.1"}
 
 
@@ -55,9 +55,9 @@ def test_a_cluster_with_room_for_one_of_two_actors(
     cluster = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, env=os.environ)
     try:
         monkeypatch.setenv("RAY_ADDRESS", address)
-        again = ray_generate.ray_run(config, tmp_path, workers=2)
+        again = ray_runs.ray_run(config, tmp_path, workers=2)
         assert cluster.poll() is None
     finally:
         cluster.terminate()
         cluster.wait(60)
-    assert ray_generate.contents(again) == ray_generate.contents(config)
+    assert ray_runs.contents(again) == ray_runs.contents(config)

@@ -16,7 +16,7 @@ from memicos_engine.model.language_model import load_model
 from memicos_pipeline.command_options import merged_config
 from memicos_pipeline.commands import generate
 from memicos_pipeline.config import ConfigError
-from memicos_pipeline.corpus import CorpusError, read_texts
+from memicos_pipeline.corpus.texts import CorpusError, read_texts
 from memicos_testing.models.small_model import SAMPLE, random_sae, small_model, small_sae
 from memicos_testing.models.vectors import random_vectors, write_vectors
 from typer import Typer

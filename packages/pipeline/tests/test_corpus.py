@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from memicos_pipeline.corpus import CorpusError, Document, read_documents, read_texts
+from memicos_pipeline.corpus.texts import CorpusError, Document, read_documents, read_texts
 
 ROW = {"title": "t", "collection": "c", "text": "some text"}
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 from huggingface_hub import constants
-from memicos_pipeline.corpus import CorpusError, read_texts
-from memicos_pipeline.corpus_origin import CorpusFiles, corpus_name, find_corpus
+from memicos_pipeline.corpus.origin import CorpusFiles, corpus_name, find_corpus
+from memicos_pipeline.corpus.texts import CorpusError, read_texts
 from memicos_testing.models.small_hub import COMMIT, SmallHub, asked_at
 from memicos_testing.servers import running
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from memicos_pipeline.config import ConfigError, ExecutionConfig
 from memicos_pipeline.generate import generate
-from memicos_testing import ray_generate
+from memicos_testing.generate import ray_runs
 from memicos_testing.models.tiny_generate import tiny_config
 
 
@@ -15,11 +15,11 @@ from memicos_testing.models.tiny_generate import tiny_config
 def test_the_task_of_a_lost_actor_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     (tmp_path / "local").mkdir()
-    config = ray_generate.local_run(tmp_path / "local")
-    again = ray_generate.ray_run(config, tmp_path, workers=2, at_first_shard=ray_generate.kill_an_actor)
-    assert ray_generate.contents(again) == ray_generate.contents(config)
-    psutil.wait_procs(ray_generate.processes_of_ray(), timeout=20)
-    assert ray_generate.processes_of_ray() == []
+    config = ray_runs.local_run(tmp_path / "local")
+    again = ray_runs.ray_run(config, tmp_path, workers=2, at_first_shard=ray_runs.kill_an_actor)
+    assert ray_runs.contents(again) == ray_runs.contents(config)
+    psutil.wait_procs(ray_runs.processes_of_ray(), timeout=20)
+    assert ray_runs.processes_of_ray() == []
 
 
 def test_without_ray_the_run_is_refused_before_anything_is_loaded(

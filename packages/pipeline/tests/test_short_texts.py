@@ -13,8 +13,8 @@ from memicos_dataset import checks, read
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import read_manifest, verify
 from memicos_pipeline.config import ConfigError
-from memicos_pipeline.contexts import PADDING, cut_contexts
-from memicos_pipeline.corpus import CorpusError, Document
+from memicos_pipeline.corpus.contexts import PADDING, cut_contexts
+from memicos_pipeline.corpus.texts import CorpusError, Document
 from memicos_pipeline.generate import generate
 from memicos_testing.models.short_texts import (
     BOS,

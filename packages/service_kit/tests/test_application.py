@@ -12,13 +12,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, StreamingResponse
-from memicos_service import docs_page, errors, logs
+from memicos_service import errors, logs
 from memicos_service.application import JSON_POLICY, ServiceApp
 from memicos_service.errors import ErrorReport, ServiceError
-from memicos_service.guards import ServiceGuard
-from memicos_service.host_names import BindAddress, allowed_names, is_allowed
 from memicos_service.logs import request_log
 from memicos_service.logs.request_log import FinishedRequest, RequestObserver
+from memicos_service.openapi import docs_page
+from memicos_service.security.guards import ServiceGuard
+from memicos_service.security.host_names import BindAddress, allowed_names, is_allowed
 from memicos_testing.servers import running
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter, field_validator
 

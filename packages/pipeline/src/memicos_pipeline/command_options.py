@@ -9,7 +9,7 @@ from typing import Any
 from memicos_dataset.folder import Folder
 
 from memicos_pipeline.config import ConfigError, GenerateConfig, validate
-from memicos_pipeline.corpus_origin import corpus_name
+from memicos_pipeline.corpus.origin import corpus_name
 
 _NOT_IN_ID = re.compile(r"[^a-z0-9._-]+")
 

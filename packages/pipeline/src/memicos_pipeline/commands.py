@@ -52,7 +52,7 @@ def generate(
 
     from memicos_pipeline.command_options import merged_config
     from memicos_pipeline.config import ConfigError
-    from memicos_pipeline.corpus import CorpusError
+    from memicos_pipeline.corpus.texts import CorpusError
     from memicos_pipeline.execution.errors import WorkerError
     from memicos_pipeline.progress import Progress
 

@@ -9,7 +9,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import WebAddress
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from memicos_pipeline.contexts import ShortTexts
+from memicos_pipeline.corpus.contexts import ShortTexts
 from memicos_pipeline.dashboards.histograms import HISTOGRAM_BINS
 
 

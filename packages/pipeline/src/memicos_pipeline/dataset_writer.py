@@ -10,7 +10,7 @@ from memicos_dataset import manifest as m
 from memicos_dataset import schema
 from memicos_dataset.write import CONTEXTS_PER_FILE, FEATURES_PER_FILE, ROW_GROUP_ROWS, write_batches, write_table
 
-from memicos_pipeline.contexts import PADDING, Contexts
+from memicos_pipeline.corpus.contexts import PADDING, Contexts
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics
 from memicos_pipeline.dashboards.logit_effects import LogitEffects
 

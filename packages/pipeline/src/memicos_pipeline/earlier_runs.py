@@ -16,7 +16,7 @@ from memicos_engine.sources.source_specs import parse_spec
 from pydantic import BaseModel
 
 from memicos_pipeline.config import GenerateConfig
-from memicos_pipeline.corpus_origin import find_corpus
+from memicos_pipeline.corpus.origin import find_corpus
 from memicos_pipeline.harvest import FORMAT_VERSION
 
 _FOLDER = ".finished"

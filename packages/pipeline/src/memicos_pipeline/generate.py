@@ -13,7 +13,7 @@ from memicos_dataset.replace_folder import finish_interrupted, replace_folder, s
 from memicos_engine.model.language_model import LanguageModel
 
 from memicos_pipeline.config import GenerateConfig
-from memicos_pipeline.contexts import PADDING, chunks
+from memicos_pipeline.corpus.contexts import PADDING, chunks
 from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.dataset_writer import corpus_files
 from memicos_pipeline.earlier_runs import FinishedSources, inputs_digest, is_complete, note_complete, run_key

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from scipy import sparse
 
-from memicos_pipeline.contexts import PADDING
+from memicos_pipeline.corpus.contexts import PADDING
 
 FORMAT_VERSION = 3
 """Version of the files' format; it is part of the work folder's name, so that no run continues files of another."""

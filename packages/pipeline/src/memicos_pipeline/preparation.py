@@ -15,9 +15,9 @@ from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_loading import load_source
 
 from memicos_pipeline.config import CollectionConfig, ConfigError, CorpusConfig, GenerateConfig, ReleaseConfig
-from memicos_pipeline.contexts import Contexts, cut_contexts
-from memicos_pipeline.corpus import Document, read_documents, read_texts
-from memicos_pipeline.corpus_origin import find_corpus
+from memicos_pipeline.corpus.contexts import Contexts, cut_contexts
+from memicos_pipeline.corpus.origin import find_corpus
+from memicos_pipeline.corpus.texts import Document, read_documents, read_texts
 from memicos_pipeline.dashboards.unembedding import check_direction
 from memicos_pipeline.progress import Progress
 from memicos_pipeline.selected_sources import SelectedSource, load_sources, sae_config, set_id

@@ -14,7 +14,7 @@ from memicos_engine.sources.source import SaeSource
 
 from memicos_pipeline import token_statistics
 from memicos_pipeline.config import GenerateConfig
-from memicos_pipeline.contexts import Contexts
+from memicos_pipeline.corpus.contexts import Contexts
 from memicos_pipeline.dashboards.correlations import MAX_PASSES, correlated_features, passes_needed
 from memicos_pipeline.dashboards.example_attributions import ATTRIBUTION_COLUMNS, with_attributions
 from memicos_pipeline.dashboards.feature_statistics import FeatureStatistics, feature_statistics

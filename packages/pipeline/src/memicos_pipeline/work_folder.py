@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from memicos_engine.sources.source import SaeSource, Source
 
-from memicos_pipeline.contexts import chunks
+from memicos_pipeline.corpus.contexts import chunks
 from memicos_pipeline.dataset_lock import hold_lock
 from memicos_pipeline.harvest import DEFAULT_SHAPE, FORMAT_VERSION, ShardShape
 

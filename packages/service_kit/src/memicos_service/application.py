@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memicos_service.json_escapes import EscapedJson
-from memicos_service.security_headers import JSON_POLICY, security_headers
+from memicos_service.security.headers import JSON_POLICY, security_headers
 
 RETRY_SECONDS = "5"
 """`Retry-After` of requests that a shutdown cancels."""

@@ -10,12 +10,12 @@ from fastapi.routing import APIRoute
 from memicos_autointerp_core.explainers.registry import EXPLAINERS
 from memicos_autointerp_core.providers.client import open_http
 from memicos_embeddings.registry import open_registry
-from memicos_service import docs_page
 from memicos_service.application import ServiceApp
-from memicos_service.guards import ServiceGuard, knows_secret
-from memicos_service.host_names import allowed_names
 from memicos_service.logs import request_log
 from memicos_service.logs.request_log import FinishedRequest, RequestObserver
+from memicos_service.openapi import docs_page
+from memicos_service.security.guards import ServiceGuard, knows_secret
+from memicos_service.security.host_names import allowed_names
 from pydantic.json_schema import models_json_schema
 
 from memicos_autointerp import errors

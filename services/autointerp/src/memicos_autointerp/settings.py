@@ -8,8 +8,8 @@ from memicos_autointerp_core.providers.settings import DEFAULT_PROFILE, Key, Pro
 from memicos_embeddings.registry import EmbedderConfig
 from memicos_service import settings as service_settings
 from memicos_service.connections.settings import ConnectionSettings
-from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
+from memicos_service.security.host_names import ALLOWED_HOSTS, BindAddress
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
 __all__ = ["DEFAULT_PROFILE", "Settings", "read"]

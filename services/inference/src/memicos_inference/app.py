@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from memicos_engine.model.hub import ProgressCallback
-from memicos_service import docs_page
 from memicos_service.application import ServiceApp
-from memicos_service.guards import ServiceGuard
-from memicos_service.host_names import allowed_names
+from memicos_service.openapi import docs_page
+from memicos_service.security.guards import ServiceGuard
+from memicos_service.security.host_names import allowed_names
 from pydantic.json_schema import models_json_schema
 
 from memicos_inference import model_loading

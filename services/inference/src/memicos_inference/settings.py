@@ -10,8 +10,8 @@ from memicos_engine.model.model_names import ModelNames
 from memicos_engine.user_paths import user_path
 from memicos_service import settings as service_settings
 from memicos_service.connections.settings import ConnectionSettings
-from memicos_service.host_names import ALLOWED_HOSTS, BindAddress
 from memicos_service.logs import LogFormat
+from memicos_service.security.host_names import ALLOWED_HOSTS, BindAddress
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from memicos_service import settings as service_settings
-from memicos_service.host_names import ALLOWED_HOSTS, LOOPBACK_NAMES, BindAddress, allowed_names
 from memicos_service.logs import LogFormat
+from memicos_service.security.host_names import ALLOWED_HOSTS, LOOPBACK_NAMES, BindAddress, allowed_names
 from memicos_service.server import is_loopback
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict

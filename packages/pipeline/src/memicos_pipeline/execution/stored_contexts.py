@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from memicos_pipeline.contexts import Contexts, DocumentName
+from memicos_pipeline.corpus.contexts import Contexts, DocumentName
 
 _TOKEN_IDS, _DOCUMENTS, _NAMES = "context-token-ids.npy", "context-documents.npy", "context-names.json"
 

@@ -11,7 +11,7 @@ from memicos_engine.model.language_model import LanguageModel
 from threadpoolctl import threadpool_limits
 
 from memicos_pipeline.config import ConfigError, GenerateConfig
-from memicos_pipeline.contexts import Contexts
+from memicos_pipeline.corpus.contexts import Contexts
 from memicos_pipeline.earlier_runs import FinishedSource
 from memicos_pipeline.execution.stored_contexts import read_contexts
 from memicos_pipeline.execution.tasks import ShardTask, Task, TaskResult, WorkerPlan

@@ -13,7 +13,7 @@ from memicos_dataset import read
 from memicos_dataset.schema import TOP_GROUP
 from memicos_dataset.token_text import context_strings
 
-from memicos_pipeline.contexts import PADDING
+from memicos_pipeline.corpus.contexts import PADDING
 
 COLUMNS = (
     "index", "positive_token_ids", "example_groups", "example_contexts", "example_positions", "value_positions",

@@ -11,7 +11,7 @@ from memicos_dataset import read
 from memicos_dataset.folder import Location
 from memicos_dataset.token_text import context_strings
 
-from memicos_pipeline.contexts import PADDING
+from memicos_pipeline.corpus.contexts import PADDING
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from scipy import sparse
 
-from memicos_pipeline.contexts import PADDING
+from memicos_pipeline.corpus.contexts import PADDING
 from memicos_pipeline.token_statistics.classes import find_classes
 from memicos_pipeline.token_statistics.describe import Describer
 from memicos_pipeline.token_statistics.feature_shares import Corpus, corpus_shares, feature_shares

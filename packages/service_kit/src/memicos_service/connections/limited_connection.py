@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 from memicos_service.connections.send_watch import SendWatch
 from memicos_service.connections.settings import MAX_CONNECTIONS, ConnectionSettings
 from memicos_service.logs.request_log import CLIENT_DISCONNECTED
-from memicos_service.security_headers import security_headers
+from memicos_service.security.headers import security_headers
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request
 from memicos_service.disconnect import until_disconnect
-from memicos_service.openapi_events import MESSAGE, events_response
+from memicos_service.openapi.events import MESSAGE, events_response
 
 from memicos_autointerp.errors import ErrorBody
 from memicos_autointerp.score import any_method, output_service, service

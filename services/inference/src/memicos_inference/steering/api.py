@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from memicos_service.openapi_events import MESSAGE, events_response
+from memicos_service.openapi.events import MESSAGE, events_response
 
 from memicos_inference.http.errors import ErrorBody
 from memicos_inference.http.responses import generation_response

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from memicos_service.disconnect import until_disconnect
-from memicos_service.openapi_events import MESSAGE, events_response
+from memicos_service.openapi.events import MESSAGE, events_response
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.errors import ErrorBody

@@ -14,8 +14,8 @@ import time
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
-from memicos_service.guards import limit_body
-from memicos_service.host_names import is_allowed
+from memicos_service.security.guards import limit_body
+from memicos_service.security.host_names import is_allowed
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from memicos_service.openapi_events import MESSAGE, events_response
+from memicos_service.openapi.events import MESSAGE, events_response
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import DatabaseDep

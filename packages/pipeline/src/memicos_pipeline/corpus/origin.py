@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from memicos_pipeline.corpus import CorpusError, ending
+from memicos_pipeline.corpus.texts import CorpusError, ending
 
 TEXT_COLUMN = "text"
 _HUB = re.compile(

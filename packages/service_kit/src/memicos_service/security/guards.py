@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memicos_service.errors import ErrorReport
-from memicos_service.host_names import is_allowed
+from memicos_service.security.host_names import is_allowed
 
 WRONG_SECRET = "Invalid or missing X-SECRET-KEY header"
 

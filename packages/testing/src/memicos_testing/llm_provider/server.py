@@ -6,7 +6,7 @@
         assert provider.requests[0].headers["authorization"] == "Bearer k"
 
 Embeddings are bags of hashed words, normalised: texts that share words are near each other. Batches are those of
-`provider.batches` (`memicos_testing.llm_batches`); each of their requests is answered as one that was sent.
+`provider.batches` (`llm_provider.batches`); each of their requests is answered as one that was sent.
 """
 
 import base64
@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from memicos_testing.llm_batches.server import LlmBatches
+from memicos_testing.llm_provider.batches import LlmBatches
 
 SERVER_KEY = "sk-server-0123456789abcdef"
 """The API key of servers under test."""

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from memicos_pipeline.corpus import CorpusError, Document
+from memicos_pipeline.corpus.texts import CorpusError, Document
 
 ShortTexts = Literal["drop", "pad", "pack"]
 PADDING = -1

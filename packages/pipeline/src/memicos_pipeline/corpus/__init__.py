@@ -1,0 +1,1 @@
+"""The texts that a dataset is made of."""

@@ -1,0 +1,1 @@
+"""What protects a server from requests: guards, headers of responses, names of hosts."""

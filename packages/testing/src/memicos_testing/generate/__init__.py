@@ -1,0 +1,1 @@
+"""Runs of `memicos generate` for tests."""

@@ -1,1 +1,0 @@
-"""The files and batches of the provider of language models for tests."""
