@@ -13,12 +13,12 @@ from memicos_dataset.remote.publish import PublishOptions, publish
 from memicos_testing.s3_server import S3Server, s3_server
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.job_worker import worker
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import IMPORT, add_import
 from memicos_webapp.datasets.steps import ImportOptions
-from memicos_webapp.jobs.worker import work
 from memicos_webapp.stored_sources import verify
 from memicos_webapp.stored_sources.selection import select
 
@@ -49,18 +49,13 @@ async def check_imported(database: str, location: str, dataset: Path, conversion
     options = ImportOptions(roots=f"s3://{BUCKET}", conversions=str(conversions), metadata={"vocabulary_size": 1000})
     async with connected(database) as connection:
         job = await add_import(connection, location, options)
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(database, stop, [IMPORT], 1))
 
     async def ended() -> bool:
         (row,) = await fetch(database, "SELECT state FROM job WHERE id = $1", job)
         return row["state"] in ("failed", "done")
 
-    try:
+    async with worker(database, IMPORT, attempts=1):
         await until(ended)
-    finally:
-        stop.set()
-        await working
     (row,) = await fetch(database, "SELECT state, error FROM job WHERE id = $1", job)
     assert (row["state"], row["error"]) == ("done", None)
     async with connected(database) as connection:

@@ -17,11 +17,11 @@ import httpx
 import pytest
 from memicos_testing.webapp.database import fetch
 from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.job_worker import worker
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.service import IMPORT, load
-from memicos_webapp.jobs.worker import work
 
 CONTENT = """SELECT source.name, feature.index, feature.max_activation, feature.values FROM feature
              JOIN source ON source.current_load_id = load_id ORDER BY source.name, feature.index"""
@@ -141,17 +141,11 @@ async def check(server: Server, database_server: str, folder: Path, rounds: int)
 
 
 async def _run_jobs(url: str) -> None:
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(url, stop, [IMPORT], 5))
-
     async def done() -> bool:
         return {row["state"] for row in await fetch(url, "SELECT state::text FROM job")} == {"done"}
 
-    try:
+    async with worker(url, IMPORT):
         await until(done)
-    finally:
-        stop.set()
-        await working
 
 
 async def test_three_killed_uploads_go_on(server: Server, database_server: str, tmp_path: Path) -> None:

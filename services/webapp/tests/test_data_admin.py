@@ -3,8 +3,6 @@
 import asyncio
 import importlib.util
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +16,13 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
 from memicos_testing.webapp.dataset_imports import until
 from memicos_testing.webapp.html_page import Page
+from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.admin import available
 from memicos_webapp.import_roots.roots import parse_roots
-from memicos_webapp.jobs.worker import work
 from memicos_webapp.worker_program import KINDS
 
 PAGE, API = "/account/data", "/api/admin"
 ORIGIN = {"Origin": "http://localhost"}
-
-
-@asynccontextmanager
-async def worker(url: str) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(url, stop, KINDS, 2))
-    try:
-        yield
-    finally:
-        stop.set()
-        await working
 
 
 async def state(client: httpx.AsyncClient, job: int) -> dict[str, Any]:
@@ -80,7 +67,7 @@ async def test_a_dataset_is_found_planned_imported_verified_and_deleted(
                         events.append((name, json.loads(line[6:])))
 
         listening = asyncio.create_task(listen())
-        async with worker(fresh_url):
+        async with worker(fresh_url, *KINDS, attempts=2):
             job = await ended(client, job["id"])
             assert job["state"] == "done", job
             await listening
@@ -133,7 +120,7 @@ async def test_the_public_layout_is_imported_with_the_figures_of_a_form_and_reje
         }
         response = await client.post(f"{PAGE}/import", data=form, headers=ORIGIN)
         number = int(response.headers["location"].rpartition("/")[2])
-        async with worker(fresh_url):
+        async with worker(fresh_url, *KINDS, attempts=2):
             job = await ended(client, number)
         assert (job["state"], job["rejects"]) == ("done", 1), job
         page = Page((await client.get(f"{PAGE}/jobs/{number}")).text).text()
@@ -145,7 +132,7 @@ async def test_a_job_is_cancelled_and_resumed(started: Start, fresh_url: str, sm
     async with started(fresh_url, import_roots=str(small_dataset)) as client:
         body = {"location": str(small_dataset)}
         job = (await client.post(f"{API}/imports", json=body, headers=ORIGIN)).json()["id"]
-        async with connected(fresh_url) as blocker, worker(fresh_url):
+        async with connected(fresh_url) as blocker, worker(fresh_url, *KINDS, attempts=2):
             async with blocker.transaction():
                 await blocker.execute("LOCK TABLE staged_explanation IN SHARE MODE")
 

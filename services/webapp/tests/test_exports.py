@@ -1,6 +1,5 @@
 """Exports of stored sources: an import of an export stores the same; the download is a complete archive."""
 
-import asyncio
 import errno
 import io
 import tarfile
@@ -17,10 +16,10 @@ from memicos_dataset.manifest import Manifest
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets.service import load
 from memicos_webapp.errors import Conflict, InsufficientStorage
 from memicos_webapp.jobs import service as job_service
-from memicos_webapp.jobs.worker import work
 from memicos_webapp.stored_sources.export import ExportFormat, export, write_errors
 from memicos_webapp.stored_sources.export_job import EXPORT
 from memicos_webapp.stored_sources.selection import select
@@ -125,15 +124,12 @@ async def test_an_export_is_a_job_whose_files_are_downloaded(started: Start, own
         assert (await client.get(download)).status_code == 404
         # of a killed export, which the next one deletes
         (tmp_path / ".99.export" / "native").mkdir(parents=True)
-        stop = asyncio.Event()
-        working = asyncio.create_task(work(own_url, stop, [EXPORT], 1))
 
         async def done() -> bool:
             return (await client.get(f"/api/admin/jobs/{job}")).json()["job"]["state"] == "done"
 
-        await until(done)
-        stop.set()
-        await working
+        async with worker(own_url, EXPORT, attempts=1):
+            await until(done)
         assert not (tmp_path / ".99.export").exists()
         assert download in (await client.get(f"/account/data/jobs/{job}")).text
         response = await client.get(download)
@@ -160,16 +156,13 @@ async def test_an_export_that_cannot_be_written_fails_at_once_with_the_reason(ow
             options = {"format": "native", "folder": str(folder), "days": 7}
             await job_service.add(connection, EXPORT.name, "small/3-res", options)
         await connection.execute("UPDATE job SET state = 'cancelled' WHERE kind <> 'export'")
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(own_url, stop, [EXPORT], 5))
     statement = "SELECT state::text, attempts, error FROM job WHERE kind = 'export' ORDER BY id"
 
     async def ended() -> bool:
         return {row["state"] for row in await fetch(own_url, statement)} == {"failed"}
 
-    await until(ended)
-    stop.set()
-    await working
+    async with worker(own_url, EXPORT):
+        await until(ended)
     for job, folder in zip(await fetch(own_url, statement), folders, strict=True):
         assert job["attempts"] == 1
         assert f"Exports cannot be written to {folder} (" in job["error"]

@@ -1,6 +1,5 @@
 """What the server may fetch: roots, addresses that names have, redirects. With a local HTTP server."""
 
-import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,12 +14,12 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.http_folder import HttpFolders
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets.service import add_import, import_kind
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.addresses import is_permitted, parse_address
 from memicos_webapp.import_roots.roots import Roots, parse_roots
-from memicos_webapp.jobs.worker import work
 from memicos_webapp.settings import Settings
 from pydantic import ValidationError
 
@@ -261,16 +260,13 @@ async def test_an_import_of_a_server_reads_its_roots_only(fresh_url: str, small_
     ):
         async with connected(fresh_url) as connection:
             job = await add_import(connection, str(small_dataset), ImportOptions(roots=roots))
-        stop = asyncio.Event()
-        working = asyncio.create_task(work(fresh_url, stop, [import_kind(of_worker)], 1))
 
         async def ended(job: int = job) -> bool:
             rows = await fetch(fresh_url, "SELECT state FROM job WHERE id = $1", job)
             return rows[0]["state"] in ("failed", "done")
 
-        await until(ended)
-        stop.set()
-        await working
+        async with worker(fresh_url, import_kind(of_worker), attempts=1):
+            await until(ended)
         (row,) = await fetch(fresh_url, "SELECT state, error FROM job WHERE id = $1", job)
         assert row["state"] == state, row
         assert (state == "done") == (row["error"] is None)

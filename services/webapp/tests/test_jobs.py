@@ -2,14 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, fetch, states
 from memicos_testing.webapp.dataset_imports import JOBS, disconnected, stopped_before, until
+from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets.public_layout import work_folder
 from memicos_webapp.datasets.service import IMPORT, add_import, load
 from memicos_webapp.datasets.steps import ImportOptions
@@ -17,22 +17,10 @@ from memicos_webapp.errors import Conflict, NotFound
 from memicos_webapp.jobs import service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
 from memicos_webapp.jobs.progress import JobCancelled
-from memicos_webapp.jobs.worker import work
 
 CONTENT = """SELECT source.name, feature.index, feature.max_activation, feature.values FROM feature
              JOIN source ON source.current_load_id = load_id ORDER BY source.name, feature.index"""
 EXPLANATIONS = "SELECT source_id, index, description FROM explanation ORDER BY source_id, index, description"
-
-
-@asynccontextmanager
-async def worker(url: str, *kinds: JobKind, attempts: int = 5, per_kind: int = 1) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(url, stop, kinds or [IMPORT], attempts, per_kind))
-    try:
-        yield
-    finally:
-        stop.set()
-        await working
 
 
 async def test_a_killed_import_continues_at_the_file_where_it_was(
@@ -82,7 +70,7 @@ async def test_the_worker_runs_queued_jobs_and_records_why_one_failed(
         # as after a worker that was killed while it ran the job
         await connection.execute("UPDATE job SET state = 'running' WHERE id = $1", good)
         await connection.execute("DELETE FROM pgqueuer")
-    async with worker(fresh_url):
+    async with worker(fresh_url, IMPORT):
 
         async def ended() -> bool:
             return {row["state"] for row in await fetch(fresh_url, JOBS)} == {"failed", "done"}
@@ -124,7 +112,7 @@ async def test_a_cancelled_import_leaves_nothing_and_can_be_resumed(
             await importing
         assert await fetch(fresh_url, "SELECT id FROM load UNION ALL SELECT id FROM corpus") == []
         await service.resume(connection, job["id"])
-        async with worker(fresh_url):
+        async with worker(fresh_url, IMPORT):
 
             async def done() -> bool:
                 return (await fetch(fresh_url, JOBS))[0]["state"] == "done"
@@ -152,7 +140,7 @@ async def test_the_worker_deletes_what_an_import_left_that_was_cancelled_while_n
         other = await add_import(connection, str(tmp_path / "shared"), options)
         await connection.execute("DELETE FROM pgqueuer")
         await connection.execute("UPDATE job SET background = false WHERE id = $1", other)
-    async with worker(fresh_url):
+    async with worker(fresh_url, IMPORT):
 
         async def cleaned() -> bool:
             return not await fetch(fresh_url, "SELECT FROM job WHERE cancel_requested")

@@ -1,6 +1,5 @@
 """Sources in the database are compared with what was imported; plans of imports; deletion."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
 from memicos_testing.webapp.dataset_imports import JOBS, until
+from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets import preview
 from memicos_webapp.datasets.service import load
 from memicos_webapp.errors import BadInput, NotFound
-from memicos_webapp.jobs.worker import work
 from memicos_webapp.stored_sources import delete, verify
 from memicos_webapp.stored_sources.selection import select
 
@@ -83,15 +82,12 @@ async def test_the_worker_verifies_and_deletes_sources(own_url: str, small_datas
             await verify.add(connection, "small/9-res")
         with pytest.raises(BadInput, match="model/source or model/set"):
             await verify.add(connection, "small")
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(own_url, stop, [verify.VERIFY, delete.DELETE], 5))
 
     async def ended() -> bool:
         return {row["state"] for row in (await fetch(own_url, JOBS))[-2:]} <= {"done", "failed"}
 
-    await until(ended)
-    stop.set()
-    await working
+    async with worker(own_url, verify.VERIFY, delete.DELETE):
+        await until(ended)
     jobs = {row["id"]: row for row in await fetch(own_url, JOBS)}
     assert jobs[job]["state"] == "failed" and "small/2-res: the features are not" in jobs[job]["error"]
     lines = [row["line"] for row in await fetch(own_url, "SELECT line FROM job_line WHERE job_id = $1", job)]

@@ -1,15 +1,12 @@
 """Jobs over many features under test: a provider with a price, a worker, and the job once it has ended."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from memicos_webapp.jobs import repository as jobs
-from memicos_webapp.jobs.kinds import JobKind
-from memicos_webapp.jobs.worker import work
 
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 from memicos_testing.webapp.database import connected, fetch
@@ -31,18 +28,6 @@ def local_provider(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ll
         monkeypatch.setenv("AUTOINTERP_PROFILES_FILE", str(profiles))
         monkeypatch.setenv("LOCAL_KEY", SERVER_KEY)
         yield server
-
-
-@asynccontextmanager
-async def worker(url: str, kind: JobKind) -> AsyncIterator[None]:
-    """A worker that runs jobs of this kind."""
-    stop = asyncio.Event()
-    working = asyncio.create_task(work(url, stop, (kind,), 2))
-    try:
-        yield
-    finally:
-        stop.set()
-        await working
 
 
 async def ended(url: str, number: int) -> dict[str, Any]:
