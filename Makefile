@@ -219,7 +219,7 @@ test-models: setup ## compare every supported class of language model with trans
 
 # Tests of the services that are part of the suites above too
 HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
-	addresses.py accounts.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
+	addresses.py accounts.py api_keys.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
 	load_limits.py bad_input.py) $(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
 	$(addprefix services/inference/tests/test_,fairness.py long_texts.py invalid_requests.py) \
 	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py)
@@ -231,7 +231,7 @@ test-hardening: setup ## test what docs/security.md says: other users, other sit
 test-slow: setup .venv/.ray test-models ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m slow $(addprefix --ignore tests/,chaos buckets stack hub_network ray_cluster) tests \
 		packages/dataset packages/pipeline services/inference/tests/test_hub_downloads.py \
-		$(addprefix services/webapp/tests/test_,accounts.py backup.py bulk_explain.py bulk_score.py database_outage.py embedded_postgres.py import_faults.py jobs.py)
+		$(addprefix services/webapp/tests/test_,accounts.py api_keys.py backup.py bulk_explain.py bulk_score.py database_outage.py embedded_postgres.py import_faults.py jobs.py)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
 
 test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times

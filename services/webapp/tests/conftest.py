@@ -10,6 +10,7 @@ create           makes such a database of the given name, which stays to the end
 inference        the inference server's double that the application calls, as it was at first
 app, client      the application over `loaded_url`, and an httpx client of it (base URL http://localhost)
 explanation_client  a client of an application with an autointerp server over `provider`, a language model's double
+beyond           a client of an application that is bound beyond loopback, over `own_url`
 started          starts an application of the test's own over a database, with these settings: a client of it
 url              the application behind a real server on a free port: for streams, and for clients that block
 """
@@ -226,4 +227,11 @@ async def explanation_client(
     async with started(
         own_url, autointerp_url=autointerp_url, autointerp_secret="theirs", explain_activations=3, explain_tokens=9
     ) as client:
+        yield client
+
+
+@pytest.fixture
+async def beyond(started: Start, own_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that is bound beyond loopback."""
+    async with started(own_url, host="0.0.0.0") as client:
         yield client

@@ -3,35 +3,15 @@
 import asyncio
 import re
 
-import httpx
 import pytest
 from memicos_testing.servers import Start
+from memicos_testing.webapp.accounts import ORIGIN, new_link, sign_in
 from memicos_testing.webapp.html_page import Page
-from memicos_webapp.accounts import service
-from memicos_webapp.accounts.identity import OWNER_ID
-from memicos_webapp.database.engine import Database
-from memicos_webapp.settings import Settings
 
 LABEL = "/api/explanation/1/label"
 CHOICE = {"chosen": False}
-ORIGIN = {"Origin": "http://localhost"}
 KEY = re.compile(r"memicos_[\w-]{43}")
 FORM = {"name": "import job", "scope": "write", "expires_days": "7"}
-
-
-async def new_link(url: str) -> str:
-    settings = Settings(_env_file=None, database_url=url)  # pyright: ignore[reportCallIssue]
-    database = Database(url, settings)
-    try:
-        return await service.create_link(database, settings, OWNER_ID)
-    finally:
-        await database.close()
-
-
-async def sign_in(client: httpx.AsyncClient, url: str) -> httpx.Response:
-    response = await client.post("/account/sign-in", data={"token": await new_link(url)}, headers=ORIGIN)
-    assert response.status_code == 303, response.text
-    return response
 
 
 async def test_a_key_is_created_shown_once_used_and_revoked(started: Start, own_url: str) -> None:
