@@ -1,6 +1,6 @@
 """`python -m memicos_inference [--env-file FILE] [--list-configs]`: serve a model, or list the known env files."""
 
-from memicos_service.interrupts import end_quietly
+from memicos_service.start_signals import end_quietly
 
 
 def main() -> None:

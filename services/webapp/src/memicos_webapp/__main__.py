@@ -1,6 +1,6 @@
 """`python -m memicos_webapp`: serve pages and API."""
 
-from memicos_service.interrupts import end_quietly
+from memicos_service.start_signals import end_quietly
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """`memicos worker`, or `python -m memicos_webapp.worker`: runs background jobs of every kind."""
 
-from memicos_service.interrupts import end_quietly
+from memicos_service.start_signals import end_quietly
 
 
 def run_worker() -> None:

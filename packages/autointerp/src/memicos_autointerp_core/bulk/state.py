@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memicos_autointerp_core.providers.answer_cache import BUSY_SECONDS, CacheError
+from memicos_autointerp_core.providers.answer_cache import CacheError
+from memicos_autointerp_core.providers.sqlite_file import open_sqlite
 
 UNREADABLE = "unreadable"
 """Cause of failures whose answer is stored: another attempt has to ask again."""
@@ -48,17 +49,11 @@ class WorkState:
     def __init__(self, path: Path, work: str) -> None:
         self._path, self._work = path, work
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS results (work TEXT, item TEXT, result TEXT NOT NULL, "
-                "PRIMARY KEY (work, item)) WITHOUT ROWID"
-            )
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS failures (work TEXT, item TEXT, cause TEXT NOT NULL, "
-                "message TEXT NOT NULL, attempt INTEGER NOT NULL, PRIMARY KEY (work, item)) WITHOUT ROWID"
+            self._connection = open_sqlite(
+                path,
+                "results (work TEXT, item TEXT, result TEXT NOT NULL, PRIMARY KEY (work, item)) WITHOUT ROWID",
+                "failures (work TEXT, item TEXT, cause TEXT NOT NULL, message TEXT NOT NULL, attempt INTEGER NOT NULL, "
+                "PRIMARY KEY (work, item)) WITHOUT ROWID",
             )
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error

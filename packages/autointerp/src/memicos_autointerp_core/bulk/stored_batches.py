@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memicos_autointerp_core.providers.answer_cache import BUSY_SECONDS, CacheError
+from memicos_autointerp_core.providers.answer_cache import CacheError
+from memicos_autointerp_core.providers.sqlite_file import open_sqlite
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,11 @@ class StoredBatches:
     def __init__(self, path: Path, work: str) -> None:
         self._path, self._work = path, work
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS batches (name TEXT PRIMARY KEY, work TEXT NOT NULL, id TEXT, "
-                "model TEXT NOT NULL, max_tokens INTEGER NOT NULL, most REAL NOT NULL) WITHOUT ROWID"
+            self._connection = open_sqlite(
+                path,
+                "batches (name TEXT PRIMARY KEY, work TEXT NOT NULL, id TEXT, model TEXT NOT NULL, "
+                "max_tokens INTEGER NOT NULL, most REAL NOT NULL) WITHOUT ROWID",
+                synchronous="FULL",
             )
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error

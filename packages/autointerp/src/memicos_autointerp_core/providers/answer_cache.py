@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from memicos_autointerp_core.providers.chat import Answer, TokenLogprob, TokenUsage
-
-BUSY_SECONDS = 30
-"""Longest wait for another process that writes."""
+from memicos_autointerp_core.providers.sqlite_file import open_sqlite
 
 
 class CacheError(Exception):
@@ -69,14 +67,11 @@ class DiskAnswerCache:
         self._path = path
         self._run = run
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID"
+            self._connection = open_sqlite(
+                path,
+                "answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
+                "payments (run TEXT NOT NULL, cost REAL NOT NULL)",
             )
-            self._connection.execute("CREATE TABLE IF NOT EXISTS payments (run TEXT NOT NULL, cost REAL NOT NULL)")
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
 

@@ -87,6 +87,7 @@ class ProcessPool:
                     # it was killed while it had no task
                     waiting.appendleft(task)
                     self._replace(worker).start(waiting.popleft())
+                    worker.kill()
 
     def _replace(self, worker: "_WorkerProcess") -> "_WorkerProcess":
         del self._workers[worker.connection]

@@ -9,8 +9,9 @@ from memicos_autointerp_core.bulk.estimate import Estimate, describe
 from memicos_autointerp_core.bulk.meter import Meter
 from memicos_autointerp_core.bulk.state import digest
 from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
+from memicos_autointerp_core.providers.choice import find_profile, profile_key
 from memicos_autointerp_core.providers.client import Provider, open_http
-from memicos_autointerp_core.providers.profile import Profile, ProfileError
+from memicos_autointerp_core.providers.profile import Profile
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from pydantic import SecretStr
 
@@ -38,26 +39,6 @@ class BulkModel:
     cache: DiskAnswerCache
 
 
-def find_profile(settings: ProviderSettings, choice: ModelChoice) -> tuple[Profile, str]:
-    """The profile and the model of a choice.
-
-    Raises:
-        ProfileError: there is no such profile, it has no default model, or no price although there is a budget.
-    """
-    profiles = settings.read_profiles()
-    profile = profiles.get(choice.profile) if choice.profile else next(iter(profiles.values()))
-    if profile is None:
-        raise ProfileError(f"there is no profile {choice.profile}, only {', '.join(profiles)}")
-    model = choice.model or next(iter(profile.models), None)
-    if model is None:
-        raise ProfileError(f"name a model: the profile {profile.name} has no default one")
-    if choice.budget is not None and profile.cost(model, 0, 0) is None:
-        raise ProfileError(
-            f"a budget needs the price of {model}, which the profile {profile.name} does not have: add it to its prices"
-        )
-    return profile, model
-
-
 @asynccontextmanager
 async def open_model(
     settings: ProviderSettings, choice: ModelChoice, folder: Path, run: dict[str, object]
@@ -71,11 +52,8 @@ async def open_model(
         ProfileError: see `find_profile`; or there is no key.
         CacheError: the stored answers cannot be used.
     """
-    profile, model = find_profile(settings, choice)
-    key = settings.profile_key(profile)
-    if key is None and profile.needs_key:
-        where = "AUTOINTERP_API_KEY" if profile.key_variable is None else profile.key_variable
-        raise ProfileError(f"the profile {profile.name} has no key: set {where}, or needs_key = false in the profile")
+    profile, model = find_profile(settings.read_profiles(), choice.profile, choice.model, choice.budget)
+    key = profile_key(settings, profile)
     work = digest({"base_url": profile.base_url, "model": model})
     cache = DiskAnswerCache(folder / STATE_FILE, digest({"work": work, **run}))
     try:

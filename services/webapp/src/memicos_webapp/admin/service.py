@@ -31,8 +31,8 @@ from memicos_webapp.admin.schemas import (
     StoredSource,
 )
 from memicos_webapp.bulk import explain, score
+from memicos_webapp.bulk.job_task import check_budget, next_attempt
 from memicos_webapp.bulk.options import BulkOptions, FeatureSelection, ScoreOptions, read_indices
-from memicos_webapp.bulk.run import check_budget, next_attempt
 from memicos_webapp.database.connection import opened
 from memicos_webapp.database.engine import ANSWER_MARGIN_SECONDS, Database
 from memicos_webapp.datasets import preview

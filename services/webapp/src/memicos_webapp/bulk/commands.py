@@ -7,9 +7,9 @@ from asyncpg import Connection
 
 from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.bulk import explain, score
-from memicos_webapp.bulk.command_run import run_command
+from memicos_webapp.bulk.job_command import run_command
+from memicos_webapp.bulk.job_task import next_attempt
 from memicos_webapp.bulk.options import BulkOptions, FeatureSelection, ScoreOptions, read_indices
-from memicos_webapp.bulk.run import next_attempt
 from memicos_webapp.scores.methods import METHODS
 
 Address = Annotated[str, typer.Argument(help="model/source, or model/set for all sources of the set")]

@@ -15,9 +15,9 @@ from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.bulk.answers import DatabaseAnswerCache
 from memicos_webapp.bulk.features import BulkFeature, explained, read_features, select_features
+from memicos_webapp.bulk.job_task import Agree, JobTask, Report, always_agree, check_budget, paid_before
 from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
 from memicos_webapp.bulk.options import BulkOptions
-from memicos_webapp.bulk.run import Agree, JobTask, Report, always_agree, check_budget, paid_before
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database

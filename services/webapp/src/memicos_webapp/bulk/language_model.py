@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from memicos_autointerp_core.bulk.meter import Meter
+from memicos_autointerp_core.providers import choice
+from memicos_autointerp_core.providers.choice import ChoiceError
 from memicos_autointerp_core.providers.client import Provider, open_http
 from memicos_autointerp_core.providers.profile import Profile, ProfileError
 from memicos_autointerp_core.providers.settings import ProviderSettings
@@ -56,19 +58,10 @@ def find_profile(settings: ProviderSettings, options: BulkOptions) -> tuple[Prof
         BadInput: there is no such profile, it has no default model, or no price although there is a budget.
         NotConfigured: the file of profiles is wrong.
     """
-    known = profiles(settings)
-    profile = known.get(options.profile) if options.profile else next(iter(known.values()))
-    if profile is None:
-        raise BadInput(f"There is no profile {options.profile!r}, only {', '.join(known)}.")
-    model = options.model or next(iter(profile.models), None)
-    if model is None:
-        raise BadInput(f"Name a language model: the profile {profile.name} has no default one.")
-    if options.budget is not None and profile.cost(model, 0, 0) is None:
-        raise BadInput(
-            f"A budget needs the price of {model}, which the profile {profile.name} does not have: add it to its "
-            "prices, or give no budget."
-        )
-    return profile, model
+    try:
+        return choice.find_profile(profiles(settings), options.profile, options.model, options.budget)
+    except ChoiceError as error:
+        raise BadInput(_sentence(error)) from None
 
 
 @asynccontextmanager
@@ -82,14 +75,14 @@ async def open_model(
     """
     profile, model = find_profile(settings, options)
     try:
-        key = settings.profile_key(profile)
+        key = choice.profile_key(settings, profile)
     except ProfileError as error:
-        raise NotConfigured(f"{error}.") from None
-    if key is None and profile.needs_key:
-        variable = profile.key_variable or "AUTOINTERP_API_KEY"
-        raise NotConfigured(
-            f"The profile {profile.name} has no key where the job runs: set {variable} there (docs/autointerp.md)."
-        )
+        raise NotConfigured(_sentence(error)) from None
     async with open_http(settings.bulk_options) as http:
         provider = Provider(profile, key, http, settings.bulk_options, cache)
         yield BulkModel(profile, model, Meter(provider, options.budget, paid, cache.pay))
+
+
+def _sentence(error: ProfileError) -> str:
+    text = str(error)
+    return f"{text[0].upper()}{text[1:]}."

@@ -26,9 +26,7 @@ from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.bulk.answers import DatabaseAnswerCache
 from memicos_webapp.bulk.features import labels_to_score, select_features
-from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
-from memicos_webapp.bulk.options import ScoreOptions
-from memicos_webapp.bulk.run import (
+from memicos_webapp.bulk.job_task import (
     Agree,
     JobTask,
     Report,
@@ -37,6 +35,8 @@ from memicos_webapp.bulk.run import (
     failures,
     paid_before,
 )
+from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
+from memicos_webapp.bulk.options import ScoreOptions
 from memicos_webapp.bulk.score_texts import LabelKey, LabelToScore, TextReader
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo

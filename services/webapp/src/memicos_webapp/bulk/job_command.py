@@ -9,8 +9,8 @@ import typer
 from asyncpg import Connection
 from memicos_autointerp_core.bulk.estimate import Estimate
 
+from memicos_webapp.bulk.job_task import Agree, Report, Stopped
 from memicos_webapp.bulk.options import BulkOptions
-from memicos_webapp.bulk.run import Agree, Report, Stopped
 from memicos_webapp.database.connection import connect
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs.commands import with_database
