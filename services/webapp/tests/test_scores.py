@@ -4,6 +4,9 @@ import json
 import re
 
 import httpx
+import pytest
+from memicos_testing.servers import Start
+from memicos_testing.webapp.database import execute
 from memicos_testing.webapp.html_page import Page
 
 FEATURE = "/small/1-res/5"
@@ -87,3 +90,18 @@ async def test_page_of_a_method_lists_the_newest_scores(client: httpx.AsyncClien
     assert len(re.findall(r'href="/scores/\d+"', page.text)) == 20
     empty = (await client.get("/score-type/simulation")).text
     assert "No explanation has been scored by this method yet." in empty
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("simulation", 'texts with the feature and 6 without; chance is 0"'),
+        ("output_tokens", 'texts that the feature raises and 6 others; chance is 0.5"'),
+        ("of another system", ' and 5 texts"'),
+    ],
+)
+async def test_a_dashboard_says_what_a_score_is_of(started: Start, own_url: str, method: str, words: str) -> None:
+    await execute(own_url, "UPDATE score SET method = $1", method)
+    async with started(own_url) as client:
+        page = (await client.get("/small/1-res/5")).text
+    assert words in page

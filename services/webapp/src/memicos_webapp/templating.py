@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from memicos_webapp import formatting, token_shading
 from memicos_webapp.accounts.identity import request_identity, write_problem
+from memicos_webapp.scores.methods import METHODS as SCORE_METHODS
 from memicos_webapp.security.embedding import is_embedded
 from memicos_webapp.security.sub_path import prefix_links
 
@@ -34,6 +35,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["static"] = static
+    environment.globals["SCORE_METHODS"] = SCORE_METHODS
     environment.globals["LEVELS"] = token_shading.LEVELS
     environment.filters["markup"] = token_shading.markup
     environment.filters.update(formatting.FILTERS)

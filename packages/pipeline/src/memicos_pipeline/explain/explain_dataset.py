@@ -1,7 +1,5 @@
 """Explains the features of a dataset on disk, and adds the explanations to it."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,14 +13,14 @@ from memicos_autointerp_core.explainers.interface import Explainer
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
-from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
-from memicos_dataset.write import write_table
+from memicos_dataset.replace_folder import finish_interrupted
 
 from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.explain.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.explain.evidence import Corpus, Feature, features
 from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
 from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, select
+from memicos_pipeline.replace_tables import EXPLANATIONS, replace_tables
 
 TEXTS = 10
 AROUND = 24
@@ -199,20 +197,5 @@ def _publish(run: ExplainRun, manifest: m.Manifest, model: BulkModel, state: Wor
             rows = pa.Table.from_pylist(new, schema=schema.EXPLANATIONS)
             tables[source.id] = pa.concat_tables([before, rows], promote_options="default")
     if tables:
-        _write(run.dataset, manifest, tables)
+        replace_tables(run.dataset, manifest, EXPLANATIONS, tables)
     return added
-
-
-def _write(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> None:
-    staging = staging_folder(folder)
-    shutil.rmtree(staging, ignore_errors=True)
-    shutil.copytree(folder, staging, copy_function=os.link)
-    for source in manifest.source_set.sources:
-        if source.id in tables:
-            path = source.explanations.path if source.explanations else f"{source.id}/explanations.parquet"
-            # a linked file must not be written into: the published dataset has the same one
-            (staging / path).unlink(missing_ok=True)
-            source.explanations = write_table(staging, path, tables[source.id])
-    (staging / m.FILE_NAME).unlink()
-    manifest.write(staging)
-    replace_folder(folder)

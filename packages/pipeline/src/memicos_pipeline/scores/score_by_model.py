@@ -23,6 +23,7 @@ from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
 from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, labels, select
+from memicos_pipeline.replace_tables import SCORES, replace_tables
 from memicos_pipeline.scores.dataset_texts import (
     CorpusTexts,
     PoolWindow,
@@ -31,7 +32,7 @@ from memicos_pipeline.scores.dataset_texts import (
     read_corpus,
 )
 from memicos_pipeline.scores.protocol import ScoreProtocol
-from memicos_pipeline.scores.score_dataset import inactive_pool, score_row, store_scores
+from memicos_pipeline.scores.score_dataset import inactive_pool, score_row
 
 WHAT = "explanations"
 """What the run counts."""
@@ -218,4 +219,4 @@ def _publish(folder: Path, manifest: m.Manifest, state: WorkState) -> None:
         rows = sorted(kept + new, key=lambda row: (row["explanation"], row["method"], row["model"]))
         tables[source.id] = pa.Table.from_pylist(rows, schema=schema.SCORES)
     if tables:
-        store_scores(folder, manifest, tables)
+        replace_tables(folder, manifest, SCORES, tables)

@@ -1,7 +1,5 @@
 """`memicos score`: score the explanations of a dataset without a language model, and store the scores in it."""
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +11,13 @@ from memicos_autointerp_core.scorers.sampling import draw_active, draw_inactive
 from memicos_autointerp_core.scorers.vector_cache import VectorCache
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
-from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
-from memicos_dataset.write import write_table
+from memicos_dataset.replace_folder import finish_interrupted
 from memicos_embeddings.minilm import MiniLmEmbedder
 
 from memicos_pipeline.config import ConfigError, GenerateConfig
 from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.preparation import load_language_model, select_and_load
+from memicos_pipeline.replace_tables import SCORES, replace_tables
 from memicos_pipeline.scores.active_windows import active_in_windows
 from memicos_pipeline.scores.dataset_texts import (
     CorpusTexts,
@@ -63,7 +61,7 @@ async def score_dataset(config: GenerateConfig, protocol: ScoreProtocol, threads
             }
         finally:
             cache.close()
-        store_scores(config.out, manifest, tables)
+        replace_tables(config.out, manifest, SCORES, tables)
 
 
 def inactive_pool(
@@ -160,21 +158,3 @@ def score_row(explanation: int, score: Score, protocol: ScoreProtocol) -> dict[s
         "text_distances": [row.text.distance for row in score.breakdown],
         "text_answers": [row.probability for row in score.breakdown],
     }
-
-
-def store_scores(folder: Path, manifest: m.Manifest, tables: dict[str, pa.Table]) -> None:
-    """Replace the dataset by one with these scores of its sources. Files that stay the same are linked, not copied."""
-    staging = staging_folder(folder)
-    shutil.rmtree(staging, ignore_errors=True)
-    shutil.copytree(folder, staging, copy_function=os.link)
-    for source in manifest.source_set.sources:
-        if source.id not in tables:
-            continue
-        path = f"{source.id}/scores.parquet"
-        # a linked file must not be written into: the dataset in `out` has the same one
-        (staging / path).unlink(missing_ok=True)
-        source.scores = write_table(staging, path, tables[source.id])
-    manifest.version = m.VERSION
-    (staging / m.FILE_NAME).unlink()
-    manifest.write(staging)
-    replace_folder(folder)

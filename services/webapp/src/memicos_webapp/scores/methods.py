@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 EMBEDDING = "eleuther_embedding"
 OUTPUT_TEXTS, OUTPUT_TOKENS = "output_texts", "output_tokens"
+OUTPUT_CLASSES = ("that the feature raises", "others")
 
 
 @dataclass(frozen=True)
 class ScoreMethod:
     """`statistic`: what the number is; `answer`: what the model answered of each text; `chance`: the score of an
-    explanation that tells nothing; `of_output`: whether the texts are the model's output, not those of its corpus."""
+    explanation that tells nothing; `of_output`: whether the texts are the model's output, not those of its corpus;
+    `classes`: what the two classes of texts are."""
 
     name: str
     title: str
@@ -18,6 +20,7 @@ class ScoreMethod:
     answer: str
     chance: float = 0.5
     of_output: bool = False
+    classes: tuple[str, str] = ("with the feature", "without")
 
     @property
     def is_binary(self) -> bool:
@@ -83,6 +86,7 @@ _ALL = (
         "area under the ROC curve",
         "Similarity",
         of_output=True,
+        classes=OUTPUT_CLASSES,
     ),
     ScoreMethod(
         OUTPUT_TOKENS,
@@ -93,6 +97,7 @@ _ALL = (
         "area under the ROC curve",
         "Similarity",
         of_output=True,
+        classes=OUTPUT_CLASSES,
     ),
 )
 METHODS = {method.name: method for method in _ALL}
