@@ -97,7 +97,7 @@ async def test_page_of_a_method_lists_the_newest_scores(client: httpx.AsyncClien
     [
         ("simulation", 'texts with the feature and 6 without; chance is 0"'),
         ("output_tokens", 'texts that the feature raises and 6 others; chance is 0.5"'),
-        ("of another system", ' and 5 texts"'),
+        ("of another system", ' and 6 texts"'),
     ],
 )
 async def test_a_dashboard_says_what_a_score_is_of(started: Start, own_url: str, method: str, words: str) -> None:
