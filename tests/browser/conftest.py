@@ -89,6 +89,8 @@ def webapp_environment(
             "MEMICOS_INFERENCE_STATUS_SECONDS": "0",
             "INFERENCE_URL": served_inference[0],
             "AUTOINTERP_URL": autointerp_url,
+            # the browser and other tests use both cores
+            "MEMICOS_AUTOINTERP_STATUS_SECONDS": "30",
         }
         for command in (["datasets.commands", str(dataset)], ["embeddings.commands"]):
             module = [sys.executable, "-m", f"memicos_webapp.{command[0]}", *command[1:]]
