@@ -154,6 +154,8 @@ def workspace(
     (folder / "shims" / "curl").chmod(0o755)
     paths = [str(folder / "shims"), str(Path(sys.executable).parent), os.environ["PATH"]]
     variables = environment(demo.data, PATH=os.pathsep.join(paths), HF_HUB_OFFLINE="1", UV_FIND_LINKS="")
+    # commands find the demo's server here; a reader's demo has the default port
+    variables["INFERENCE_URL"] = demo.inference
     addresses = {3000: demo.webapp, 5002: demo.inference, 5003: demo.autointerp}
     replacements = {
         rf"(?:localhost|127\.0\.0\.1):{port}\b": url.removeprefix("http://") for port, url in addresses.items()

@@ -145,7 +145,11 @@ async def test_without_inference_the_job_fails_with_the_reason_and_resumes(
 
 
 async def test_inference_that_is_busy_for_a_time_is_waited_for(
-    own_url: str, llm: LlmProvider, inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch
+    own_url: str,
+    llm: LlmProvider,
+    inference: FakeInferenceServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(score_texts, "WAIT_SECONDS", 0.05)
     inference.refusal = (503, {"error": "busy", "cause": "busy"}, {"Retry-After": "1"})
@@ -156,6 +160,8 @@ async def test_inference_that_is_busy_for_a_time_is_waited_for(
         inference.refusal = None
         job = await ended(own_url, number)
     assert (job["state"], job["error"]) == ("done", None) and sorted(await scored(own_url)) == [5]
+    (line,) = [record.message for record in caplog.records if record.name == score_texts.__name__]
+    assert line.startswith("repeating calls of inference for up to 600 s: ") and "busy" in line
 
 
 async def test_a_label_that_is_deleted_meanwhile_is_left_out(

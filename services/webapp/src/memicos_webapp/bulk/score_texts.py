@@ -5,10 +5,11 @@ run once. Near misses are looked for with a run of the model for each feature an
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from memicos_autointerp_core.scorers.interface import ScoredText
@@ -36,6 +37,8 @@ from memicos_webapp.scores.scoring.sampling import (
     window,
 )
 from memicos_webapp.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -83,6 +86,8 @@ class TextReader:
     of_output: bool
     pools: dict[str, list[PoolText]]
     """By source, once it is read."""
+    logged: set[str] = field(default_factory=set[str])
+    """Faults of inference that were logged: each once, as many calls meet it."""
 
     async def read(self, sources: Sequence[SourceInfo], keys: Sequence[LabelKey]) -> AsyncIterator[LabelToScore]:
         """The labels of `keys` that were not deleted meanwhile.
@@ -149,13 +154,17 @@ class TextReader:
         Raises:
             Fault: another one; or the time is over.
         """
-        end = time.monotonic() + self.settings.score_wait_seconds
+        wait_seconds = self.settings.score_wait_seconds
+        end = time.monotonic() + wait_seconds
         while True:
             try:
                 return await call()
-            except (Unavailable, UpstreamFault, TooManyRequests):
+            except (Unavailable, UpstreamFault, TooManyRequests) as error:
                 if time.monotonic() >= end:
                     raise
+                if str(error) not in self.logged:
+                    self.logged.add(str(error))
+                    logger.warning("repeating calls of inference for up to %g s: %s", wait_seconds, error)
             await asyncio.sleep(WAIT_SECONDS)
 
     async def _pool(self, source: SourceInfo) -> list[PoolText]:
