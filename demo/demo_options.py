@@ -96,7 +96,7 @@ def configured(server: Server, environment: dict[str, str]) -> Server:
         Stop: the port is not a number from 1 to 65535.
     """
     name = f"{server.prefix}_PORT"
-    port = environment.get(name, str(server.port))
+    port = environment.get(name) or str(server.port)
     if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         raise Stop(f"{name}={port} is not a port (1 to 65535)")
     host = environment.get(f"{server.prefix}_HOST") or server.host
@@ -163,7 +163,7 @@ def read_options(console: Console) -> Options:
     # a line for each request would hide the demo's own lines
     environment.setdefault("MEMICOS_LOG_REQUESTS", "0")
     environment.setdefault("INFERENCE_LOG_REQUESTS", "0")
-    data = Path(os.path.normpath(ROOT / environment.get("MEMICOS_DATA", DATA)))
+    data = Path(os.path.normpath(ROOT / (environment.get("MEMICOS_DATA") or DATA)))
     config = arguments.inference_config.resolve()
     environment |= selftest_setting(config, data, environment)
     if not arguments.no_model:

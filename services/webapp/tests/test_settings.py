@@ -78,8 +78,10 @@ def test_invalid_settings_are_refused(monkeypatch: pytest.MonkeyPatch, name: str
 
 
 def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "OPENAI_API_KEY", "INFERENCE_SECRET", "AUTOINTERP_SECRET"):
+    for name in names().values():
+        monkeypatch.delenv(name, raising=False)
+    unset = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+    for name in names().values():
         monkeypatch.setenv(name, "")
     read = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
-    assert (read.database_url, read.openai_api_key, read.inference_secret, read.autointerp_secret) == (None,) * 4
-    assert read.preferred_embedder == "minilm"
+    assert read == unset and read.preferred_embedder == "minilm"

@@ -21,10 +21,18 @@ SYSTEM_DATA = Path("/var/lib/memicos")
 
 
 class Settings(UploadSettings, InferenceSettings, JobSettings):
-    """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable."""
+    """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable.
+
+    An empty value is the same as an unset one.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="MEMICOS_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
+        env_prefix="MEMICOS_",
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        frozen=True,
+        env_ignore_empty=True,
     )
 
     root_path: str = Field(
