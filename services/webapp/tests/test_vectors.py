@@ -195,7 +195,9 @@ async def test_the_page_shows_texts_and_runs_a_text(writer: httpx.AsyncClient) -
 
 
 @pytest.mark.parametrize("visibility", ["public", "unlisted", "private"])
-async def test_who_reads_and_changes_a_vector(own_url: str, inference: FakeInferenceServer, visibility: str) -> None:
+async def test_who_reads_and_changes_a_vector(
+    own_url: str, inference: FakeInferenceServer, visibility: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection = await asyncpg.connect(own_url)
     await connection.execute("INSERT INTO account (id, name) OVERRIDING SYSTEM VALUE VALUES (2, 'other')")
     await connection.close()
@@ -205,12 +207,12 @@ async def test_who_reads_and_changes_a_vector(own_url: str, inference: FakeInfer
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://localhost") as c,
     ):
-        app.dependency_overrides[current_viewer] = lambda: Viewer(1)
+        monkeypatch.setitem(app.dependency_overrides, current_viewer, lambda: Viewer(1))
         address = await upload(c, visibility=visibility)
         path = f"/small/{address['source']}/{address['index']}"
         readable = visibility != "private"
         for viewer in (Viewer(2), NOBODY):
-            app.dependency_overrides[current_viewer] = lambda viewer=viewer: viewer
+            monkeypatch.setitem(app.dependency_overrides, current_viewer, lambda viewer=viewer: viewer)
             for method, url, body in [
                 ("POST", "/api/vector/get", address),
                 ("GET", path, None),
@@ -225,9 +227,9 @@ async def test_who_reads_and_changes_a_vector(own_url: str, inference: FakeInfer
                 assert (await c.post(url, json=body)).status_code == (403 if readable else 404)
             found = (await c.get("/small/steer/find?q=politeness")).text
             assert "politeness of sailors" not in found
-        app.dependency_overrides[current_viewer] = lambda: Viewer(2)
+        monkeypatch.setitem(app.dependency_overrides, current_viewer, lambda: Viewer(2))
         assert (await c.post("/api/vector/list-owned")).json() == {"vectors": []}
-        app.dependency_overrides[current_viewer] = lambda: NOBODY
+        monkeypatch.setitem(app.dependency_overrides, current_viewer, lambda: NOBODY)
         assert (await c.post("/api/vector/list-owned")).status_code == 403
         assert (await c.get("/vectors")).status_code == 403
 

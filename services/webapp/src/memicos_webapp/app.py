@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -146,18 +147,15 @@ def _slots(settings: Settings, what: str, setting: str) -> StreamSlots:
     return StreamSlots(what, per_visitor, in_all)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application. Nothing is opened before it starts, so its OpenAPI document needs no database."""
-    app = _App(
-        title="memicos",
-        version="0.1.0",
-        summary="Dashboards of the features of language models; search, activations on texts, steering.",
-        lifespan=_lifespan,
+@cache
+def _routed_app() -> FastAPI:
+    """An application with the routes alone.
+
+    All applications of a process have its routes: FastAPI builds the models of each included router anew, which takes
+    0.1 s for each application that tests start.
+    """
+    app = FastAPI(
         generate_unique_id_function=_operation_id,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/api/openapi.json",
         dependencies=[Depends(check_body_text), Depends(current_identity)],
         responses={
             401: {
@@ -167,6 +165,29 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             422: {"model": errors.ErrorBody, "description": "A field is missing, of another type or out of its range"},
             503: {"model": errors.ErrorBody, "description": "The database does not answer, or is busy"},
         },
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.include_router(health_api.router)
+    for router in API:
+        app.include_router(router, prefix="/api")
+    for router in PAGES:
+        app.include_router(router, include_in_schema=False, dependencies=[Depends(errors.not_api)])
+    return app
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. Nothing is opened before it starts, so its OpenAPI document needs no database."""
+    app = _App(
+        title="memicos",
+        version="0.1.0",
+        summary="Dashboards of the features of language models; search, activations on texts, steering.",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
     )
     app.state.settings = settings or Settings()
     app.state.stream_slots = _slots(app.state.settings, "steering requests", "streams")
@@ -176,11 +197,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     request_log.install(app, app.state.settings.log_requests)
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.include_router(health_api.router)
-    for router in API:
-        app.include_router(router, prefix="/api")
-    for router in PAGES:
-        app.include_router(router, include_in_schema=False, dependencies=[Depends(errors.not_api)])
+    app.router.routes.extend(_routed_app().routes)
+    app.dependency_overrides = _routed_app().dependency_overrides
     if root_path := app.state.settings.root_path:
         app.servers = [{"url": root_path}]
     app.add_middleware(SubPath, root_path=root_path)

@@ -31,6 +31,7 @@ from pydantic import SecretStr
 
 from memicos_webapp.errors import BadInput, Fault, NotConfigured, Unavailable, UpstreamFault
 from memicos_webapp.explanations.evidence import Evidence
+from memicos_webapp.security.tls import tls_context
 from memicos_webapp.settings import Settings
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class AutointerpClient:
             base_url=self.url,
             headers={"X-SECRET-KEY": secret.get_secret_value()} if secret else {},
             timeout=httpx.Timeout(self.seconds, connect=settings.autointerp_connect_seconds),
+            verify_ssl=tls_context(),
             # the services talk to each other directly, without the environment's proxy
             httpx_args={"trust_env": False},
         )

@@ -32,6 +32,7 @@ from memicos_webapp.inference.errors import (
 from memicos_webapp.inference.host_config import HostConfig
 from memicos_webapp.inference.name_lookup import NameLookup
 from memicos_webapp.inference.visitors import add_headers
+from memicos_webapp.security.tls import tls_context
 from memicos_webapp.settings import Settings
 
 T = TypeVar("T")
@@ -99,6 +100,7 @@ class Host:
             timeout=httpx.Timeout(
                 self.read_seconds, connect=settings.inference_connect_seconds, pool=settings.inference_queue_seconds
             ),
+            verify_ssl=tls_context(),
             # the servers connect directly, without the proxy of the environment
             httpx_args={
                 "trust_env": False,
