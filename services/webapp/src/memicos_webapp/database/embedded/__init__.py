@@ -30,6 +30,9 @@ from memicos_webapp.settings import SYSTEM_DATA, Settings
 VERSION = 18
 WATCH_SECONDS = 1
 """How often a process looks whether the server runs."""
+MEMORY_FOLDER = Path("/dev/shm")
+MEMORY_FOLDER_BYTES = 4_000_000_000
+"""Free room without which `temporary` does not use it."""
 LOCK_LOG_SECONDS = 5
 """A process that waits longer for another one's start or stop of the server logs it."""
 
@@ -91,13 +94,21 @@ def temporary(*, durable: bool = False) -> Iterator[str]:
     """Run a server on a new folder, which is deleted afterwards, and yield its URL. Raises as `embedded` does.
 
     Args:
-        durable: as in `embedded`; without it, databases are made and dropped ten times as fast.
+        durable: as in `embedded`. Without it the folder is in memory where there is room: files of databases are made
+            and deleted ten times as fast.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=None if durable else _memory_folder()) as folder:
         # run by root, PostgreSQL has another user, which must reach the database
         Path(folder).chmod(0o755)
         with embedded(Path(folder) / "postgres", Path(folder), durable=durable) as url:
             yield url
+
+
+def _memory_folder() -> Path | None:
+    """Linux's folder for files in memory, where it is writable and has room; None: that for temporary files."""
+    if not os.access(MEMORY_FOLDER, os.W_OK) or shutil.disk_usage(MEMORY_FOLDER).free < MEMORY_FOLDER_BYTES:
+        return None
+    return MEMORY_FOLDER
 
 
 class _Server:
