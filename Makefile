@@ -196,12 +196,13 @@ contracts: setup ## fail if OpenAPI documents or clients differ from what the se
 
 ##@ Tests and checks
 
-# Two processes. Of tests/, one process runs a whole folder (tests/conftest.py), as its tests use the same servers.
+# Two processes for what computes, three for what also waits for servers. Of tests/, one process runs a whole folder
+# (tests/conftest.py), as its tests use the same servers.
 PARALLEL := -n 2 --dist worksteal
 
 test: test-light ## run all tests but the slow ones (browser tests need Chromium); PYTEST_ARGS=… is passed to pytest
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m 'not slow' --ignore packages/service_kit --ignore packages/autointerp --ignore packages/embeddings packages services/inference
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m 'not slow' tests
+	$(BIN)/pytest -n 3 $(PYTEST_ARGS) -m 'not slow' tests
 
 .venv-light/.ok: .venv/.ok
 	@test -x .venv-light/bin/python || $(UV) venv -q -p .venv/bin/python .venv-light
@@ -210,7 +211,7 @@ test: test-light ## run all tests but the slow ones (browser tests need Chromium
 
 test-light: .venv-light/.ok ## test webapp and autointerp in an environment without torch
 	.venv-light/bin/python scripts/without_torch.py
-	.venv-light/bin/pytest $(PARALLEL) $(PYTEST_ARGS) -m 'not slow' services/webapp/tests services/autointerp/tests \
+	.venv-light/bin/pytest -n 3 --dist worksteal $(PYTEST_ARGS) -m 'not slow' services/webapp/tests services/autointerp/tests \
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-models: setup ## compare every supported class of language model with transformers

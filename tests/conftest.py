@@ -27,10 +27,12 @@ expect.set_options(timeout=60_000)
 
 
 class _Folders(LoadScopeScheduling):
-    """One process runs the tests of a folder: they use the same servers."""
+    """One process runs the tests of a folder: they use the same servers. Those of the browser take as long as all others
+    together, and their servers start fast: each file is on its own."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.partition("::")[0].rpartition("/")[0]
+        file = nodeid.partition("::")[0]
+        return file if file.startswith("tests/browser/") else file.rpartition("/")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
