@@ -111,6 +111,17 @@ async def test_only_passing_failures_are_repeated(
     assert len(llm.requests) == requests
 
 
+async def test_answers_of_which_bytes_drip_in_end_without_a_deadline(connect: Connect, llm: LlmProvider) -> None:
+    """Work on many features has no deadline."""
+    llm.default = Reply(drip=0.1)
+    started = time.monotonic()
+    with pytest.raises(ProviderError, match=r"gave no answer in 0\.5 s, 2 times") as failure:
+        options = ProviderOptions(timeout_seconds=0.5, retries=1, deadline_seconds=None)
+        await connect(options=options).chat(REQUEST)
+    assert failure.value.cause == "timeout" and len(llm.requests) == 2
+    assert time.monotonic() - started < 8
+
+
 async def test_the_key_is_not_sent_to_the_target_of_a_redirect(connect: Connect, llm: LlmProvider) -> None:
     with LlmProvider() as elsewhere:
         for status in (301, 302, 307, 308):

@@ -178,6 +178,16 @@ def test_what_a_batch_does_not_answer_in_time_is_listed_and_asked_again(llm: Llm
         ({"fail_next": {"POST files": [401]}}, "unauthorized: "),
         ({"fail_next": {"POST batches": [404]}}, "cannot make a batch .status 404"),
         ({"fail_next": {"GET batches": [404]}}, "cannot read a batch .status 404"),
+        ({"answer_next": {"POST files": [b"[" * 200_000 + b"]" * 200_000]}}, "answer to upload a file is not one"),
+        ({"answer_next": {"POST files": [b'{"id": "\\ud800"}']}}, "answer to upload a file is not one"),
+        ({"answer_next": {"POST batches": [b'{"id": 7}']}}, "answer to make a batch is not one"),
+        ({"answer_next": {"GET batches": [b"[1]"]}}, "answer to read a batch is not one"),
+        ({"answer_next": {"GET batches": [b'{"id": "a", "status": "\\ud800"}']}}, "answer to read a batch is not one"),
+        (
+            {"answer_next": {"GET batches": [b'{"id": "a", "status": "ended", "request_counts": 5}']}},
+            "answer to read a batch is not one",
+        ),
+        ({"answer_next": {"GET batches": [b'{"a":' * 200_000 + b"1" + b"}" * 200_000]}}, "answer to read a batch"),
     ],
 )
 def test_what_ends_a_run_is_named(llm: LlmProvider, dataset: Path, change: dict[str, Any], message: str) -> None:

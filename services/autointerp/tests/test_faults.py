@@ -99,6 +99,21 @@ FAILURES = {
         "malformed",
         "not a chat",
     ),
+    "damaged compressed answer": (
+        Reply(body=b"not gzip", headers={"Content-Encoding": "gzip"}),
+        "malformed",
+        "not a chat",
+    ),
+    "end of a compressed answer damaged": (
+        Reply(body=gzip.compress(b'{"choices": []}')[:-8] + b"\0" * 8, headers={"Content-Encoding": "gzip"}),
+        "malformed",
+        "not a chat",
+    ),
+    "an error's code that is no status": (
+        Reply(body=b'{"error": {"message": "busy", "code": ' + b"9" * 4000 + b"}}"),
+        "provider_failed",
+        "failed (status 500): busy",
+    ),
     "null content": (Reply(content=None), "empty", "gave an empty answer"),
     "blank content": (Reply(content=" \n"), "empty", "gave an empty answer"),
     "no marker": (Reply(content="It likes the sea."), "unreadable", "no line that begins with EXPLANATION"),
@@ -138,6 +153,15 @@ async def test_one_slow_answer_times_out(serve: Serve, provider: LlmProvider) ->
     assert (response.status_code, response.json()["cause"]) == (502, "timeout")
     assert "AUTOINTERP_TIMEOUT_SECONDS" in response.json()["error"]
     assert time.monotonic() - started < 3
+
+
+async def test_an_answer_of_which_bytes_drip_in_times_out(serve: Serve, provider: LlmProvider) -> None:
+    provider.default = Reply(drip=0.1)
+    started = time.monotonic()
+    response = await post(await serve(timeout_seconds=1))
+    assert (response.status_code, response.json()["cause"]) == (502, "timeout")
+    assert "AUTOINTERP_TIMEOUT_SECONDS" in response.json()["error"]
+    assert time.monotonic() - started < 5
 
 
 async def test_all_attempts_together_have_a_deadline(serve: Serve, provider: LlmProvider) -> None:

@@ -1,6 +1,8 @@
 """OpenAI's text-embedding-3-large, reduced to 256 dimensions by the provider; any server with the same API."""
 
-from collections.abc import Sequence
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +37,7 @@ class OpenAiEmbedder:
         Args:
             api_key: sent to `base_url` only.
             base_url: of the API, without trailing slash.
-            timeout_seconds: longest wait for one answer.
+            timeout_seconds: longest time of one attempt, until its answer is there completely.
             answer_bytes: largest answer, as it is sent and after decompression.
         """
         self._api_key = api_key
@@ -79,12 +81,17 @@ class OpenAiEmbedder:
         except ImportError as error:
             raise EmbedderError(f"{self.title} cannot be used: {error}. Install memicos-embeddings again.") from error
 
+        # loads the library's module
+        embeddings = client.embeddings.with_raw_response
         try:
-            # "float", not "base64": every server with this API supports it
-            response = await client.embeddings.create(
-                model=MODEL, input=list(texts), dimensions=self.dimensions, encoding_format="float"
-            )
-        except APITimeoutError as error:
+            # of all attempts: the library's own time-out begins again with each byte
+            async with asyncio.timeout(self._timeout_seconds * (client.max_retries + 1)):
+                # "float", not "base64": every server with this API supports it. The library checks no types.
+                response = await embeddings.create(
+                    model=MODEL, input=list(texts), dimensions=self.dimensions, encoding_format="float"
+                )
+            body = json.loads(response.content)
+        except (APITimeoutError, TimeoutError) as error:
             raise EmbedderError(f"{self.title} did not answer within {self._timeout_seconds:g} s.") from error
         except APIConnectionError as error:
             raise EmbedderError(f"{self.title} cannot be reached at {self._base_url}.") from error
@@ -97,17 +104,38 @@ class OpenAiEmbedder:
         # RecursionError: JSON of many levels
         except (OpenAIError, ValueError, RecursionError) as error:
             raise EmbedderError(f"{self.title} sent a response that cannot be read.") from error
-        return self._vectors(len(texts), [(item.index, item.embedding) for item in response.data or []])
+        return self._vectors(len(texts), body)
 
-    def _vectors(self, count: int, rows: list[tuple[int, list[float]]]) -> Vectors:
-        """The vectors in the order of their texts, scaled to unit length; `rows` are (index of the text, vector)."""
+    def _vectors(self, count: int, body: object) -> Vectors:
+        """The vectors of a response in the order of their texts, scaled to unit length.
+
+        Raises:
+            EmbedderError: it does not have these vectors.
+        """
+        data = body.get("data") if isinstance(body, Mapping) else None
+        if not isinstance(data, list):
+            raise EmbedderError(f"{self.title} sent a response that cannot be read.")
+        rows = [row for item in data if (row := _row(item))]
         if sorted(index for index, _ in rows) != list(range(count)):
             raise EmbedderError(f"{self.title} gave {len(rows)} vectors for {count} texts.")
         ordered = [vector for _, vector in sorted(rows, key=lambda row: row[0])]
         if any(len(vector) != self.dimensions for vector in ordered):
             raise EmbedderError(f"{self.title} gave vectors that do not have {self.dimensions} dimensions.")
-        vectors = np.array(ordered, np.float32)
+        with np.errstate(over="ignore"):
+            vectors = np.array(ordered, np.float64).astype(np.float32)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(norms) & (norms > 0)).all():
             raise EmbedderError(f"{self.title} gave a vector of length zero, or one that is not finite.")
         return vectors / norms
+
+
+def _row(item: object) -> tuple[int, list[float]] | None:
+    """The index of a text and its vector; None where an entry of a response has none."""
+    index = item.get("index") if isinstance(item, Mapping) else None
+    vector = item.get("embedding") if isinstance(item, Mapping) else None
+    if type(index) is not int or not isinstance(vector, list):
+        return None
+    try:
+        return (index, [float(value) for value in vector]) if all(type(v) in (int, float) for v in vector) else None
+    except OverflowError:
+        return None

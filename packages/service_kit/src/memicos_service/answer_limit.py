@@ -11,11 +11,16 @@ TOO_LARGE = "memicos_answer_too_large"
 ENCODINGS = ("gzip", "x-gzip", "deflate")
 
 
+class DamagedAnswerError(ValueError):
+    """A compressed answer cannot be decompressed. The openai library passes it on and does not ask again."""
+
+
 def limit_answers(max_bytes: int) -> Callable[[httpx2.Response], Awaitable[None]]:
     """A response hook of httpx2's clients that ends answers of more than `max_bytes`, sent or decompressed.
 
     The connection of a longer answer is closed. The response becomes one with status 413 and an incomplete body, which
-    the openai library does not request again, as it does after an exception: each attempt may be paid for.
+    the openai library does not request again, as it does after an exception of httpx2: each attempt may be paid for.
+    Reading a compressed answer that is damaged raises DamagedAnswerError.
     """
 
     async def limit(response: httpx2.Response) -> None:
@@ -47,13 +52,21 @@ class _LimitedStream(httpx2.AsyncByteStream):
         async for chunk in self._stream:
             received += len(chunk)
             # one byte more than the limit shows that there are more
-            decoded = self._decoder.decompress(chunk, self._max_bytes - written + 1) if self._decoder else chunk
+            decoded = self._decode(chunk, self._max_bytes - written + 1)
             written += len(decoded)
             if max(received, written) > self._max_bytes:
                 self._response.status_code = 413
                 self._response.extensions[TOO_LARGE] = True
                 return
             yield decoded
+
+    def _decode(self, chunk: bytes, max_bytes: int) -> bytes:
+        if self._decoder is None:
+            return chunk
+        try:
+            return self._decoder.decompress(chunk, max_bytes)
+        except zlib.error as error:
+            raise DamagedAnswerError(f"the answer cannot be decompressed ({error})") from error
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -195,7 +195,11 @@ class Settings(UploadSettings, InferenceSettings, JobSettings):
         validation_alias="OPENAI_BASE_URL",
         description="URL of OpenAI's API, or of a compatible server.",
     )
-    openai_seconds: float = Field(default=20, gt=0, description="Longest wait for one answer of OpenAI's embeddings.")
+    openai_seconds: float = Field(
+        default=20,
+        gt=0,
+        description="Longest time of one attempt to get an answer of OpenAI's embeddings; there are up to three.",
+    )
     openai_answer_bytes: int = Field(
         default=32_000_000, ge=1, description="Largest answer of OpenAI's embeddings, also after decompression."
     )

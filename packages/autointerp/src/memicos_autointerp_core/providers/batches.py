@@ -30,7 +30,7 @@ from memicos_autointerp_core.providers.client import (
     open_client,
 )
 from memicos_autointerp_core.providers.completion_parser import parse_body
-from memicos_autointerp_core.providers.faults import remove_key, status_error
+from memicos_autointerp_core.providers.faults import http_status, remove_key, status_error
 from memicos_autointerp_core.providers.profile import Profile
 
 T = TypeVar("T")
@@ -54,6 +54,9 @@ LINE_ERRORS = {
 """Cause and message by the code of a line of the file of errors that has no response."""
 
 
+IDENTIFIER_CHARACTERS = 200
+
+
 @dataclass(frozen=True)
 class BatchOptions:
     """Limits of batches.
@@ -63,12 +66,14 @@ class BatchOptions:
         requests: most requests of one batch.
         file_bytes: largest file of requests.
         unreachable_seconds: longest time without an answer of the provider while a batch is awaited.
+        file_seconds: longest time in which a file is sent or read, or the list of batches is read.
     """
 
     poll_seconds: float = 30
     requests: int = 50_000
     file_bytes: int = 100_000_000
     unreachable_seconds: float = 3600
+    file_seconds: float = 3600
 
 
 @dataclass(frozen=True)
@@ -102,14 +107,22 @@ class Batches:
 
     Args:
         http: connections, from `open_http`; its limit on answers is that of the files of answers.
+        options: limits of each call.
+        file_seconds: see `BatchOptions`.
     """
 
     def __init__(
-        self, profile: Profile, key: SecretStr | None, http: httpx2.AsyncClient, options: ProviderOptions
+        self,
+        profile: Profile,
+        key: SecretStr | None,
+        http: httpx2.AsyncClient,
+        options: ProviderOptions,
+        file_seconds: float,
     ) -> None:
         self.profile = profile
         self._key = key.get_secret_value().strip() if key else ""
         self._options = options
+        self._file_seconds = file_seconds
         self._client = open_client(profile, self._key, http, options)
         self._headers: dict[str, Any] = {} if self._key else {"extra_headers": {"Authorization": openai.Omit()}}
 
@@ -131,10 +144,11 @@ class Batches:
         Raises:
             ProviderError: the provider takes no batch.
         """
-        uploaded = await self._call(
-            "upload a file", lambda: self._client.files.create(file=file, purpose="batch", **self._headers)
-        )
 
+        async def send() -> str:
+            return _identifier((await self._client.files.create(file=file, purpose="batch", **self._headers)).id)
+
+        uploaded = await self._call("upload a file", send, self._file_seconds)
         tried = False
 
         async def find_or_create() -> str:
@@ -147,13 +161,13 @@ class Batches:
             made = await self._client.batches.create(
                 completion_window=WINDOW,
                 endpoint=ENDPOINT,
-                input_file_id=uploaded.id,
+                input_file_id=uploaded,
                 metadata={NAME: name},
                 **self._headers,
             )
-            return made.id
+            return _identifier(made.id)
 
-        return await self._call("make a batch", find_or_create)
+        return await self._call("make a batch", find_or_create, self._file_seconds)
 
     async def find(self, name: str) -> str | None:
         """The provider's id of the batch of this name; None where it has none.
@@ -161,12 +175,12 @@ class Batches:
         Raises:
             ProviderError: the provider does not list its batches.
         """
-        return await self._call("list batches", lambda: self._find(name))
+        return await self._call("list batches", lambda: self._find(name), self._file_seconds)
 
     async def _find(self, name: str) -> str | None:
         async for batch in self._client.batches.list(limit=100, **self._headers):
             if isinstance(batch.metadata, Mapping) and batch.metadata.get(NAME) == name:
-                return batch.id
+                return _identifier(batch.id)
         return None
 
     async def state(self, batch: str) -> BatchState:
@@ -174,8 +188,11 @@ class Batches:
         Raises:
             ProviderError: the provider does not answer, or knows no such batch.
         """
-        found = await self._call("read a batch", lambda: self._client.batches.retrieve(batch, **self._headers))
-        return self._state(found)
+
+        async def read() -> BatchState:
+            return self._state(await self._client.batches.retrieve(batch, **self._headers))
+
+        return await self._call("read a batch", read)
 
     async def cancel(self, batch: str) -> BatchState:
         """Answer no further requests of a batch; what is answered is paid.
@@ -183,10 +200,14 @@ class Batches:
         Raises:
             ProviderError: the provider does not answer, or knows no such batch.
         """
-        found = await self._call("cancel a batch", lambda: self._client.batches.cancel(batch, **self._headers))
-        return self._state(found)
+
+        async def request() -> BatchState:
+            return self._state(await self._client.batches.cancel(batch, **self._headers))
+
+        return await self._call("cancel a batch", request)
 
     def _state(self, batch: Batch) -> BatchState:
+        """Raises AttributeError, TypeError or ValueError where it is no batch: the library checks no types."""
         counts = batch.request_counts
         errors = (batch.errors.data if batch.errors else None) or []
         lines = [f"line {error.line}: {error.message}" if error.line else str(error.message) for error in errors[:3]]
@@ -194,12 +215,12 @@ class Batches:
         if batch.status == "failed":
             problem = remove_key(self._key, "; ".join(lines)) or "it gives no reason"
         return BatchState(
-            batch.id,
-            str(batch.status),
-            counts.completed + counts.failed if counts else 0,
-            counts.total if counts else 0,
-            batch.output_file_id or None,
-            batch.error_file_id or None,
+            _identifier(batch.id),
+            _identifier(batch.status),
+            int(counts.completed) + int(counts.failed) if counts else 0,
+            int(counts.total) if counts else 0,
+            _identifier(batch.output_file_id) if batch.output_file_id else None,
+            _identifier(batch.error_file_id) if batch.error_file_id else None,
             problem,
         )
 
@@ -220,7 +241,7 @@ class Batches:
                         "(AUTOINTERP_BATCH_FILE_BYTES).",
                     )
 
-        await self._call("read a file", fetch)
+        await self._call("read a file", fetch, self._file_seconds)
 
     def answers(self, file: Path, model: str, max_tokens: int) -> Iterator[BatchAnswer]:
         """The lines of a file of answers or errors, at the batch's price.
@@ -255,23 +276,29 @@ class Batches:
             status, content = response.get("status_code"), response.get("body")
             if status != 200:
                 detail = content.get("error") if isinstance(content, Mapping) else None
-                number = status if isinstance(status, int) else 500
-                raise status_error(profile, key, request.model, number, detail if isinstance(detail, Mapping) else {})
+                detail = detail if isinstance(detail, Mapping) else {}
+                raise status_error(profile, key, request.model, http_status(status), detail)
             return BatchAnswer(digest, parse_body(content, profile, key, request, profile.batch_price_factor), None)
         except ProviderError as failure:
             return BatchAnswer(digest, None, failure)
 
-    async def _call(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, what: str, call: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
         """The result of a call, which is repeated after lost connections, time-outs, 408, 409, 429 and 5xx.
+
+        Args:
+            seconds: longest time of an attempt; None: that of the options.
 
         Raises:
             ProviderError: all attempts failed, or one with another status.
         """
         host = self.profile.host
+        seconds = seconds or self._options.timeout_seconds
         attempt = 0
         while True:
             try:
-                return await call()
+                # the library's own time-out begins again with each byte
+                async with asyncio.timeout(seconds):
+                    return await call()
             except openai.APIStatusError as failure:
                 detail = failure.body if isinstance(failure.body, Mapping) else {}
                 error = status_error(self.profile, self._key, "", failure.status_code, detail)
@@ -281,14 +308,25 @@ class Batches:
                     )
                 if failure.status_code not in RETRIED_STATUS and failure.status_code < 500:
                     raise error from None
-            except openai.APITimeoutError:
+            # httpx2's: while a file is streamed
+            except (openai.APITimeoutError, httpx2.TimeoutException):
                 error = ProviderError("timeout", f"{host} did not {what} in {self._options.timeout_seconds:g} s.")
-            # TransportError: while a file is streamed
+            except TimeoutError:
+                error = ProviderError("timeout", f"{host} did not {what} in {seconds:g} s.")
             except (openai.APIConnectionError, httpx2.TransportError):
                 error = ProviderError("unreachable", f"{host} cannot be reached to {what}.")
-            except (openai.APIResponseValidationError, ValueError, AttributeError):
+            # RecursionError: JSON of many levels
+            except (openai.APIResponseValidationError, ValueError, AttributeError, TypeError, RecursionError):
                 raise ProviderError("malformed", f"{host} has no batches: its answer to {what} is not one.") from None
             if attempt >= self._options.retries:
                 raise error
             await asyncio.sleep(min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1))
             attempt += 1
+
+
+def _identifier(text: object) -> str:
+    """An id or a status of a provider. Raises ValueError where it is none."""
+    usable = isinstance(text, str) and text.isascii() and text.isprintable()
+    if not usable or not isinstance(text, str) or not 0 < len(text) <= IDENTIFIER_CHARACTERS:
+        raise ValueError("no id")
+    return text

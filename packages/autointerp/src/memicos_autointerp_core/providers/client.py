@@ -41,7 +41,7 @@ class ProviderOptions:
     """Limits of one call.
 
     Attributes:
-        timeout_seconds: longest wait for one attempt.
+        timeout_seconds: longest time of one attempt, until its answer is there completely.
         retries: further attempts after a lost connection, a time-out, 408, 409, 429 or 5xx.
         deadline_seconds: longest time over all attempts and the waits between them; None: no such limit.
         longest_pause_seconds: a provider that asks for a longer pause (`Retry-After`) fails at once.
@@ -210,12 +210,14 @@ class Provider:
         tokens = request.characters // CHARACTERS_PER_TOKEN + request.max_tokens
         async with self._limiter.call(tokens):
             try:
-                raw = await self._client.chat.completions.with_raw_response.create(
-                    **chat_parameters(self.profile, request), **self._headers
-                )
+                # the library's own time-out begins again with each byte
+                async with asyncio.timeout(self._options.timeout_seconds):
+                    raw = await self._client.chat.completions.with_raw_response.create(
+                        **chat_parameters(self.profile, request), **self._headers
+                    )
                 self._pause_by(raw.headers)
                 answer = parse_completion(raw.parse(), self.profile, self._key, request)
-            except openai.APITimeoutError:
+            except (openai.APITimeoutError, TimeoutError):
                 attempts = self._options.retries + 1
                 message = (
                     f"{self.profile.host} gave no answer in {self._options.timeout_seconds:g} s, {attempts} times."

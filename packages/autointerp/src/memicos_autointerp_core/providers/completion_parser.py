@@ -8,7 +8,13 @@ from openai.types.chat import ChatCompletion
 
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest, TokenLogprob, TokenUsage
-from memicos_autointerp_core.providers.faults import MAX_DETAIL_CHARACTERS, malformed, reveals_key, status_error
+from memicos_autointerp_core.providers.faults import (
+    MAX_DETAIL_CHARACTERS,
+    http_status,
+    malformed,
+    reveals_key,
+    status_error,
+)
 from memicos_autointerp_core.providers.profile import Profile
 
 MAX_TOKEN_COUNT = 1_000_000_000
@@ -119,7 +125,6 @@ def _token(item: object) -> tuple[str, float] | None:
 def _raise_inner_error(part: Mapping[str, object], profile: Profile, key: str, request: ChatRequest) -> None:
     error = part.get("error")
     if isinstance(error, Mapping):
-        code = error.get("code")
-        raise status_error(profile, key, request.model, code if isinstance(code, int) else 500, error)
+        raise status_error(profile, key, request.model, http_status(error.get("code")), error)
     if error:
         raise status_error(profile, key, request.model, 500, {"message": error})

@@ -27,6 +27,11 @@ def malformed(profile: Profile) -> ProviderError:
     return ProviderError("malformed", f"The answer of {profile.host} is not a chat completion.")
 
 
+def http_status(code: object) -> int:
+    """The code of an error inside an answer where it is a status, otherwise 500."""
+    return code if type(code) is int and 100 <= code <= 599 else 500
+
+
 def status_error(
     profile: Profile, key: str, model: str, status: int, detail: Mapping[str, object], retry_after: float | None = None
 ) -> ProviderError:

@@ -62,7 +62,9 @@ class ProviderSettings(ServiceSettings):
         None,
         description="TOML file with further providers by name, each with base URL, key, models, limits and prices.",
     )
-    timeout_seconds: float = Field(60, gt=0, description="Longest wait for one attempt.")
+    timeout_seconds: float = Field(
+        60, gt=0, description="Longest time of one attempt, until its answer is there completely."
+    )
     retries: int = Field(
         2,
         ge=0,
@@ -94,6 +96,11 @@ class ProviderSettings(ServiceSettings):
         ge=0,
         description="Longest time without an answer of the provider while a batch is awaited; then the command ends, "
         "and the next one awaits the batch.",
+    )
+    batch_file_seconds: float = Field(
+        3600,
+        gt=0,
+        description="Longest time in which a file of a batch is sent or read, or the list of batches is read.",
     )
     answer_bytes: int = Field(
         4_000_000, ge=1, description="Largest answer of a provider, as it is sent and after decompression."
@@ -170,7 +177,11 @@ class ProviderSettings(ServiceSettings):
     @property
     def batch_options(self) -> BatchOptions:
         return BatchOptions(
-            self.batch_poll_seconds, self.batch_requests, self.batch_file_bytes, self.batch_unreachable_seconds
+            self.batch_poll_seconds,
+            self.batch_requests,
+            self.batch_file_bytes,
+            self.batch_unreachable_seconds,
+            self.batch_file_seconds,
         )
 
     @property

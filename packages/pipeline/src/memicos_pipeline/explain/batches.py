@@ -81,7 +81,7 @@ async def open_batches(
         options = replace(settings.bulk_options, answer_bytes=settings.batch_file_bytes)
         with tempfile.TemporaryDirectory(prefix="memicos-batches-") as files:
             async with open_http(options) as http:
-                batches = Batches(model.profile, model.key, http, options)
+                batches = Batches(model.profile, model.key, http, options, settings.batch_file_seconds)
                 chat = BatchChat(model.meter, model.cache, batches, stored, settings.batch_options, Path(files), report)
                 yield BatchRun(chat, batches, use is BatchUse.CANCEL, waiting)
     finally:

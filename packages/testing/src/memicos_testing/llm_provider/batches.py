@@ -49,6 +49,7 @@ class LlmBatches:
         forget: numbers of lines that no file has an answer to.
         lose_next: paths whose next request gets no answer, although it is carried out.
         fail_next: path and statuses of the next responses, which are not carried out.
+        answer_next: path and bodies of the next responses, likewise.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,7 @@ class LlmBatches:
         self.forget: set[int] = set()
         self.lose_next: list[str] = []
         self.fail_next: dict[str, list[int]] = {}
+        self.answer_next: dict[str, list[bytes]] = {}
         self.batches: dict[str, StoredBatch] = {}
         self.files: dict[str, bytes] = {}
         self.keys: set[str | None] = set()
@@ -94,6 +96,8 @@ class LlmBatches:
             if statuses := self.fail_next.get(route):
                 status = statuses.pop(0)
                 return BatchReply(status, {"error": {"message": f"scripted failure {status}", "code": None}})
+            if bodies := self.answer_next.get(route):
+                return BatchReply(200, bodies.pop(0))
             reply = self._route(method, what, number, action, parse_qs(parts.query), headers, body, ask)
             if route in self.lose_next:
                 self.lose_next.remove(route)

@@ -43,6 +43,8 @@ class Reply:
     drop: bool = False
     cut: bool = False
     """Close the connection after half of the body."""
+    drip: float = 0.0
+    """Seconds between two bytes of the body."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,7 @@ class LlmProvider:
         reply = self.answer(received) if self.answer else self.default
         return reply.status, self._payload(path, body, reply)
 
-    @staticmethod
-    def _send(handler: BaseHTTPRequestHandler, reply: Reply, payload: Any) -> None:
+    def _send(self, handler: BaseHTTPRequestHandler, reply: Reply, payload: Any) -> None:
         sent = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         try:
             handler.send_response(reply.status)
@@ -166,6 +167,12 @@ class LlmProvider:
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(sent)))
             handler.end_headers()
+            if reply.drip:
+                for byte in sent:
+                    handler.wfile.write(bytes([byte]))
+                    if self._closed.wait(reply.drip):
+                        break
+                return
             handler.wfile.write(sent[: len(sent) // 2] if reply.cut else sent)
             handler.close_connection = handler.close_connection or reply.cut
         except (BrokenPipeError, ConnectionResetError):
