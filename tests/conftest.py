@@ -27,8 +27,8 @@ expect.set_options(timeout=60_000)
 
 
 class _Folders(LoadScopeScheduling):
-    """One process runs the tests of a folder: they use the same servers. Those of the browser take as long as all others
-    together, and their servers start fast: each file is on its own."""
+    """One process runs the tests of a folder: they use the same servers. Those of the browser take as long as all
+    others together, and their servers start fast: each file is on its own."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
