@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from memicos_autointerp_core.providers.answer_cache import AnswerCache
-from memicos_autointerp_core.providers.client import Provider, ProviderOptions, open_http
+from memicos_autointerp_core.providers.client import Provider, open_http
+from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 from pydantic import SecretStr

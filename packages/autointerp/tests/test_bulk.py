@@ -14,7 +14,8 @@ from memicos_autointerp_core.bulk.task import REFUSED, Task, run_task
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
 from memicos_autointerp_core.providers.chat import ChatRequest, Message
-from memicos_autointerp_core.providers.client import Provider, ProviderOptions
+from memicos_autointerp_core.providers.client import Provider
+from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
 from memicos_autointerp_core.scorers.interface import all_finished
 from memicos_testing.llm_provider import LlmProvider, Reply

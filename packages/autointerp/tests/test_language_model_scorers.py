@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
-from memicos_autointerp_core.providers.client import Provider, ProviderOptions
+from memicos_autointerp_core.providers.client import Provider
+from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.scorers.interface import Score
 from memicos_autointerp_core.scorers.language_model import ScoringModel
 from memicos_autointerp_core.scorers.registry import LANGUAGE_MODEL_SCORERS

@@ -11,7 +11,8 @@ import pytest
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
 from memicos_autointerp_core.providers.chat import ChatRequest, Message, TokenLogprob, TokenUsage
-from memicos_autointerp_core.providers.client import Provider, ProviderOptions
+from memicos_autointerp_core.providers.client import Provider
+from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_testing.llm_provider import LlmProvider, Reply
 
 Connect = Callable[..., Provider]

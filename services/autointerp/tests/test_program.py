@@ -77,6 +77,11 @@ def test_an_error_at_start_is_one_line(tmp_path: Path) -> None:
     assert "broken.env is not TOML" in profiles
 
 
+def test_the_openai_library_is_not_imported_before_the_settings_are_checked() -> None:
+    code = "import sys, memicos_autointerp.serve; sys.exit('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

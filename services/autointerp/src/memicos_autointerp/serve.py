@@ -11,7 +11,6 @@ from memicos_service.connections.settings import limits_or_exit
 from memicos_service.settings import read_or_exit
 from memicos_service.variable_names import warn_of_environment
 
-from memicos_autointerp.app import create_app
 from memicos_autointerp.settings import Settings
 
 log = logging.getLogger("memicos_autointerp")
@@ -45,6 +44,9 @@ def main() -> None:
         program="autointerp",
         variables=("AUTOINTERP_PORT", "AUTOINTERP_HOST"),
     )
+    # not above: it loads the openai library, and what is wrong so far is said without
+    from memicos_autointerp.app import create_app
+
     log.info("http://%s:%d", settings.host, settings.port)
     _warn_if_open(settings)
     server.run(server.Server(server.server_config(create_app(settings), graceful_seconds=5, limits=limits)), listener)

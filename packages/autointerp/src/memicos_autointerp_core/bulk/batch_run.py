@@ -18,8 +18,9 @@ from memicos_autointerp_core.bulk.stored_batches import OpenBatch, StoredBatches
 from memicos_autointerp_core.bulk.task import Task, quietly, reporting, run_sampled
 from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
 from memicos_autointerp_core.providers.answer_cache import AnswerCache
-from memicos_autointerp_core.providers.batches import Batches, BatchOptions, BatchState, NotFoundError
+from memicos_autointerp_core.providers.batches import Batches, BatchState, NotFoundError
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest
+from memicos_autointerp_core.providers.options import BatchOptions
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")

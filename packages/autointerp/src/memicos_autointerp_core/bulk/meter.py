@@ -4,10 +4,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest
-from memicos_autointerp_core.providers.client import Provider
+
+if TYPE_CHECKING:
+    # the client loads the openai library, for half a second
+    from memicos_autointerp_core.providers.client import Provider
 
 Pay = Callable[[float], Awaitable[None]]
 
@@ -71,7 +75,7 @@ class Meter:
     """
 
     def __init__(
-        self, provider: Provider, budget: float | None = None, before: float = 0.0, pay: Pay | None = None
+        self, provider: "Provider", budget: float | None = None, before: float = 0.0, pay: Pay | None = None
     ) -> None:
         self._provider = provider
         self._budget = budget

@@ -25,12 +25,12 @@ from memicos_autointerp_core.providers.client import (
     FIRST_WAIT_SECONDS,
     LONGEST_WAIT_SECONDS,
     RETRIED_STATUS,
-    ProviderOptions,
     chat_parameters,
     open_client,
 )
 from memicos_autointerp_core.providers.completion_parser import parse_body
 from memicos_autointerp_core.providers.faults import http_status, remove_key, status_error
+from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
 
 T = TypeVar("T")
@@ -55,25 +55,6 @@ LINE_ERRORS = {
 
 
 IDENTIFIER_CHARACTERS = 200
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """Limits of batches.
-
-    Attributes:
-        poll_seconds: between two questions whether a batch has ended.
-        requests: most requests of one batch.
-        file_bytes: largest file of requests.
-        unreachable_seconds: longest time without an answer of the provider while a batch is awaited.
-        file_seconds: longest time in which a file is sent or read, or the list of batches is read.
-    """
-
-    poll_seconds: float = 30
-    requests: int = 50_000
-    file_bytes: int = 100_000_000
-    unreachable_seconds: float = 3600
-    file_seconds: float = 3600
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import os
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -21,6 +20,7 @@ from memicos_autointerp_core.providers.answer_cache import AnswerCache
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest
 from memicos_autointerp_core.providers.completion_parser import parse_completion
 from memicos_autointerp_core.providers.faults import malformed, status_error
+from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
 from memicos_autointerp_core.providers.rate_limiter import RateLimiter
 
@@ -34,25 +34,6 @@ RETRIED_STATUS = frozenset({408, 409, 429})
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 """Waits between attempts double from the first to the longest, less up to a half at random."""
-
-
-@dataclass(frozen=True)
-class ProviderOptions:
-    """Limits of one call.
-
-    Attributes:
-        timeout_seconds: longest time of one attempt, until its answer is there completely.
-        retries: further attempts after a lost connection, a time-out, 408, 409, 429 or 5xx.
-        deadline_seconds: longest time over all attempts and the waits between them; None: no such limit.
-        longest_pause_seconds: a provider that asks for a longer pause (`Retry-After`) fails at once.
-        answer_bytes: largest answer, as it is sent and after decompression.
-    """
-
-    timeout_seconds: float = 60
-    retries: int = 2
-    deadline_seconds: float | None = 150
-    longest_pause_seconds: float = 120
-    answer_bytes: int = 4_000_000
 
 
 @asynccontextmanager

@@ -10,8 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from memicos_autointerp_core.explainers.interface import ExplainerOptions
-from memicos_autointerp_core.providers.batches import BatchOptions
-from memicos_autointerp_core.providers.client import ProviderOptions
+from memicos_autointerp_core.providers.options import BatchOptions, ProviderOptions
 from memicos_autointerp_core.providers.profile import BaseUrl, Prices, Profile, ProfileError, check_key, read_profiles
 
 DEFAULT_PROFILE = "default"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from memicos_autointerp_core.bulk.meter import Meter
 from memicos_autointerp_core.providers import choice
 from memicos_autointerp_core.providers.choice import ChoiceError
-from memicos_autointerp_core.providers.client import Provider, open_http
 from memicos_autointerp_core.providers.profile import Profile, ProfileError
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_service import settings as service_settings
@@ -78,6 +77,9 @@ async def open_model(
         key = choice.profile_key(settings, profile)
     except ProfileError as error:
         raise NotConfigured(_sentence(error)) from None
+    # not above: it loads the openai library, for half a second, which most processes of the webapp never use
+    from memicos_autointerp_core.providers.client import Provider, open_http
+
     async with open_http(settings.bulk_options) as http:
         provider = Provider(profile, key, http, settings.bulk_options, cache)
         yield BulkModel(profile, model, Meter(provider, options.budget, paid, cache.pay))
