@@ -1,18 +1,22 @@
 """A database that cannot be used gives a one-line error with the remedy."""
 
 import asyncio
+import logging
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 import pytest
+from memicos_testing.servers import free_port
+from memicos_webapp import serve
 from memicos_webapp.database import backup
 from memicos_webapp.database.connection import connect, url_without_password
 from memicos_webapp.database.connection_errors import describe
@@ -92,31 +96,60 @@ def refusing() -> Iterator[Refusing]:
         yield Refusing(url)
 
 
-def refused_start(**variables: str) -> str:
-    """The last output line of a webapp that fails to start, the only one that is not a log line."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+def error_line(errors: str) -> str:
+    """The only line of standard error that is not a log line."""
+    lines = [line for line in errors.splitlines() if not line.startswith("INFO ")]
+    assert len(lines) == 1 and lines[0].startswith("webapp: "), errors
+    assert "hidden" not in errors
+    return lines[0]
+
+
+@pytest.fixture
+def refused_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+    """Runs the webapp's program, which fails to start, in this process: its error line."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def start(**variables: str) -> str:
+        for name in [*os.environ]:
+            if name.startswith(("MEMICOS_", "INFERENCE_", "AUTOINTERP_")) or name == "DATABASE_URL":
+                monkeypatch.delenv(name)
+        for name, value in {"MEMICOS_PORT": str(free_port()), **variables}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            serve.main()
+        # Python prints a text and ends with status 1
+        assert isinstance(ended.value.code, str)
+        return error_line(f"{capsys.readouterr().err}{ended.value.code}\n")
+
+    yield start
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+
+
+def test_a_webapp_with_a_wrong_password_does_not_start(refusing: Refusing) -> None:
+    """As a process of its own, unlike the other cases."""
+    url = refusing.of("outsider:hidden", "postgres")
     process = subprocess.run(
         [sys.executable, "-m", "memicos_webapp"],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
-        env={"PATH": os.environ["PATH"], "MEMICOS_PORT": port, **variables},
+        env={"PATH": os.environ["PATH"], "MEMICOS_PORT": str(free_port()), "DATABASE_URL": url},
     )
-    lines = [line for line in process.stderr.splitlines() if not line.startswith("INFO ")]
-    assert process.returncode == 1 and len(lines) == 1 and lines[0].startswith("webapp: "), process.stderr
-    assert "hidden" not in process.stderr
-    return lines[0]
-
-
-def test_a_webapp_with_a_wrong_password_does_not_start(refusing: Refusing) -> None:
-    line = refused_start(DATABASE_URL=refusing.of("outsider:hidden", "postgres"))
+    assert process.returncode == 1
+    line = error_line(process.stderr)
     assert 'password authentication failed for user "outsider"' in line and "ALTER ROLE" in line
 
 
-def test_a_webapp_with_a_database_without_pgvector_does_not_start(refusing: Refusing) -> None:
+def test_a_webapp_with_a_database_without_pgvector_does_not_start(
+    refusing: Refusing, refused_start: Callable[..., str]
+) -> None:
     line = refused_start(DATABASE_URL=refusing.of("postgres", "plain"))
     assert 'extension "vector" is not available' in line and "install pgvector" in line
 
@@ -136,7 +169,7 @@ def test_a_url_without_its_password() -> None:
 @pytest.mark.parametrize(
     "url", ["hidden", "mysql://me:hidden@host/name", "postgresql://me:hidden@host:many/name", "://hidden", "/hidden"]
 )
-def test_an_address_that_is_no_url_of_postgresql(url: str) -> None:
+def test_an_address_that_is_no_url_of_postgresql(refused_start: Callable[..., str], url: str) -> None:
     assert "DATABASE_URL is not a URL of the form postgresql://" in refused_start(DATABASE_URL=url)
 
 
@@ -150,7 +183,7 @@ def test_an_address_that_is_no_url_of_postgresql(url: str) -> None:
         ("postgresql://me:hidden@127.0.0.1:1/name?sslmode=maybe", "`sslmode` parameter must be one of"),
     ],
 )
-def test_an_address_that_cannot_be_followed(url: str, message: str) -> None:
+def test_an_address_that_cannot_be_followed(refused_start: Callable[..., str], url: str, message: str) -> None:
     assert message in refused_start(DATABASE_URL=url)
 
 
@@ -187,7 +220,7 @@ async def test_sslmode_require_sends_nothing_to_a_server_without_tls() -> None:
 
 
 @pytest.mark.parametrize("data", ["a-file/data", "a-file", "/proc/data"])
-def test_a_data_folder_that_cannot_be_written(tmp_path: Path, data: str) -> None:
+def test_a_data_folder_that_cannot_be_written(refused_start: Callable[..., str], tmp_path: Path, data: str) -> None:
     (tmp_path / "a-file").touch()
     line = refused_start(MEMICOS_DATA=str(tmp_path / data))
     assert f"the data folder {tmp_path / data} cannot be used" in line and "set MEMICOS_DATA" in line
