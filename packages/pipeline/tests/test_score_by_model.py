@@ -100,6 +100,19 @@ def test_labels_are_scored_and_paid_once(method: str, config: GenerateConfig, ll
     assert rows(config, method) == found
 
 
+def test_too_few_texts_are_found_before_anything_is_paid(
+    config: GenerateConfig, llm: LlmProvider, tmp_path: Path
+) -> None:
+    run = run_of(config, tmp_path, "eleuther_recall", choice=ModelChoice("local", "m-few"))
+    outcome, failures = score(replace(run, protocol=replace(PROTOCOL, active=4)))
+    assert outcome.stopped is None and outcome.done and not failures
+    found = [row for row in rows(config, "eleuther_recall") if row["model"] == "m-few"]
+    assert len(found) == outcome.done and not llm.requests
+    for row in found:
+        assert row["score"] is None and "A score needs 5 texts of each class" in row["reason"]
+        assert len(row["text_answers"]) == len(row["text_contexts"]) and not any(row["text_answers"])
+
+
 FAULTS = {
     "401": (Reply(status=401), True),
     "402": (Reply(status=402), True),

@@ -147,6 +147,11 @@ def missing_class(rows: Sequence[BreakdownRow], minimum: int = MIN_PER_CLASS) ->
     )
 
 
+def missing_texts(texts: Sequence[ScoredText]) -> str | None:
+    """Why texts are too few for a score, whatever the answers; None where they suffice."""
+    return missing_class([BreakdownRow(text, text.active) for text in texts])
+
+
 async def all_finished(calls: Iterable[Awaitable[Result]]) -> list[Result]:
     """The results of all calls, run at once. The first error is raised after all have ended: each may be paid."""
     results = await asyncio.gather(*calls, return_exceptions=True)

@@ -33,6 +33,10 @@ def score(
         int, typer.Option(min=1, help="contexts that texts on which the feature is not active are cut from")
     ] = _DEFAULT.pool_contexts,
     seed: Annotated[int, typer.Option(min=0, help="seed of every random choice")] = _DEFAULT.seed,
+    near_misses: Annotated[
+        bool,
+        typer.Option("--near-misses", help="take half of the texts without the feature from similar features"),
+    ] = _DEFAULT.near_misses,
     threads: Annotated[int, typer.Option(min=1, help="threads of the embedder")] = 2,
     profile: Annotated[str | None, typer.Option(help="provider, of AUTOINTERP_PROFILES_FILE")] = None,
     model: Annotated[str | None, typer.Option(help="language model; default: the profile's first")] = None,
@@ -71,7 +75,7 @@ def score(
     from memicos_pipeline.explain.language_model import ModelChoice
     from memicos_pipeline.explain.selection import Selection, read_indices
 
-    protocol = ScoreProtocol(active, inactive, around, pool_contexts, seed)
+    protocol = ScoreProtocol(active, inactive, around, pool_contexts, seed, near_misses)
     if method != BY_EMBEDDINGS and method not in LANGUAGE_MODEL_SCORERS:
         known = ", ".join((BY_EMBEDDINGS, *LANGUAGE_MODEL_SCORERS))
         raise typer.BadParameter(f"there is no method {method}, only {known}", param_hint="--method")

@@ -9,11 +9,13 @@ class ScoreProtocol:
 
     Attributes:
         active: texts on which the feature is active, drawn evenly over strongest examples and intervals.
-        inactive: texts from random contexts, in none of whose tokens the feature is active.
+        inactive: texts in none of whose tokens the feature is active, from random contexts.
         around: tokens of a text on both sides of its middle; the middle of an active text is the example's position.
         pool_contexts: contexts that inactive texts are cut from. The model is run on them, so that the feature is
             known to be inactive there.
         seed: of the pool, of the choice of texts and of the bootstrap.
+        near_misses: half of the inactive texts are examples of similar features (`sampling.near_miss_places`), as far
+            as the feature is not active on them; the model is run on these too.
     """
 
     active: int = 10
@@ -21,3 +23,4 @@ class ScoreProtocol:
     around: int = 16
     pool_contexts: int = 256
     seed: int = 0
+    near_misses: bool = False

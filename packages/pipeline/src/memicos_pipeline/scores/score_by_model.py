@@ -5,16 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from memicos_autointerp_core.bulk.run import Failure, Outcome
 from memicos_autointerp_core.bulk.state import FailedItem, WorkState, digest
 from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
 from memicos_autointerp_core.providers.settings import ProviderSettings
-from memicos_autointerp_core.scorers.interface import ScoredText
+from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, ScoredText, missing_texts
 from memicos_autointerp_core.scorers.language_model import ScoringModel
 from memicos_autointerp_core.scorers.registry import LanguageModelScorer
-from memicos_autointerp_core.scorers.sampling import draw_active, draw_inactive
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
 from memicos_dataset.replace_folder import finish_interrupted
@@ -24,15 +22,10 @@ from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
 from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, labels, select
 from memicos_pipeline.replace_tables import SCORES, replace_tables
-from memicos_pipeline.scores.dataset_texts import (
-    CorpusTexts,
-    PoolWindow,
-    feature_examples,
-    inactive_text,
-    read_corpus,
-)
+from memicos_pipeline.scores.dataset_texts import feature_examples, read_corpus
 from memicos_pipeline.scores.protocol import ScoreProtocol
-from memicos_pipeline.scores.score_dataset import inactive_pool, score_row
+from memicos_pipeline.scores.score_dataset import score_row
+from memicos_pipeline.scores.text_pool import read_pool
 
 WHAT = "explanations"
 """What the run counts."""
@@ -72,15 +65,6 @@ class ExplanationToScore:
     @property
     def name(self) -> str:
         return f"{self.source}/{self.number}"
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """What texts are drawn from; `active`: per source (windows, features) bool."""
-
-    corpus: CorpusTexts
-    windows: list[PoolWindow]
-    active: dict[str, np.ndarray]
 
 
 async def score_by_model(
@@ -155,7 +139,10 @@ async def _score(
     if not keys:
         return Outcome()
     corpus = read_corpus(run.config.out, manifest)
-    texts = _Texts(corpus, *inactive_pool(run.config, manifest, corpus, run.protocol, report))
+    indices: dict[str, set[int]] = {}
+    for (source_id, _), (index, _) in keys.items():
+        indices.setdefault(source_id, set()).add(index)
+    pool = read_pool(run.config, manifest, corpus, run.protocol, report, indices)
     failures = state.failures()
 
     async def load(chosen: Sequence[Key]) -> AsyncIterator[ExplanationToScore]:
@@ -167,7 +154,7 @@ async def _score(
             if not numbers:
                 continue
             for example in feature_examples(run.config.out, source, corpus, run.protocol.around, set(numbers)):
-                drawn = _draw(run.protocol, source, example.index, example.texts, texts)
+                drawn = pool.draw(run.protocol, source, example.index, example.texts)
                 for number in numbers[example.index]:
                     yield ExplanationToScore(source.id, number, keys[source.id, number][1], drawn)
 
@@ -176,9 +163,14 @@ async def _score(
         return failure.next_attempt if failure else 0
 
     async def score(item: ExplanationToScore) -> None:
-        asked = ScoringModel(model.meter, model.model, settings.max_tokens, settings.temperature, attempt(item))
-        found = await run.scorer.score(item.description, item.texts, asked, run.protocol.seed)
-        found.raise_without_answers()
+        # before anything is paid
+        if reason := missing_texts(item.texts):
+            rows = [BreakdownRow(text, text.active) for text in item.texts]
+            found = Score(run.scorer.name, model.model, None, reason, run.protocol.seed, rows)
+        else:
+            asked = ScoringModel(model.meter, model.model, settings.max_tokens, settings.temperature, attempt(item))
+            found = await run.scorer.score(item.description, item.texts, asked, run.protocol.seed)
+            found.raise_without_answers()
         state.store(item.name, score_row(item.number, found, run.protocol))
 
     async def failed(failure: Failure[ExplanationToScore]) -> None:
@@ -190,17 +182,6 @@ async def _score(
     agree = agreement(model, run.choice, run.yes, ask, report, WHAT)
     task = Task(list(keys), load, score, failed)
     return await run_task(task, model.meter, model.profile, model.model, agree, progress)
-
-
-def _draw(
-    protocol: ScoreProtocol, source: m.Source, index: int, examples: list[ScoredText], texts: _Texts
-) -> list[ScoredText]:
-    """The same texts as those of the score by embeddings."""
-    generator = np.random.default_rng([protocol.seed, source.layer, index])
-    drawn = draw_active(examples, protocol.active, generator)
-    silent = np.flatnonzero(~texts.active[source.id][:, index]).tolist()
-    candidates = (inactive_text(texts.corpus, texts.windows[number]) for number in silent)
-    return drawn + draw_inactive(candidates, protocol.inactive, generator)
 
 
 def _publish(folder: Path, manifest: m.Manifest, state: WorkState) -> None:

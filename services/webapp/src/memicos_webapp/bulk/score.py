@@ -17,7 +17,7 @@ from memicos_autointerp_core.bulk.task import Task
 from memicos_autointerp_core.explainers.interface import MissingEvidence
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_autointerp_core.scorers import eleuther_embedding, output_effects
-from memicos_autointerp_core.scorers.interface import NEAR_MISS, BreakdownRow, Score, missing_class
+from memicos_autointerp_core.scorers.interface import NEAR_MISS, Score, missing_texts
 from memicos_autointerp_core.scorers.language_model import ScoringModel
 from memicos_autointerp_core.scorers.registry import LANGUAGE_MODEL_SCORERS
 from memicos_embeddings.embedder import EmbedderError
@@ -217,7 +217,7 @@ class _Scoring:
         """
         around = self._settings.score_tokens
         # before anything is paid
-        missing = missing_class([BreakdownRow(text, text.active) for text in label.texts])
+        missing = missing_texts(label.texts)
         if missing and not self._method.of_output:
             raise MissingEvidence(missing)
         found, parameters, payment = await self._judged(label)
