@@ -17,6 +17,7 @@ from memicos_autointerp_core.providers import client
 from memicos_cli import main
 from memicos_dataset import read
 from memicos_pipeline.config import ConfigError
+from memicos_pipeline.explain.evidence import Corpus
 from memicos_pipeline.explain.selection import StoredExplanation, labels, read_indices
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.webapp.small_dataset import write_dataset
@@ -245,3 +246,30 @@ def test_labels_and_indices() -> None:
     for text in ("-3", "a", "3-", "3-x", "1-2-3", "0-99999999", "@/nowhere"):
         with pytest.raises(ConfigError):
             read_indices(text)
+
+
+def test_contrastive_prompts_show_texts_of_similar_features(llm: LlmProvider, dataset: Path, tmp_path: Path) -> None:
+    result = run(llm, dataset, "--source", "1-res", "--indices", "3,4", "--contrastive", "--yes")
+    assert result.exit_code == 0 and len(llm.requests) == 2
+    manifest = read.read_manifest(dataset)
+    source = next(source for source in manifest.source_set.sources if source.id == "1-res")
+    rows = {row["index"]: row for batch in read.features(dataset, source) for row in batch.to_pylist()}
+    corpus = Corpus(dataset, manifest)
+    for request in llm.requests:
+        shown, _, silent = request.body["messages"][-1]["content"].partition("this feature is silent")
+        lines = [line.partition(". ")[2] for line in silent.strip().splitlines()[1:]]
+        assert "<<" in shown and 2 <= len(lines) <= 5
+        possible = []
+        for index in (3, 4):
+            own = set(rows[index]["example_contexts"])
+            examples = [
+                context
+                for neighbour in rows[index]["neighbour_indices"]
+                for context, group in zip(
+                    rows[neighbour]["example_contexts"], rows[neighbour]["example_groups"], strict=True
+                )
+                if group == 0 and context not in own
+            ]
+            possible.append(["".join(corpus.strings(context)) for context in examples])
+        # each is cut from an example of a neighbour, outside of the feature's own contexts
+        assert any(all(any(line in text for text in texts) for line in lines) for texts in possible)

@@ -78,8 +78,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "/api/admin/exports": {"name": "small/9-res", "format": "public"},
     "/api/admin/explanations": {
         "name": "small/9-res", "method": "eleuther_acts_top20", "profile": "default", "model": "gpt-4.1-mini",
-        "budget": 1.0, "unexplained": True, "minDensity": 0.1, "maxDensity": 0.5, "scoreBelow": 0.5,
-        "scoreMethod": "eleuther_embedding", "indices": "1,2-4", "failedIn": 987654321,
+        "budget": 1.0, "unexplained": True, "contrastive": True, "minDensity": 0.1, "maxDensity": 0.5,
+        "scoreBelow": 0.5, "scoreMethod": "eleuther_embedding", "indices": "1,2-4", "failedIn": 987654321,
     },
     "/api/admin/scores": {
         "name": "small/9-res", "method": "eleuther_fuzz", "profile": "default", "model": "gpt-4.1-mini",

@@ -1,6 +1,7 @@
 """The job `explain`: explanations of many features, as they come; its failures, budget, and a worker that is killed."""
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.accounts import service as accounts
 from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.bulk import explain
-from memicos_webapp.bulk.options import BulkOptions, FeatureSelection
+from memicos_webapp.bulk.options import ExplainOptions, FeatureSelection
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotConfigured
 
@@ -41,12 +42,12 @@ def word(received: Received) -> str:
     return f"the word {marked[0].strip()}"
 
 
-def options(**fields: Any) -> BulkOptions:
+def options(**fields: Any) -> ExplainOptions:
     selection = FeatureSelection(**fields.pop("selection", {}))
-    return BulkOptions(**{"method": METHOD, "author": 1, "profile": "local", "selection": selection, **fields})
+    return ExplainOptions(**{"method": METHOD, "author": 1, "profile": "local", "selection": selection, **fields})
 
 
-async def add(url: str, address: str, chosen: BulkOptions) -> int:
+async def add(url: str, address: str, chosen: ExplainOptions) -> int:
     async with connected(url) as connection:
         return await explain.add(connection, address, chosen)
 
@@ -95,6 +96,21 @@ async def test_a_selection(own_url: str, llm: LlmProvider) -> None:
         density = {"min_density": 0.01, "max_density": 0.03}
         await ended(own_url, await add(own_url, "small/1-res", options(budget=5.0, selection=density)))
         assert {index for name, index in await explained(own_url) if name == "1-res"} == {row["index"] for row in dense}
+
+
+async def test_contrastive_prompts_show_texts_of_similar_features(own_url: str, llm: LlmProvider) -> None:
+    async with worker(own_url, explain.EXPLAIN):
+        chosen = options(budget=5.0, contrastive=True, selection={"indices": [3, 4]})
+        job = await ended(own_url, await add(own_url, "small/1-res", chosen))
+    assert (job["state"], job["failures"], len(llm.requests)) == ("done", [], 2)
+    counts = []
+    for request in llm.requests:
+        shown, _, silent = request.body["messages"][-1]["content"].partition("this feature is silent")
+        assert "<<" in shown and "<<" not in silent
+        counts.append(len(silent.strip().splitlines()) - 1)
+    rows = await fetch(own_url, "SELECT parameters FROM explanation WHERE model = 'm'")
+    stored = [json.loads(row["parameters"])["negatives"] for row in rows]
+    assert sorted(stored) == sorted(counts) and all(2 <= count <= 5 for count in counts)
 
 
 async def test_a_job_in_the_background_needs_a_budget(own_url: str, llm: LlmProvider) -> None:
@@ -182,11 +198,14 @@ async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvid
             response = await client.post("/account/data/explain", data={**form, **wrong}, headers=origin)
             assert response.status_code in (400, 404) and message in response.text, response.text
         llm.answer, llm.default = None, Reply(content="no label")
-        data = {**form, "budget": "1", "indices": "0-4"}
+        data = {**form, "budget": "1", "indices": "0-4", "contrastive": "yes"}
         response = await client.post("/account/data/explain", data=data, headers=origin)
         assert response.status_code == 303
         number = int(response.headers["location"].rpartition("/")[2])
         assert len((await ended(own_url, number))["failures"]) == 5
+        assert all("this feature is silent" in request.body["messages"][-1]["content"] for request in llm.requests)
+        again = await client.get("/account/data/explain", params={"name": "small/1-res", "failed_in": number})
+        assert 'name="contrastive" value="yes" checked' in again.text
         page = (await client.get(f"/account/data/jobs/{number}")).text
         assert "Failed features" in page and "1-res/3, unreadable" in page and f"failed_in={number}" in page
         assert f"${5 * COST:.4f} paid" in page

@@ -1580,6 +1580,12 @@ export interface components {
              */
             method: string;
             /**
+             * Contrastive
+             * @description whether prompts show texts of similar features as well, as ones not to describe
+             * @default false
+             */
+            contrastive: boolean;
+            /**
              * Unexplained
              * @description only features without an explanation other than token statistics
              * @default false

@@ -42,6 +42,9 @@ def explain(
     ] = False,
     texts: Annotated[int, typer.Option(min=1, max=64, help="texts of a feature in the prompt")] = 10,
     around: Annotated[int, typer.Option(min=1, help="tokens on both sides of the strongest one")] = 24,
+    contrastive: Annotated[
+        bool, typer.Option("--contrastive", help="show texts of similar features as well, as ones not to describe")
+    ] = False,
     work: Annotated[
         Path | None, typer.Option(help="folder of stored answers; default: beside the dataset, NAME.explain")
     ] = None,
@@ -59,7 +62,7 @@ def explain(
 
     from memicos_pipeline.config import ConfigError
     from memicos_pipeline.explain.batches import BatchUse
-    from memicos_pipeline.explain.explain_dataset import ExplainRun, explain_dataset
+    from memicos_pipeline.explain.explain_dataset import NEGATIVES, ExplainRun, explain_dataset
     from memicos_pipeline.explain.language_model import ModelChoice
     from memicos_pipeline.explain.selection import Selection, read_indices
 
@@ -96,6 +99,7 @@ def explain(
             retry_failed,
             yes,
             BatchUse.CANCEL if cancel_batch else BatchUse.SEND if batch else BatchUse.NONE,
+            NEGATIVES if contrastive else 0,
         )
         report = asyncio.run(explain_dataset(run, settings, _ask, typer.echo))
     except (ConfigError, ProfileError, DatasetError, CacheError, OSError) as error:

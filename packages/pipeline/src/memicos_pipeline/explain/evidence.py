@@ -1,11 +1,12 @@
 """What a language model is shown of a dataset's features."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from memicos_autointerp_core.explainers.interface import ActivatingText, Evidence
 from memicos_autointerp_core.scorers.sampling import cut_window
 from memicos_dataset import manifest as m
@@ -19,6 +20,7 @@ COLUMNS = (
     "index", "positive_token_ids", "example_groups", "example_contexts", "example_positions", "value_positions",
     "values", "example_dfa_values", "example_dfa_positions",
 )  # fmt: skip
+SIMILAR_COLUMNS = ("index", "neighbour_indices", "example_groups", "example_contexts", "example_positions")
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,74 @@ class Corpus:
 
 
 def features(
-    folder: Path, source: m.Source, chosen: Collection[int], corpus: Corpus, texts: int, around: int
+    folder: Path,
+    source: m.Source,
+    chosen: Collection[int],
+    corpus: Corpus,
+    texts: int,
+    around: int,
+    negatives: int = 0,
 ) -> Iterator[Feature]:
-    """The chosen features, each with its `texts` strongest distinct texts of `around` tokens on both sides.
+    """The chosen features, each with its `texts` strongest distinct texts of `around` tokens on both sides, and with
+    the texts of as many as `negatives` similar features (`_Similar`).
 
     Raises:
         DatasetError: a file cannot be read.
     """
-    first = 1 if source.recipe.prepend_bos else 0
+    first = _first_token(source)
+    similar = _Similar(folder, source, corpus, around) if negatives else None
     for batch in read.feature_columns(folder, source, COLUMNS):
         indices = batch.column("index").to_pylist()
         for row, index in enumerate(indices):
             if index in chosen:
                 values = batch.slice(row, 1).to_pylist()[0]
-                yield Feature(source.id, index, _evidence(values, corpus, first, texts, around))
+                evidence = _evidence(values, corpus, first, texts, around)
+                if similar:
+                    evidence = replace(evidence, negatives=similar.texts(index, negatives))
+                yield Feature(source.id, index, evidence)
+
+
+def _first_token(source: m.Source) -> int:
+    """Position of the first token of a context that is part of its text."""
+    return 1 if source.recipe.prepend_bos else 0
+
+
+class _Similar:
+    """Texts of similar features for contrastive prompts, chosen as the webapp does.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+
+    def __init__(self, folder: Path, source: m.Source, corpus: Corpus, around: int) -> None:
+        self._corpus, self._around, self._first = corpus, around, _first_token(source)
+        self._rows = pa.Table.from_batches(list(read.feature_columns(folder, source, SIMILAR_COLUMNS, 4096)))
+        self._numbers = {index: number for number, index in enumerate(self._rows.column("index").to_pylist())}
+
+    def texts(self, index: int, limit: int) -> list[ActivatingText]:
+        """The strongest text of each of the `limit` nearest features, nearest first, from contexts in which the feature
+        itself has no example. It may be weakly active there: its examples are its strongest."""
+        number = self._numbers[index]
+        own = set(self._values("example_contexts", number))
+        found: list[ActivatingText] = []
+        for neighbour in self._values("neighbour_indices", number):
+            if len(found) == limit:
+                break
+            if neighbour in self._numbers and (text := self._strongest(self._numbers[neighbour], own)):
+                found.append(text)
+        return found
+
+    def _strongest(self, number: int, but: set[int]) -> ActivatingText | None:
+        columns = (self._values(name, number) for name in SIMILAR_COLUMNS[2:])
+        for group, context, position in zip(*columns, strict=True):
+            if group == TOP_GROUP and context not in but:
+                strings = self._corpus.strings(context)
+                start, end = cut_window(strings, position, self._around, self._first)
+                return ActivatingText(strings[start:end], [0.0] * (end - start))
+        return None
+
+    def _values(self, name: str, number: int) -> list[int]:
+        return self._rows.column(name)[number].as_py()
 
 
 def _evidence(row: dict[str, Any], corpus: Corpus, first: int, texts: int, around: int) -> Evidence:

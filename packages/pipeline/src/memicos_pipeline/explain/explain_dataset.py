@@ -25,6 +25,8 @@ from memicos_pipeline.replace_tables import EXPLANATIONS, replace_tables
 TEXTS = 10
 AROUND = 24
 """Texts of a feature, and tokens on both sides of the strongest one, as in the webapp."""
+NEGATIVES = 5
+"""Texts of similar features in a contrastive prompt, as in the webapp."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ExplainRun:
     """What `memicos explain` does.
 
     Attributes:
-        texts, around: see `evidence.features`.
+        texts, around, negatives: see `evidence.features`.
         retry_failed: only features whose last attempt failed.
         yes: the cost needs no agreement.
         work: folder of the stored answers.
@@ -49,6 +51,7 @@ class ExplainRun:
     retry_failed: bool = False
     yes: bool = False
     batches: BatchUse = BatchUse.NONE
+    negatives: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,11 @@ async def explain_dataset(
         finish_interrupted(run.dataset)
         manifest = read.read_manifest(run.dataset)
         sources = chosen_sources(manifest, run.selection)
-        identity: dict[str, object] = {"method": run.explainer.name, "selection": asdict(run.selection)}
+        identity: dict[str, object] = {
+            "method": run.explainer.name,
+            "negatives": run.negatives,
+            "selection": asdict(run.selection),
+        }
         async with open_model(settings, run.choice, run.work, identity) as model:
             state = WorkState(run.work / STATE_FILE, _work(run, manifest, model))
             try:
@@ -95,7 +102,7 @@ def _work(run: ExplainRun, manifest: m.Manifest, model: BulkModel) -> str:
             "model": model.work,
             "method": run.explainer.name,
             "template": run.explainer.template_version,
-            "texts": (run.texts, run.around),
+            "texts": (run.texts, run.around, run.negatives),
             "files": files,
         }
     )
@@ -138,7 +145,7 @@ async def _explain(
         for source in sources:
             wanted = {index for name, index in chosen if name == source.id}
             if wanted:
-                for feature in features(run.dataset, source, wanted, corpus, run.texts, run.around):
+                for feature in features(run.dataset, source, wanted, corpus, run.texts, run.around, run.negatives):
                     yield feature
 
     def attempt(feature: Feature) -> int:

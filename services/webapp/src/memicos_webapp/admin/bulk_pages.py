@@ -41,6 +41,7 @@ class FeaturesForm(BaseModel):
     unexplained: str = ""
     unscored: str = ""
     near_misses: str = ""
+    contrastive: str = ""
 
     def checked(self) -> "FeaturesForm":
         """
@@ -105,9 +106,10 @@ async def _new_form(admin: DataAdmin, name: str, failed_in: int | None) -> Featu
         return form
     return form.model_copy(
         update={
-            "method": options.method,
-            "model": f"{options.profile or ''} {options.model or ''}".strip(),
-            "near_misses": "yes" if options.near_misses else "",
+            "method": options.get("method", ""),
+            "model": f"{options.get('profile') or ''} {options.get('model') or ''}".strip(),
+            "near_misses": "yes" if options.get("near_misses") else "",
+            "contrastive": "yes" if options.get("contrastive") else "",
         }
     )
 
@@ -128,7 +130,8 @@ async def explain_form(
     _: OwnerAccess, request: Request, admin: AdminDep, form: Annotated[FeaturesForm, Form()]
 ) -> Response:
     try:
-        body = ExplainFeaturesRequest(**form.checked().fields(), unexplained=bool(form.unexplained))
+        fields = form.checked().fields()
+        body = ExplainFeaturesRequest(**fields, unexplained=bool(form.unexplained), contrastive=bool(form.contrastive))
         return page_of(await admin.explain(body))
     except (BadInput, NotFound, NotConfigured) as fault:
         return _page(request, "admin/explain.html", form, fault)

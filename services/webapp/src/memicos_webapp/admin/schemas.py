@@ -173,6 +173,9 @@ class ExplainFeaturesRequest(FeaturesRequest):
     )
 
     method: str = Field("eleuther_acts_top20", max_length=60, description="explainer")
+    contrastive: bool = Field(
+        False, description="whether prompts show texts of similar features as well, as ones not to describe"
+    )
     unexplained: bool = Field(False, description="only features without an explanation other than token statistics")
 
 

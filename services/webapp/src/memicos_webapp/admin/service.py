@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from asyncpg import Connection, Record
 from memicos_dataset.public_layout.metadata import MetadataOptions
@@ -32,7 +33,7 @@ from memicos_webapp.admin.schemas import (
 )
 from memicos_webapp.bulk import explain, score
 from memicos_webapp.bulk.job_task import check_budget, next_attempt
-from memicos_webapp.bulk.options import BulkOptions, FeatureSelection, ScoreOptions, read_indices
+from memicos_webapp.bulk.options import ExplainOptions, FeatureSelection, ScoreOptions, read_indices
 from memicos_webapp.database.connection import opened
 from memicos_webapp.database.engine import ANSWER_MARGIN_SECONDS, Database
 from memicos_webapp.datasets import preview
@@ -174,7 +175,7 @@ class DataAdmin:
         async with self.connection() as connection:
             return (await selection.select(connection, name)).label
 
-    async def form_options(self, number: int | None) -> ScoreOptions | None:
+    async def form_options(self, number: int | None) -> dict[str, Any] | None:
         """Options of the job whose failed features a form is for; None for None.
 
         Raises:
@@ -183,7 +184,7 @@ class DataAdmin:
         if number is None:
             return None
         async with self.connection() as connection:
-            return ScoreOptions.from_json(jobs.options(await job_service.get(connection, number)))
+            return jobs.options(await job_service.get(connection, number))
 
     async def explain(self, body: ExplainFeaturesRequest) -> Job:
         """Queue the explanation of features.
@@ -195,7 +196,9 @@ class DataAdmin:
         chosen = _selection(body, body.unexplained)
         async with self.connection() as connection:
             attempt = await next_attempt(connection, body.failedIn, explain.EXPLAIN.name)
-            options = BulkOptions(body.method, OWNER_ID, body.profile, body.model, body.budget, attempt, chosen)
+            options = ExplainOptions(
+                body.method, OWNER_ID, body.profile, body.model, body.budget, attempt, chosen, body.contrastive
+            )
             check_budget(options)
             return await _job(connection, await explain.add(connection, body.name, options))
 

@@ -9,7 +9,7 @@ from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.bulk import explain, score
 from memicos_webapp.bulk.job_command import run_command
 from memicos_webapp.bulk.job_task import next_attempt
-from memicos_webapp.bulk.options import BulkOptions, FeatureSelection, ScoreOptions, read_indices
+from memicos_webapp.bulk.options import BulkOptions, ExplainOptions, FeatureSelection, ScoreOptions, read_indices
 from memicos_webapp.scores.methods import METHODS
 
 Address = Annotated[str, typer.Argument(help="model/source, or model/set for all sources of the set")]
@@ -34,6 +34,9 @@ def explain_sources(
     model: Model = None,
     min_density: MinDensity = 0.0,
     max_density: MaxDensity = 1.0,
+    contrastive: Annotated[
+        bool, typer.Option("--contrastive", help="show texts of similar features as well, as ones not to describe")
+    ] = False,
     unexplained: Annotated[
         bool, typer.Option("--unexplained", help="only features without an explanation other than token statistics")
     ] = False,
@@ -54,7 +57,7 @@ def explain_sources(
             min_density, max_density, unexplained, score_below, score_method, read_indices(indices), failed_in
         )
         attempt = await next_attempt(connection, failed_in, explain.EXPLAIN.name)
-        made = BulkOptions(method, OWNER_ID, profile, model, budget, attempt, chosen)
+        made = ExplainOptions(method, OWNER_ID, profile, model, budget, attempt, chosen, contrastive)
         explain.check(made)
         return made
 

@@ -17,7 +17,7 @@ from memicos_webapp.bulk.answers import DatabaseAnswerCache
 from memicos_webapp.bulk.features import BulkFeature, explained, read_features, select_features
 from memicos_webapp.bulk.job_task import Agree, JobTask, Report, always_agree, check_budget, paid_before
 from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
-from memicos_webapp.bulk.options import BulkOptions
+from memicos_webapp.bulk.options import ExplainOptions
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
@@ -30,7 +30,7 @@ from memicos_webapp.settings import Settings, read
 from memicos_webapp.stored_sources import selection
 
 
-def check(options: BulkOptions) -> None:
+def check(options: ExplainOptions) -> None:
     """
     Raises:
         BadInput, NotConfigured: there is no such method or profile, or no price although there is a budget.
@@ -40,7 +40,7 @@ def check(options: BulkOptions) -> None:
     find_profile(read_provider_settings(), options)
 
 
-async def add(connection: asyncpg.Connection, address: str, options: BulkOptions) -> int:
+async def add(connection: asyncpg.Connection, address: str, options: ExplainOptions) -> int:
     """Queue the explanation of features of `model/source` or `model/set`; returns the number of the job.
 
     Raises:
@@ -54,7 +54,7 @@ async def add(connection: asyncpg.Connection, address: str, options: BulkOptions
 
 async def _run(run: JobRun) -> None:
     # nobody agrees to the cost of a job in the background: its budget limits it, also where a command's job is resumed
-    check_budget(BulkOptions.from_json(run.options))
+    check_budget(ExplainOptions.from_json(run.options))
     await explain(run, always_agree, lambda line: None)
 
 
@@ -69,7 +69,7 @@ async def explain(run: JobRun, agree: Agree, report: Report) -> Outcome:
         Stopped: by the budget, a missing agreement, or a fault of the provider that every request has.
         Fault: sources, method or language model cannot be used.
     """
-    options = BulkOptions.from_json(run.options)
+    options = ExplainOptions.from_json(run.options)
     check(options)
     settings = read("explain")
     providers = read_provider_settings()
@@ -89,7 +89,7 @@ class _Explanation:
     def __init__(
         self,
         run: JobRun,
-        options: BulkOptions,
+        options: ExplainOptions,
         settings: Settings,
         providers: ProviderSettings,
         database: Database,
@@ -121,7 +121,10 @@ class _Explanation:
 
     def _load(self, keys: Sequence[tuple[str, int]]) -> AsyncIterator[BulkFeature]:
         settings = self._settings
-        return read_features(self._database, self._sources, keys, settings.explain_activations, settings.explain_tokens)
+        negatives = settings.explain_negatives if self._options.contrastive else 0
+        return read_features(
+            self._database, self._sources, keys, settings.explain_activations, settings.explain_tokens, negatives
+        )
 
     async def _explain(self, feature: BulkFeature) -> None:
         options, model = self._options, self._model

@@ -15,7 +15,7 @@ from memicos_webapp.bulk.options import FeatureSelection
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import NotFound
-from memicos_webapp.explanations.evidence import strongest_texts
+from memicos_webapp.explanations.evidence import similar_texts, strongest_texts
 from memicos_webapp.explanations.labels import LABEL_ORDER
 from memicos_webapp.explanations.models import Explanation
 from memicos_webapp.features import repository
@@ -97,9 +97,15 @@ async def labels_to_score(
 
 
 async def read_features(
-    database: Database, sources: Collection[SourceInfo], keys: Sequence[tuple[str, int]], texts: int, around: int
+    database: Database,
+    sources: Collection[SourceInfo],
+    keys: Sequence[tuple[str, int]],
+    texts: int,
+    around: int,
+    negatives: int = 0,
 ) -> AsyncIterator[BulkFeature]:
-    """The features of `keys` (source, index), each with its `texts` strongest texts of `around` tokens on both sides.
+    """The features of `keys` (source, index), each with its `texts` strongest texts of `around` tokens on both sides,
+    and with those of as many as `negatives` similar features (`similar_texts`).
 
     Raises:
         NotFound: a source or a feature was deleted meanwhile.
@@ -117,8 +123,10 @@ async def read_features(
             pairs = zip(row.example_contexts, row.example_groups, strict=True)
             numbers = {context for context, group in pairs if group == TOP_GROUP}
             contexts = await repository.contexts(session, source, numbers)
+            silent = await similar_texts(session, LOCAL_OWNER, source, row, negatives, around) if negatives else []
         shown = [_activating_text(text) for text in strongest_texts(source, row, contexts, texts, around)]
-        yield BulkFeature(source, index, Evidence(shown, row.positive_tokens))
+        negative = [_activating_text(text) for text in silent]
+        yield BulkFeature(source, index, Evidence(shown, row.positive_tokens, negative))
 
 
 def _activating_text(text: Activation) -> ActivatingText:

@@ -64,6 +64,17 @@ class BulkOptions:
 
 
 @dataclass(frozen=True)
+class ExplainOptions(BulkOptions):
+    """Options of a job that explains features.
+
+    Attributes:
+        contrastive: prompts show texts of similar features as well.
+    """
+
+    contrastive: bool = False
+
+
+@dataclass(frozen=True)
 class ScoreOptions(BulkOptions):
     """Options of a job that scores the labels of features.
 

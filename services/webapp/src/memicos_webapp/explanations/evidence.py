@@ -70,24 +70,24 @@ def top_texts(detail: FeatureDetail, limit: int, around: int) -> list[Activation
 
 
 async def similar_texts(
-    session: AsyncSession, viewer: Viewer, detail: FeatureDetail, limit: int, around: int
+    session: AsyncSession, viewer: Viewer, source: SourceInfo, row: FeatureRow, limit: int, around: int
 ) -> list[Activation]:
     """The strongest text of each of the `limit` nearest features by decoder cosine, nearest first.
 
     Texts come from contexts in which the feature itself has no example. Its values there are 0: a feature's examples
     are its strongest, so it may be weakly active in another context.
     """
-    own = set(detail.row.example_contexts)
+    own = set(row.example_contexts)
     texts: list[Activation] = []
-    for index in detail.row.neighbour_indices:
+    for index in row.neighbour_indices:
         if len(texts) == limit:
             break
-        found = await repository.feature(session, viewer, detail.source.model_id, detail.source.name, index)
+        found = await repository.feature(session, viewer, source.model_id, source.name, index)
         if found is None:
             continue
-        source, row = found
-        contexts = await repository.contexts(session, source, set(row.example_contexts) - own)
-        text = next(_strongest_windows(source, row, contexts, around), None)
+        other = found[1]
+        contexts = await repository.contexts(session, source, set(other.example_contexts) - own)
+        text = next(_strongest_windows(source, other, contexts, around), None)
         if text is not None:
             texts.append(Activation(tokens=text.tokens, values=[0.0] * len(text.tokens)))
     return texts

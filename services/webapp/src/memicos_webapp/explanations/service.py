@@ -125,7 +125,9 @@ async def generate(resources: ExplanationResources, viewer: Viewer, request: Gen
         if not detail.live:
             raise BadInput(f"{detail.path[1:]} never fires in its corpus: there are no texts to explain it by.")
         negatives = (
-            await similar_texts(session, viewer, detail, settings.explain_negatives, settings.explain_tokens)
+            await similar_texts(
+                session, viewer, detail.source, detail.row, settings.explain_negatives, settings.explain_tokens
+            )
             if request.contrastive
             else []
         )

@@ -26,6 +26,8 @@ class ExplainFeaturesRequest:
         indices (str | Unset): only these, as 3,7,10-20; empty: all Default: ''.
         failed_in (int | None | Unset): only features that this job listed as failed; null: all
         method (str | Unset): explainer Default: 'eleuther_acts_top20'.
+        contrastive (bool | Unset): whether prompts show texts of similar features as well, as ones not to describe
+            Default: False.
         unexplained (bool | Unset): only features without an explanation other than token statistics Default: False.
     """
 
@@ -40,6 +42,7 @@ class ExplainFeaturesRequest:
     indices: str | Unset = ""
     failed_in: int | None | Unset = UNSET
     method: str | Unset = "eleuther_acts_top20"
+    contrastive: bool | Unset = False
     unexplained: bool | Unset = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,6 +88,8 @@ class ExplainFeaturesRequest:
 
         method = self.method
 
+        contrastive = self.contrastive
+
         unexplained = self.unexplained
 
         field_dict: dict[str, Any] = {}
@@ -114,6 +119,8 @@ class ExplainFeaturesRequest:
             field_dict["failedIn"] = failed_in
         if method is not UNSET:
             field_dict["method"] = method
+        if contrastive is not UNSET:
+            field_dict["contrastive"] = contrastive
         if unexplained is not UNSET:
             field_dict["unexplained"] = unexplained
 
@@ -179,6 +186,8 @@ class ExplainFeaturesRequest:
 
         method = d.pop("method", UNSET)
 
+        contrastive = d.pop("contrastive", UNSET)
+
         unexplained = d.pop("unexplained", UNSET)
 
         explain_features_request = cls(
@@ -193,6 +202,7 @@ class ExplainFeaturesRequest:
             indices=indices,
             failed_in=failed_in,
             method=method,
+            contrastive=contrastive,
             unexplained=unexplained,
         )
 
