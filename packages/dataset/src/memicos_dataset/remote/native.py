@@ -46,7 +46,7 @@ def put_native(dataset: Path, to: Folder, options: PutOptions, report_sent: Repo
     def is_part(path: str) -> bool:
         return path == FILE_NAME or (path.partition("/")[0] in folders and _PART.fullmatch(path) is not None)
 
-    return put_dataset(target, files, [local_file(dataset, FILE_NAME)], is_part, options, report_sent)
+    return put_dataset(target, files, [local_file(dataset, FILE_NAME)], is_part, report_sent)
 
 
 def convert_to_native(

@@ -52,7 +52,7 @@ def publish(dataset: Folder, to: Folder, options: PublishOptions, report: Report
             rows = read_rows(source)
             path = f"{PUBLIC_VERSION}/{rows.model_id}/{rows.id}"
             files, last = _files(source, work / "lists" / rows.model_id / rows.id)
-            sent = put_dataset(Target(to / path, options.put), files, last, is_part, options.put, report_sent)
+            sent = put_dataset(Target(to / path, options.put), files, last, is_part, report_sent)
             report(f"{path}: {len(files) + len(last)} files are there and verified, {sent} of them sent now")
             paths.append(path)
     return paths

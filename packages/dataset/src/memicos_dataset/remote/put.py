@@ -46,10 +46,10 @@ ReportSent = Callable[[Sent], object]
 
 
 class Target:
-    """A folder at a URL, or a local one, that files are put into."""
+    """A folder at a URL, or a local one, that files are put into, and how."""
 
     def __init__(self, folder: Folder, options: PutOptions) -> None:
-        self.folder, self._options = folder, options
+        self.folder, self.options = folder, options
         self._system, self._root = folder.file_system()
         protocols = (self._system.protocol,) if isinstance(self._system.protocol, str) else self._system.protocol
         self._has_metadata = "s3" in protocols
@@ -148,14 +148,14 @@ class Target:
             with as_os_errors(self._url(place)):
                 return call()
 
-        return with_retries(once, self._options.patience_seconds)
+        return with_retries(once, self.options.patience_seconds)
 
     def _url(self, place: str) -> str:
         return place if "://" in place else str(self._system.unstrip_protocol(place))
 
     def _each(self, items: Iterable[Any], call: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
         """Each item with the result of its call, as they end; the first error ends the others that wait."""
-        with ThreadPoolExecutor(self._options.parallel, thread_name_prefix="put") as pool:
+        with ThreadPoolExecutor(self.options.parallel, thread_name_prefix="put") as pool:
             futures: dict[Future[Any], Any] = {pool.submit(call, item): item for item in items}
             try:
                 for future in as_completed(futures):
@@ -169,7 +169,6 @@ def put_dataset(
     files: Sequence[LocalFile],
     last: Sequence[LocalFile],
     is_part: Callable[[str], bool],
-    options: PutOptions,
     report: ReportSent,
 ) -> int:
     """Put a dataset into a folder, verify it, and return the number of files that were sent.
@@ -191,7 +190,7 @@ def put_dataset(
     present = [file for file in last if file.path in listed]
     differing = [file for file in lacking_last if file.path in listed]
     if stale or (present and (lacking or differing)):
-        if not options.replace:
+        if not target.options.replace:
             raise DatasetError(target.folder.root, "has another dataset; name another place, or give --replace")
         target.delete([file.path for file in present])
         lacking_last = list(last)
