@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import APIRouter
 from memicos_service.server import is_loopback
+from memicos_testing.servers import free_port
 from memicos_webapp.app import create_app
 from memicos_webapp.database.connection import parse_url
 from memicos_webapp.database.embedded import check_version
@@ -239,10 +240,11 @@ async def test_an_error_that_prevents_the_start_is_one_line() -> None:
         in_use, bad, unreachable = await asyncio.gather(
             start(MEMICOS_PORT=port),
             start(MEMICOS_PORT="x"),
-            start(MEMICOS_PORT="0", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d"),
+            start(MEMICOS_PORT=str(free_port()), DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d"),
         )
     assert in_use[0] == 1 and len(in_use[1]) == 1
     assert in_use[1][0].startswith(f"webapp: cannot listen on 127.0.0.1:{port}: it is held by process {os.getpid()} (")
     assert in_use[1][0].endswith("). Set MEMICOS_PORT or MEMICOS_HOST.")
     assert bad[0] == 1 and len(bad[1]) == 1 and bad[1][0].startswith("webapp: bad setting: MEMICOS_PORT: Input should")
     assert unreachable[0] == 1 and len(unreachable[1]) == 1 and "hunter2" not in unreachable[1][0]
+    assert "Nothing accepts connections at 127.0.0.1:1" in unreachable[1][0]
