@@ -6,13 +6,15 @@ The double of the inference server says that a feature is active on the word "wh
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import asyncpg
 import httpx
 import numpy as np
 import pytest
+from memicos_embeddings.embedder import EmbedderError
+from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_testing.fake_inference_server import FakeInferenceServer, bodies, server
 from memicos_testing.llm_provider import LlmProvider, Reply
 from memicos_testing.servers import running
@@ -209,6 +211,21 @@ async def test_a_score_is_deleted_by_its_author_alone(client: httpx.AsyncClient,
     assert await _stored(own_url) == []
     score = await _score(client, "output_tokens")
     assert (await client.post(f"{SCORE}/{score['id']}/delete")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["eleuther_embedding", "output_texts", "output_tokens"])
+async def test_an_embedder_that_fails_is_named(
+    client: httpx.AsyncClient, own_url: str, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def embed(self: MiniLmEmbedder, texts: Sequence[str]) -> np.ndarray:
+        raise EmbedderError("The model file is damaged.")
+
+    body = await _body(client, method)
+    monkeypatch.setattr(MiniLmEmbedder, "embed", embed)
+    response = await client.post(SCORE, json=body)
+    message = "The embedder gave no score (embedder_failed): The model file is damaged."
+    assert response.status_code == 502 and response.json()["error"] == message
+    assert await _stored(own_url) == []
 
 
 @pytest.mark.parametrize(

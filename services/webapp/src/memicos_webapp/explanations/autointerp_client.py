@@ -31,6 +31,7 @@ from pydantic import SecretStr
 
 from memicos_webapp.errors import BadInput, Fault, NotConfigured, Unavailable, UpstreamFault
 from memicos_webapp.explanations.evidence import Evidence
+from memicos_webapp.scores.methods import EMBEDDING
 from memicos_webapp.security.tls import tls_context
 from memicos_webapp.settings import Settings
 
@@ -45,6 +46,9 @@ HOW_TO_SET_KEY = (
     "(docs/autointerp.md)."
 )
 
+
+NO_SCORE = "The embedder gave no score"
+"""Beginning of the message where a score by an embedder failed."""
 
 NO_KEY = (
     "No language model is configured: set AUTOINTERP_API_KEY in the environment or in .env, and start memicos again "
@@ -130,7 +134,8 @@ class AutointerpClient:
         Raises:
             Fault: the server does not answer.
         """
-        response = await self._call(health.asyncio_detailed(client=self.client), HealthResponse)
+        call = health.asyncio_detailed(client=self.client)
+        response = await self._call(call, HealthResponse, "The server did not say what it can do")
         try:
             profiles = tuple(
                 AutointerpProfile(profile.name, tuple(profile.models), profile.has_key, profile.base_url or None)
@@ -163,7 +168,8 @@ class AutointerpClient:
             api_key=options.api_key.get_secret_value() if options.api_key else None,
             base_url=options.base_url,
         )
-        response = await self._call(explain_default.asyncio_detailed(client=self.client, body=body), ExplainResponse)
+        call = explain_default.asyncio_detailed(client=self.client, body=body)
+        response = await self._call(call, ExplainResponse, "The language model gave no explanation")
         response.explanation = self._non_empty(response.explanation)
         return response
 
@@ -176,14 +182,15 @@ class AutointerpClient:
             NotConfigured: the server has no key for the profile.
             UpstreamFault, Unavailable: the server or its provider gave no score.
         """
+        missing = NO_SCORE if body.method == EMBEDDING else "The language model gave no score"
         try:
             async with aclosing(score_explanation.astream_steps(client=self.client, body=body)) as events:
                 async for event in events:
                     yield event
         except UnexpectedStatus as error:
-            raise self._fault(error.status_code, error.content, "score") from error
+            raise self._fault(error.status_code, error.content, missing) from error
         except StreamError as error:
-            raise UpstreamFault(f"The language model gave no score ({error.cause}): {error.error}") from error
+            raise UpstreamFault(f"{missing} ({error.cause}): {error.error}") from error
         except httpx.HTTPError as error:
             raise self._connection_fault(error) from error
         except PARSER_ERRORS as error:
@@ -196,12 +203,14 @@ class AutointerpClient:
             BadInput: the request exceeds the server's limits.
             UpstreamFault, Unavailable: the server gave no score.
         """
-        return await self._call(score_output.asyncio_detailed(client=self.client, body=body), ScoreOutputResponse)
+        call = score_output.asyncio_detailed(client=self.client, body=body)
+        return await self._call(call, ScoreOutputResponse, NO_SCORE)
 
     async def close(self) -> None:
         await self.client.get_async_httpx_client().aclose()
 
-    async def _call(self, call: Awaitable[Response[Any]], response_type: type[T]) -> T:
+    async def _call(self, call: Awaitable[Response[Any]], response_type: type[T], missing: str) -> T:
+        """The response; `missing`: what the message begins with where it has another status than 200."""
         try:
             response = await call
         except httpx.HTTPError as error:
@@ -209,7 +218,7 @@ class AutointerpClient:
         except PARSER_ERRORS as error:
             raise self._unreadable() from error
         if response.status_code != 200:
-            raise self._fault(response.status_code, response.content)
+            raise self._fault(response.status_code, response.content, missing)
         if not isinstance(response.parsed, response_type):
             raise self._unreadable()
         return response.parsed
@@ -241,8 +250,8 @@ class AutointerpClient:
             "one that is."
         )
 
-    def _fault(self, status: int, content: bytes, wanted: str = "explanation") -> Fault:
-        """The fault for a response with another status than 200; `wanted` is what the language model did not give."""
+    def _fault(self, status: int, content: bytes, missing: str) -> Fault:
+        """The fault for a response with another status than 200; `missing` says who did not give what."""
         try:
             body = json.loads(content)
             message, cause = str(body["error"]), str(body["cause"])
@@ -263,7 +272,7 @@ class AutointerpClient:
             return BadInput(message)
         if status == 503:
             return Unavailable(message)
-        return UpstreamFault(f"The language model gave no {wanted} ({cause}): {message}")
+        return UpstreamFault(f"{missing} ({cause}): {message}")
 
 
 @asynccontextmanager
