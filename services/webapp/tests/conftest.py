@@ -89,17 +89,17 @@ async def loaded_url(server_url: str, filled: str) -> str:
     return await _create(server_url, "loaded", filled)
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture(scope="session")
 def create(server_url: str, migrated: str) -> Callable[[str], Awaitable[str]]:
-    """Makes an empty, migrated database of this name, which stays to the end."""
+    """Makes an empty, migrated database of this name and a number, as a process can run a module's fixtures again."""
 
     async def create(name: str) -> str:
-        return await _create(server_url, name, migrated)
+        return await _create(server_url, f"{name}{next(_numbers)}", migrated)
 
     return create
-
-
-_numbers = itertools.count()
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """Limits on paid query embeddings, per visitor and in all."""
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,10 @@ SEARCH_ALL = "/api/explanation/search-all"
 @pytest.fixture
 async def paid_url(create: Callable[..., Any], small_dataset: Path) -> str:
     """A database whose sources are all embedded by the paid embedder; nothing is embedded yet."""
-    url = await create(f"paid{next(_numbers)}")
+    url = await create("paid")
     await load(small_dataset, url)
     await execute(url, "UPDATE source SET active_embedder = 'openai'")
     return url
-
-
-_numbers = itertools.count()
 
 
 def visitor(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
