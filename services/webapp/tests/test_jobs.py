@@ -14,7 +14,7 @@ from memicos_webapp.datasets.public_layout import work_folder
 from memicos_webapp.datasets.service import IMPORT, add_import, load
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import Conflict, NotFound
-from memicos_webapp.jobs import service
+from memicos_webapp.jobs import repository, service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
 from memicos_webapp.jobs.progress import JobCancelled
 
@@ -166,6 +166,8 @@ async def test_a_job_that_faults_fails_after_a_limited_number_of_attempts(fresh_
         await connection.execute(
             "UPDATE job SET state = 'running', attempts_without_progress = 2 WHERE id = $1", killed
         )
+        # a worker may take it from the queue before it looks for such jobs
+        assert not await repository.start(connection, killed, 2)
     async with worker(fresh_url, JobKind("paint", fault), attempts=2):
 
         async def ended() -> bool:

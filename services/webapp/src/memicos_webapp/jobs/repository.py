@@ -81,13 +81,20 @@ async def add(
     )
 
 
-async def start(connection: Connection, job_id: int) -> bool:
-    """Mark a job as running if it is queued, or was interrupted; returns whether it was. The caller holds its lock."""
+async def start(connection: Connection, job_id: int, limit: int | None = None) -> bool:
+    """Mark a job as running if it is queued, or was interrupted; returns whether it was. The caller holds its lock.
+
+    Args:
+        limit: an interrupted job with this many attempts without progress is not started: `fail_exhausted` ends it.
+    """
     row = await connection.fetchrow(
         """UPDATE job SET state = 'running', attempts = attempts + 1,
              attempts_without_progress = attempts_without_progress + 1, updated_at = now()
-           WHERE id = $1 AND state IN ('queued', 'running') RETURNING attempts""",
+           WHERE id = $1
+             AND (state = 'queued' OR state = 'running' AND ($2::int IS NULL OR attempts_without_progress < $2))
+           RETURNING attempts""",
         job_id,
+        limit,
     )
     if row is not None:
         await add_line(connection, job_id, f"attempt {row['attempts']} begins")

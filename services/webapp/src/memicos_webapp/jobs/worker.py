@@ -151,7 +151,8 @@ async def _run(worker: _Worker, job_id: int) -> None:
     try:
         connection = await connect(worker.url, "memicos-job")
         try:
-            if await repository.try_lock(connection, job_id) and await repository.start(connection, job_id):
+            locked = await repository.try_lock(connection, job_id)
+            if locked and await repository.start(connection, job_id, worker.attempts):
                 await _run_started(worker, connection, job_id)
         finally:
             await connection.close()
