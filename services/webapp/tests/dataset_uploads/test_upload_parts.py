@@ -213,7 +213,10 @@ async def test_only_a_completion_may_take_long_to_answer(small_dataset: Path) ->
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as slow, new_session(None) as session:
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", 0) as slow,
+        new_session("http://127.0.0.1", None) as session,
+    ):
         server = Server(f"http://127.0.0.1:{slow.sockets[0].getsockname()[1]}", session, 0)
         with pytest.raises(UploadError, match="did not answer"):
             await server.post("/", {}, 0.1)
@@ -274,7 +277,7 @@ async def test_a_dataset_that_cannot_be_imported_says_why_and_can_be_sent_again(
 
 
 async def test_the_client_says_why_it_cannot_go_on(app: FastAPI, small_dataset: Path, settings: Settings) -> None:
-    async with new_session(None) as session:
+    async with new_session("http://127.0.0.1", None) as session:
         with pytest.raises(UploadError, match="goes on where it was"):
             await upload(
                 Folder.of(small_dataset), Server("http://127.0.0.1:9", session, 0), UploadOptions(), lambda p: None

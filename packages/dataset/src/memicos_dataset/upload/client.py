@@ -6,16 +6,18 @@ interruption.
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
+from memicos_dataset.upload.answers import UploadState, read_job, read_state
 from memicos_dataset.upload.errors import RefusedError
 from memicos_dataset.upload.files import LocalFile, dataset_files, dataset_name
 from memicos_dataset.upload.server import COMPLETION_SECONDS, Server
 
+NEW, COMPLETE, GET = (f"/api/dataset-upload/{name}" for name in ("new", "complete", "get"))
 COMPLETIONS = 3
 """How often parts that the server lacks or has discarded are sent again."""
 ASK_SECONDS = 1.0
@@ -28,9 +30,11 @@ ENDED = {"done", "failed", "cancelled"}
 
 @dataclass(frozen=True)
 class UploadOptions:
-    """`request`: fields of the request that begins the upload, besides its name and files."""
+    """`request`: fields of the request that begins the upload, besides its name and files. `follow_links`: send files
+    that links in the dataset's folder lead to outside of it."""
 
     parallel: int = 4
+    follow_links: bool = False
     request: dict[str, Any] = field(default_factory=dict)
 
 
@@ -57,7 +61,7 @@ async def upload(
         RefusedError: the server refuses it.
         UploadError: the server does not answer, or the files change while they are sent.
     """
-    files = await asyncio.to_thread(dataset_files, folder)
+    files = await asyncio.to_thread(dataset_files, folder, options.follow_links)
     announced = {
         **options.request,
         "name": dataset_name(folder),
@@ -65,13 +69,16 @@ async def upload(
     }
     refusal: RefusedError | None = None
     for _ in range(COMPLETIONS):
-        state = await server.post("/api/dataset-upload/new", announced)
-        if state["job"]:
-            return state["uploadId"], state["job"]["id"]
+        answer = await server.post(NEW, announced)
+        try:
+            state = read_state(answer, files)
+        except ValueError as error:
+            raise server.unknown(NEW, str(error)) from error
+        if state.job_id is not None:
+            return state.upload_id, state.job_id
         try:
             await _send_missing(folder, files, server, state, options.parallel, report)
-            answer = await _complete(server, state["uploadId"])
-            return state["uploadId"], answer["jobId"]
+            return state.upload_id, await _complete(server, state.upload_id)
         except RefusedError as error:
             # parts that are missing, or an upload that was completed or deleted meanwhile: the server is asked again
             if error.status not in (CONFLICT, UNKNOWN_UPLOAD):
@@ -81,11 +88,14 @@ async def upload(
     raise refusal
 
 
-async def _complete(server: Server, upload_id: str) -> dict[str, Any]:
+async def _complete(server: Server, upload_id: str) -> int:
+    """The number of the job."""
     while True:
         try:
-            request = {"uploadId": upload_id}
-            return await server.post("/api/dataset-upload/complete", request, COMPLETION_SECONDS)
+            job_id = (await server.post(COMPLETE, {"uploadId": upload_id}, COMPLETION_SECONDS)).get("jobId")
+            if type(job_id) is not int:
+                raise server.unknown(COMPLETE, "has no import job")
+            return job_id
         except RefusedError as error:
             if error.status != CONFLICT or "Another request" not in str(error):
                 raise
@@ -96,27 +106,19 @@ async def _send_missing(
     folder: Folder,
     files: list[LocalFile],
     server: Server,
-    state: dict[str, Any],
+    state: UploadState,
     parallel: int,
     report: Callable[[Progress], object],
 ) -> None:
-    part_bytes: int = state["partBytes"]
-    progress = Progress(sum(file.bytes for file in files), report)
-    missing: dict[int, list[int]] = {}
-    for number, (file, there) in enumerate(zip(files, state["files"], strict=True)):
-        received = set(there["received"])
-        for part in range(there["parts"]):
-            if part in received:
-                progress.sent += min(part_bytes, file.bytes - part * part_bytes)
-            else:
-                missing.setdefault(number, []).append(part)
+    part_bytes = state.part_bytes
+    progress = Progress(sum(file.bytes for file in files), report, state.received_bytes)
     progress.report(progress)
     slots = asyncio.Semaphore(parallel)
 
     async def send(number: int, part: int, content: bytes) -> None:
         try:
             digest = hashlib.sha256(content).hexdigest()
-            path = f"/api/dataset-upload/part/{state['uploadId']}/{number}/{part}"
+            path = f"/api/dataset-upload/part/{state.upload_id}/{number}/{part}"
             await _put(server, path, content, digest)
             progress.add(len(content))
         finally:
@@ -124,7 +126,7 @@ async def _send_missing(
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            for number, parts in missing.items():
+            for number, parts in state.missing.items():
                 # one file is open at a time; a remote one is copied
                 with folder.open_seekable(files[number].path) as file:
                     for part in parts:
@@ -155,23 +157,26 @@ def _first(group: BaseExceptionGroup) -> BaseException:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-async def follow(server: Server, request: dict[str, Any], report: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+async def follow(
+    server: Server, request: dict[str, Any], report: Callable[[Mapping[str, Any]], object]
+) -> Mapping[str, Any]:
     """Ask for the state of an import until it has ended, and return it. `request` names the upload.
 
     Raises:
         RefusedError: the server refuses it.
         UploadError: the server does not answer.
     """
-    last: dict[str, Any] = {}
+    last: Mapping[str, Any] = {}
     while True:
         try:
-            state = await server.post("/api/dataset-upload/get", request)
+            last = read_job((await server.post(GET, request)).get("job"))
+        except ValueError as error:
+            raise server.unknown(GET, str(error)) from error
         except RefusedError as error:
             # it was done, and the clean-up deleted the upload
             if error.status == UNKNOWN_UPLOAD and last:
                 return {**last, "state": "done"}
             raise
-        last = state["job"]
         report(last)
         if last["state"] in ENDED:
             return last

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.progress_lines import ProgressLines
 from memicos_dataset.upload.client import UploadOptions, follow, upload
-from memicos_dataset.upload.errors import UploadError
+from memicos_dataset.upload.errors import UploadError, shown
 from memicos_dataset.upload.server import Server, check_address, new_session
 
 KEY_VARIABLE = "MEMICOS_API_KEY"
@@ -46,6 +47,9 @@ def upload_dataset(
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="send the API key to an http:// address that is not this machine")
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="send files outside of the folder, to which links in it lead")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="follow the import until it ends")] = True,
 ) -> None:
     """Send a dataset to a memicos server, which imports it.
@@ -74,7 +78,7 @@ def upload_dataset(
         key = _key(key_file)
         address = check_address(to, key is not None, allow_http)
         ended_well = asyncio.run(
-            _run(Folder.of(dataset), address, key, UploadOptions(parallel, request), patience, wait)
+            _run(Folder.of(dataset), address, key, UploadOptions(parallel, follow_links, request), patience, wait)
         )
     except (DatasetError, UploadError, OSError) as error:
         sys.exit(f"upload: {error}")
@@ -99,7 +103,7 @@ async def _run(
 ) -> bool:
     """Upload, and follow the import unless `wait` is false; returns whether it did not fail."""
     lines = ProgressLines()
-    async with new_session(key) as session:
+    async with new_session(address, key) as session:
         server = Server(address, session, patience)
         upload_id, job_id = await upload(folder, server, options, lambda own: lines.sent(own.sent, own.total))
         lines.end()
@@ -109,7 +113,7 @@ async def _run(
         job = await follow(server, {"uploadId": upload_id}, lambda job: lines.show(_imported(job)))
         lines.end()
         if job["state"] != "done":
-            _print(f"job {job_id}: {job['state']}{': ' + job['error'] if job['error'] else ''}")
+            _print(f"job {job_id}: {shown(job['state'])}{': ' + shown(job['error']) if job['error'] else ''}")
             return False
         left_out = f", {job['rejects']} left out" if job["rejects"] else ""
         _print(f"job {job_id}: done, {job['rowsDone']:,} rows{left_out}")
@@ -121,5 +125,5 @@ def _print(line: str) -> None:
     sys.stdout.flush()
 
 
-def _imported(job: dict[str, Any]) -> str:
-    return f"job {job['id']}: {job['state']}, {job['filesDone']} of {job['files']} files"
+def _imported(job: Mapping[str, Any]) -> str:
+    return f"job {job['id']}: {shown(job['state'])}, {job['filesDone']} of {job['files']} files"

@@ -1,4 +1,13 @@
-"""Errors of uploads."""
+"""Errors of uploads, and the server's words in them."""
+
+SHOWN_CHARACTERS = 1000
+
+
+def shown(text: object) -> str:
+    """A text of the server on one line, as a terminal can print it: cut, without control characters."""
+    line = " ".join(str(text)[: SHOWN_CHARACTERS + 1].split())
+    line = "".join(character if character.isprintable() else "?" for character in line)
+    return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "…"
 
 
 class UploadError(Exception):

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from memicos_dataset.conversion.formats import Format, format_of
 from memicos_dataset.errors import DatasetError
@@ -30,21 +31,42 @@ def dataset_name(folder: Folder) -> str:
     return "/".join(_NAME_CHARACTERS.sub("_", part).lstrip(".@+=,-") or "dataset" for part in parts)
 
 
-def dataset_files(folder: Folder) -> list[LocalFile]:
+def dataset_files(folder: Folder, follow_links: bool = False) -> list[LocalFile]:
     """The files that belong to a dataset, by path. Hashes are computed, except those that a manifest has.
 
+    Args:
+        follow_links: also files outside of a local folder that links in it lead to.
+
     Raises:
-        DatasetError: the folder has no dataset, or a file cannot be read.
+        DatasetError: the folder has no dataset, a file cannot be read, or is outside of the folder.
     """
     try:
         if format_of(folder) is Format.NATIVE:
             entries = read_manifest(folder).files()
+            if not follow_links:
+                _check_inside(folder, [FILE_NAME, *(entry.path for entry in entries)])
             found = {entry.path: LocalFile(entry.path, entry.bytes, entry.sha256) for entry in entries}
             _check_sizes(folder, found)
             return [_hashed(folder, FILE_NAME), *(found[path] for path in sorted(found))]
-        return [_hashed(folder, path) for path in sorted(_other_files(folder))]
+        paths = sorted(_other_files(folder))
+        if not follow_links:
+            _check_inside(folder, paths)
+        return [_hashed(folder, path) for path in paths]
     except OSError as error:
         raise DatasetError(folder.root, f"cannot be read ({error})") from error
+
+
+def _check_inside(folder: Folder, paths: Iterable[str]) -> None:
+    """Refuse files outside of a local folder: whoever made the folder chose where its links lead."""
+    if not isinstance(folder.root, Path):
+        return
+    root = folder.root.resolve()
+    for path in paths:
+        target = (folder.root / path).resolve()
+        if not target.is_relative_to(root):
+            raise DatasetError(
+                folder.locate(path), f"is a link to {target}, outside of the dataset's folder; --follow-links sends it"
+            )
 
 
 def _check_sizes(folder: Folder, found: dict[str, LocalFile]) -> None:

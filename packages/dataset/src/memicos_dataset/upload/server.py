@@ -1,6 +1,7 @@
 """Requests to a memicos server, repeated while it does not answer."""
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Mapping
@@ -10,12 +11,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from memicos_dataset.upload.errors import RefusedError, UploadError
+from memicos_dataset.upload.errors import RefusedError, UploadError, shown
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 15.0
 CONNECT_SECONDS = 20
 ANSWER_SECONDS = 120
-"""Longest wait for an answer, after the request was sent."""
+"""Longest wait for an answer, after the request was sent, and for its body."""
+SEND_SECONDS = 3600
+"""Longest time in which a request is sent."""
+ANSWER_BYTES = 64_000_000
+"""Largest answer; the state of an upload of 200 GB in 5,000 files has about 3 MB."""
 COMPLETION_SECONDS = 3600
 """The same for the answer to a completion: the server reads all files before it."""
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -25,6 +30,7 @@ _REASONS = {
     413: "a proxy in front of the server takes no body of this size",
 }
 """Reasons for statuses whose answer has none, as those of connection limits and of proxies."""
+KEY_HEADER = "X-Api-Key"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -60,10 +66,10 @@ class Server:
                 if error.status not in _TRY_AGAIN or time.monotonic() + wait > end:
                     raise
             except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL, ssl.SSLError) as error:
-                raise UploadError(f"{self.url}: {error}") from error
+                raise UploadError(f"{self.url}: {shown(error)}") from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if time.monotonic() + wait > end:
-                    reason = str(error) or type(error).__name__
+                    reason = shown(error) or type(error).__name__
                     raise UploadError(
                         f"{self.url} did not answer for {self.patience_seconds:g} s ({reason}). Run the same command "
                         "again: it goes on where it was."
@@ -75,19 +81,39 @@ class Server:
         # a redirect would send the key to another address
         async with self.session.request(method, self.url + path, allow_redirects=False, **arguments) as response:
             if 300 <= response.status < 400:
-                target = response.headers.get("Location", "another address")
+                target = shown(response.headers.get("Location", "another address"))
                 raise UploadError(f"{self.url} redirects to {target}: give that address to --to.")
-            try:
-                body = await response.json(content_type=None)
-            except ValueError:
-                body = None
+            body = await self._body(response, path)
             if response.status != 200:
                 message = body.get("error") if isinstance(body, dict) else None
-                reason = message or _REASONS.get(response.status, "no reason")
+                reason = self._without_key(shown(message)) if message else _REASONS.get(response.status, "no reason")
                 raise RefusedError(response.status, f"{self.url} answered {response.status}: {reason}")
             if not isinstance(body, dict):
-                raise UploadError(f"{self.url} is no server of memicos: its answer to {path} is no JSON object.")
+                raise self.unknown(path, "is no JSON object")
             return body
+
+    async def _body(self, response: aiohttp.ClientResponse, path: str) -> object:
+        """The answer's JSON, None where it is none. Raises UploadError where it is too large."""
+        content = bytearray()
+        # aiohttp's time-out begins again with each byte
+        async with asyncio.timeout(ANSWER_SECONDS):
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > ANSWER_BYTES:
+                    raise self.unknown(path, f"has more than {ANSWER_BYTES:,} bytes")
+        try:
+            return json.loads(content)
+        # RecursionError: JSON of many levels
+        except (ValueError, RecursionError):
+            return None
+
+    def unknown(self, path: str, reason: str) -> UploadError:
+        """The error where the answer to `path` is none of a server of memicos."""
+        return UploadError(f"{self.url} is no server of memicos: its answer to {path} {reason}.")
+
+    def _without_key(self, text: str) -> str:
+        key = self.session.headers.get(KEY_HEADER)
+        return text.replace(key, "[the key]") if key else text
 
 
 def check_address(url: str, has_key: bool, allow_http: bool) -> str:
@@ -113,11 +139,17 @@ def check_address(url: str, has_key: bool, allow_http: bool) -> str:
     return url.rstrip("/")
 
 
-def new_session(key: str | None) -> aiohttp.ClientSession:
-    """A session that sends the API key; proxies are those of the environment."""
-    headers = {"X-Api-Key": key} if key else {}
-    return aiohttp.ClientSession(headers=headers, timeout=_timeout(ANSWER_SECONDS), trust_env=True)
+def new_session(url: str, key: str | None) -> aiohttp.ClientSession:
+    """A session that sends the API key to the server at `url`; proxies are those of the environment, except for this
+    machine: a proxy would get the key without encryption."""
+    # answers that are compressed have no limit of their size
+    headers = {"Accept-Encoding": "identity"} | ({KEY_HEADER: key} if key else {})
+    use_proxies = urlsplit(url).hostname not in _LOOPBACK
+    return aiohttp.ClientSession(
+        headers=headers, timeout=_timeout(ANSWER_SECONDS), trust_env=use_proxies, auto_decompress=False
+    )
 
 
 def _timeout(answer_seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=answer_seconds)
+    total = SEND_SECONDS + answer_seconds
+    return aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS, sock_read=answer_seconds)

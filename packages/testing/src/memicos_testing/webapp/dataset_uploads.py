@@ -27,7 +27,7 @@ FILES = {"manifest.json": b"{}", "corpus/contexts.parquet": bytes(range(256)) * 
 @asynccontextmanager
 async def served(app: FastAPI, key: str | None = None) -> AsyncIterator[Server]:
     """The application behind a real server, as `memicos upload` reaches it."""
-    async with running(app, lifespan="off") as url, new_session(key) as session:
+    async with running(app, lifespan="off") as url, new_session(url, key) as session:
         yield Server(url, session, 5)
 
 
