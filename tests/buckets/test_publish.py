@@ -184,7 +184,7 @@ def test_a_killed_command_goes_on(server: S3Server, dataset: Path, expected: dic
 
 @pytest.mark.parametrize(("status", "kind", "message"), [
     (403, AccessRefusedError, r"s3://published/.*access is refused .*AWS_ACCESS_KEY_ID"),
-    (503, UnavailableError, r"s3://published/.*(503|does not answer|SlowDown).* the same command goes on"),
+    (503, UnavailableError, r"s3://published/.*(503|does not answer|SlowDown).* The same command goes on"),
 ])  # fmt: skip
 def test_errors_say_what_to_do(
     server: S3Server, dataset: Path, tmp_path: Path, status: int, kind: type[OSError], message: str
@@ -217,6 +217,52 @@ def test_a_busy_server_is_asked_again(
     check_complete(server, expected)
 
 
+def test_a_request_that_fails_is_sent_once_where_there_is_no_patience(
+    server: S3Server, dataset: Path, tmp_path: Path
+) -> None:
+    """Neither boto nor s3fs repeats it, so that memicos's own repetitions are not multiplied."""
+    send(dataset, tmp_path / "work")
+    folder = Folder(f"s3://{MODEL}/1-res", patience_seconds=0)
+    accesses: tuple[Callable[[], Any], ...] = (
+        folder.names,
+        lambda: folder.size("source.jsonl"),
+        lambda: folder.read("source.jsonl"),
+        lambda: send(dataset, tmp_path / "work", patience=0),
+    )
+    for access in accesses:
+        for failing in ("GET", "HEAD"):
+            server.requests.clear()
+            server.fault = lambda method, path, failing=failing: 503 if method == failing else None
+            try:
+                access()
+            except UnavailableError:
+                assert [method for method, _ in server.requests].count(failing) == 1, server.requests
+            else:
+                assert failing not in {method for method, _ in server.requests}
+    server.fault = lambda method, path: 503 if method == "PUT" else None
+    server.requests.clear()
+    with pytest.raises(UnavailableError, match="The same command goes on"):
+        put_native(dataset, Folder.of(f"s3://{BUCKET}/once"), PutOptions(1, 0), lambda sent: None)
+    assert len(server.puts()) == 1
+
+
+def test_an_object_whose_body_breaks_off_is_read_on(server: S3Server) -> None:
+    content = bytes(range(256)) * 4096
+    server.file_system().pipe_file(f"{BUCKET}/large", content)
+    gets = 0
+
+    def fault(method: str, path: str) -> int | None:
+        nonlocal gets
+        gets += method == "GET"
+        return HALF if method == "GET" and gets == 1 else None
+
+    server.fault = fault
+    folder = Folder.of(f"s3://{BUCKET}")
+    with folder.open("large") as file:
+        assert b"".join(iter(lambda: file.read(100_000), b"")) == content
+    assert gets == 2
+
+
 def without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -244,7 +290,7 @@ def test_without_credentials_every_access_says_what_to_set(
 
 def test_half_a_body_is_not_taken_for_a_file(server: S3Server, dataset: Path, tmp_path: Path) -> None:
     send(dataset, tmp_path / "work")
-    folder = Folder.of(f"s3://{MODEL}/1-res")
+    folder = Folder(f"s3://{MODEL}/1-res", patience_seconds=0.3)
     broken = "features/batch-0.jsonl.gz"
     server.fault = lambda method, path: HALF if method == "GET" and path.endswith(broken) else None
     with pytest.raises(DatasetError, match=r"batch-0.jsonl.gz: cannot be read"):

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from memicos_dataset import remote_files
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.read import read_manifest
@@ -200,7 +199,7 @@ async def test_a_bucket_that_cannot_be_read_is_named_with_the_remedy(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setattr(remote_files, "RETRY_SECONDS", ())
+    monkeypatch.setattr(available, "PATIENCE_SECONDS", 0.0)
     location = "s3://bucket/v1"
     # the environment of the services alone reads no buckets
     remedy = ("no credentials", "AWS_ACCESS_KEY_ID") if importlib.util.find_spec("s3fs") else ("pip install", "s3fs")

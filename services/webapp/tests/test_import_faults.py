@@ -18,10 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from memicos_dataset import read, remote_files, schema
+from memicos_dataset import read, schema
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.remote import retries
 from memicos_dataset.write import file_entry
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
@@ -193,9 +194,8 @@ def flaky_server(folder: Path, way: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("way", ["busy", "half"])
 async def test_an_import_overcomes_a_server_that_fails_for_a_moment(
-    fresh_url: str, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    fresh_url: str, public: Path, tmp_path: Path, way: str
 ) -> None:
-    monkeypatch.setattr(remote_files, "RETRY_SECONDS", (0.0,))
     options = ImportOptions(conversions=str(tmp_path / "conversions"), metadata=SHAPE)
     with flaky_server(public.parents[1], way) as url:
         await load(f"{url}/small/2-res", fresh_url, options)
@@ -210,7 +210,7 @@ async def test_an_import_overcomes_a_server_that_fails_for_a_moment(
 async def test_a_server_that_does_not_answer_is_named(
     own_url: str, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, message: str
 ) -> None:
-    monkeypatch.setattr(remote_files, "RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(retries, "READ_PATIENCE_SECONDS", 0.3)
     before = await shown_rows(own_url)
     options = ImportOptions(conversions=str(tmp_path / "conversions"), metadata=SHAPE)
     with flaky_server(public.parents[1], way) as url, pytest.raises(DatasetError, match=message) as refused:

@@ -4,7 +4,6 @@ Files of remote folders are streamed; a file that has to be read at several plac
 temporary file first, so that servers without range requests can be read too.
 """
 
-import importlib
 import re
 import shutil
 import tempfile
@@ -17,8 +16,10 @@ from typing import Any, BinaryIO, Protocol, cast
 import fsspec
 
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.remote import retries
 from memicos_dataset.remote.errors import as_os_errors
-from memicos_dataset.remote_files import RetriedFile, is_http, retried
+from memicos_dataset.remote.file_systems import file_system, is_http
+from memicos_dataset.remote.retried_file import RetriedFile
 
 COPY_BYTES = 1 << 20
 """Bytes that are read at once where a file is copied, hashed or decompressed."""
@@ -48,6 +49,8 @@ class Folder:
     """A Path where local, otherwise a URL without a slash at its end."""
     access: Access | None = field(default=None, compare=False, repr=False)
     """None: every folder may be read."""
+    patience_seconds: float = field(default_factory=lambda: retries.READ_PATIENCE_SECONDS, compare=False, repr=False)
+    """How long a request to a remote folder is repeated while its server does not answer."""
 
     @classmethod
     def of(cls, location: "Location", access: Access | None = None) -> "Folder":
@@ -101,14 +104,13 @@ class Folder:
             with place.open("rb") as file:
                 yield file
             return
-        system = self._file_system()
-        with as_os_errors(place):
-            if is_http(place):
-                with retried(place, lambda: RetriedFile(lambda: system.open(place, "rb", block_size=0))) as file:
-                    yield cast(BinaryIO, file)
-            else:
-                with system.open(place, "rb") as file:
-                    yield cast(BinaryIO, file)
+        system, http = self._file_system(), is_http(place)
+        # as a stream: a server may not answer requests for a part
+        options = {"block_size": 0} if http else {}
+        with RetriedFile(
+            place, lambda: system.open(place, "rb", **options), self.patience_seconds, seekable=not http
+        ) as file:
+            yield cast(BinaryIO, file)
 
     @contextmanager
     def open_seekable(self, path: str) -> Iterator[BinaryIO]:
@@ -147,8 +149,7 @@ class Folder:
         if isinstance(place, Path):
             return place.stat().st_size if place.is_file() else None
         try:
-            with as_os_errors(place):
-                return self._info(place)["size"]
+            return self._info(place)["size"]
         except FileNotFoundError:
             return None
 
@@ -158,15 +159,14 @@ class Folder:
         if isinstance(place, Path):
             return place.is_file()
         try:
-            with as_os_errors(place):
-                return self._info(place)["type"] == "file"
+            return self._info(place)["type"] == "file"
         except FileNotFoundError:
             return False
 
     def _info(self, place: str) -> dict[str, Any]:
         """What the file system says of a remote file."""
         system = self._file_system()
-        return retried(place, lambda: system.info(place))
+        return retries.with_retries(place, lambda: system.info(place), self.patience_seconds)
 
     def names(self) -> list[str]:
         """Names of all files and folders directly in this folder, however many; empty where there is no such folder.
@@ -179,11 +179,10 @@ class Folder:
         if isinstance(self.root, Path):
             return sorted(entry.name for entry in self.root.iterdir()) if self.root.is_dir() else []
         system = self._file_system()
+        system.invalidate_cache()
+        url = f"{self.root}/"
         try:
-            with as_os_errors(self.root):
-                system.invalidate_cache()
-                url = self.root + "/"
-                entries = retried(url, lambda: system.ls(url, detail=False))
+            entries = retries.with_retries(str(self.root), lambda: system.ls(url, detail=False), self.patience_seconds)
         except FileNotFoundError:
             return []
         own = self.root.rpartition("://")[2].strip("/")
@@ -211,10 +210,7 @@ class Folder:
         try:
             if self.access:
                 return self.access.file_system(url)
-            if is_http(url):
-                # imports aiohttp, which takes long
-                return importlib.import_module("memicos_dataset.http_folder").HttpFolders()
-            return fsspec.core.url_to_fs(url)[0]
+            return file_system(url)
         except ImportError as error:
             scheme = url.partition("://")[0]
             extra = f"memicos-dataset[{EXTRAS[scheme]}]" if scheme in EXTRAS else None

@@ -85,8 +85,6 @@ def s3_server(monkeypatch: pytest.MonkeyPatch, bucket: str) -> Iterator[S3Server
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # without the repetitions of boto, so that those of memicos are seen
-        "AWS_MAX_ATTEMPTS": "1",
     }.items():
         monkeypatch.setenv(name, value)
     S3FileSystem.clear_instance_cache()

@@ -24,7 +24,8 @@ _UNAVAILABLE = {
     "requests.exceptions": ("ConnectionError", "Timeout", "ChunkedEncodingError"),
     "urllib3.exceptions": ("ProtocolError",),
 }
-_NOT_REPEATED = {"aiohttp": ("ClientConnectorCertificateError",), "botocore.exceptions": ("SSLError",)}
+_NOT_REPEATED = {"aiohttp": ("ClientSSLError",), "botocore.exceptions": ("SSLError",)}
+_UNKNOWN_HOST = {"aiohttp": ("ClientConnectorDNSError",)}
 _CREDENTIALS = {
     "botocore.exceptions": (
         "NoCredentialsError",
@@ -57,6 +58,10 @@ class AccessRefusedError(PermissionError):
 
 class UnavailableError(OSError):
     """A server does not answer, answers with an error of its own or breaks off; later it may answer."""
+
+
+class UnknownHostError(UnavailableError):
+    """A server's name has no address; the request is not repeated, as most such names are misspelt."""
 
 
 def _types(names: dict[str, tuple[str, ...]]) -> tuple[type[Exception], ...]:
@@ -103,6 +108,8 @@ def _typed(place: str, error: Exception) -> OSError:
     status, code, reason = _status(error), _code(error), _text(error)
     if isinstance(error, _types(_NOT_REPEATED)):
         return OSError(f"{place}: {reason}")
+    if isinstance(error, _types(_UNKNOWN_HOST)):
+        return UnknownHostError(f"{place}: the server's name has no address ({reason})")
     if status is not None and (status >= 500 or status in _BUSY):
         return UnavailableError(f"{place}: the server answers with status {status} ({reason})")
     if isinstance(error, _types(_UNAVAILABLE)) or code in _UNAVAILABLE_CODES:

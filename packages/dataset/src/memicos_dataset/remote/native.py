@@ -13,9 +13,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FILE_NAME, Manifest
 from memicos_dataset.read import read_manifest
 from memicos_dataset.remote.checksums import local_file
-from memicos_dataset.remote.errors import as_os_errors
 from memicos_dataset.remote.put import PutOptions, ReportSent, Target, put_dataset
-from memicos_dataset.remote.retries import with_retries
 from memicos_dataset.remote.work_folder import DEFAULT_WORK, work_folder
 
 _PART = re.compile(
@@ -79,16 +77,11 @@ def _source_ids(manifest: Manifest | None) -> list[str]:
 
 def _present_manifest(to: Folder, options: PutOptions) -> Manifest | None:
     """The manifest at `to`; None where there is none, or one that this version cannot read."""
-
-    def read() -> bytes | None:
-        with as_os_errors(str(to.locate(FILE_NAME))):
-            try:
-                return to.read(FILE_NAME)
-            except FileNotFoundError:
-                return None
-
-    content = with_retries(read, options.patience_seconds)
     try:
-        return Manifest.model_validate_json(content) if content is not None else None
+        content = replace(to, patience_seconds=options.patience_seconds).read(FILE_NAME)
+    except FileNotFoundError:
+        return None
+    try:
+        return Manifest.model_validate_json(content)
     except ValidationError:
         return None

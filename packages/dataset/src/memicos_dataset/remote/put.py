@@ -13,7 +13,7 @@ from typing import Any
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.remote.checksums import METADATA_KEY, LocalFile, agrees
-from memicos_dataset.remote.errors import as_os_errors
+from memicos_dataset.remote.errors import UnavailableError
 from memicos_dataset.remote.retries import with_retries
 
 PARALLEL = 8
@@ -144,11 +144,10 @@ class Target:
         return f"{self._root.rstrip('/')}/{path}"
 
     def _repeated(self, place: str, call: Callable[[], Any]) -> Any:
-        def once() -> Any:
-            with as_os_errors(self._url(place)):
-                return call()
-
-        return with_retries(once, self.options.patience_seconds)
+        try:
+            return with_retries(self._url(place), call, self.options.patience_seconds)
+        except UnavailableError as error:
+            raise UnavailableError(f"{error} The same command goes on where it was.") from error
 
     def _url(self, place: str) -> str:
         return place if "://" in place else str(self._system.unstrip_protocol(place))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
@@ -15,6 +16,8 @@ from memicos_webapp.errors import BadInput, NotFound, Unavailable
 from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.roots import Roots
 
+PATIENCE_SECONDS = 5.0
+"""How long a page waits for a server that does not answer; an import waits longer."""
 _SOURCE = re.compile(r"(?:[0-9]+|e)-([A-Za-z0-9._-]+?)(?:__.+)?")
 _FILE = re.compile(r".*\.[A-Za-z][A-Za-z0-9]{0,10}")
 """Names with an extension, which are of files; `llama3.1-8b` has none."""
@@ -28,7 +31,7 @@ def permitted(roots: Roots, location: str) -> Folder:
         BadInput: it is in none of the roots.
     """
     try:
-        return permitted_folder(roots, location.strip())
+        return replace(permitted_folder(roots, location.strip()), patience_seconds=PATIENCE_SECONDS)
     except PermissionError as error:
         raise BadInput(str(error)) from error
 

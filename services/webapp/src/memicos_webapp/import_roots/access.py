@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from memicos_dataset.folder import Folder
+from memicos_dataset.remote.file_systems import file_system
 
 from memicos_webapp.import_roots.roots import PORTS, Roots
 
@@ -33,7 +33,7 @@ class RootAccess:
                 client = client_factory(self.roots.check_request, self.roots.check_address)
                 self._systems[scheme] = HttpFolders(get_client=client, skip_instance_cache=True)
             else:
-                self._systems[scheme] = fsspec.core.url_to_fs(url)[0]
+                self._systems[scheme] = file_system(url)
         return self._systems[scheme]
 
 
