@@ -6,7 +6,8 @@ WORKDIR /build
 COPY packages packages
 COPY services services
 COPY deploy/docker/install.sh deploy/docker/members.py deploy/docker/
-RUN sh deploy/docker/install.sh requirements memicos-webapp
+# also of imports from buckets, which the worker runs from this image
+RUN sh deploy/docker/install.sh requirements 'memicos-webapp[buckets]'
 
 FROM python:3.11-slim-bookworm AS dependencies
 WORKDIR /build

@@ -1,10 +1,13 @@
 """members.py: the packages of an image are those of the pyproject.toml files."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from memicos_dataset.folder import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "deploy/docker/members.py"
@@ -19,7 +22,7 @@ def run(*arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def names(*arguments: str) -> set[str]:
     result = run("requirements", *arguments)
     assert (result.returncode, result.stderr) == (0, "")
-    return {line.split("[")[0] for line in result.stdout.splitlines()}
+    return {re.split(r"[\[<>=]", line)[0] for line in result.stdout.splitlines()}
 
 
 @pytest.mark.parametrize("member", ["memicos-webapp", "memicos-autointerp"])
@@ -36,6 +39,17 @@ def test_extras_are_followed() -> None:
     assert {"torch", "sae-lens"} <= names("memicos-inference")
 
 
+def test_the_image_that_imports_reads_buckets() -> None:
+    """It installs the requirements of the member that its Dockerfile names."""
+    dockerfile = (ROOT / "deploy/docker/webapp.Dockerfile").read_text()
+    (member,) = re.findall(r"install\.sh requirements '?([^'\s]+)'?\n", dockerfile)
+    needed = {EXTRAS[scheme] for scheme in ("s3", "gs")}
+    optional = tomllib.loads((ROOT / "packages/dataset/pyproject.toml").read_text())["project"]["optional-dependencies"]
+    packages = {re.split("[<>=]", line)[0] for extra in needed for line in optional[extra]}
+    assert packages == {"s3fs", "gcsfs"} and packages <= names(member)
+    assert not packages & names("memicos-webapp")
+
+
 def test_folders_are_those_of_every_member_that_is_needed() -> None:
     folders = {Path(line).name for line in run("folders", "memicos-autointerp").stdout.split()}
     assert folders == {"autointerp", "service_kit", "embeddings"}
@@ -45,7 +59,7 @@ def test_folders_are_those_of_every_member_that_is_needed() -> None:
 
 def test_every_requirement_is_locked() -> None:
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
-    requirements = names("memicos-webapp", "memicos-autointerp", "memicos-inference[gguf]")
+    requirements = names("memicos-webapp[buckets]", "memicos-autointerp", "memicos-inference[gguf]")
     assert requirements <= locked
 
 
