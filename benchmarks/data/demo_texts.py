@@ -13,11 +13,11 @@ SIZE = 128
 """Tokens of a context."""
 
 
-def write_texts(path: Path, contexts: int) -> Path:
+def write_texts(path: Path, contexts: int, model: Path = MODEL) -> Path:
     """Write the texts of more than `contexts` of the demo's contexts, evenly spread over them, as JSON Lines."""
     ids = pq.read_table(TEXTS, columns=["token_ids"])["token_ids"].to_pylist()
     every = max(1, len(ids) * 4 // (5 * contexts))
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(model)
     with path.open("w", encoding="utf-8") as file:
         for row in ids[::every]:
             file.write(json.dumps({"text": tokenizer.decode(row[1:])}) + "\n")
