@@ -22,6 +22,7 @@ FILES = {
     "features": ("1-res/features-00000.parquet", schema.FEATURES),
     "more features": ("1-res/features-00001.parquet", schema.FEATURES),
     "explanations": ("1-res/explanations.parquet", schema.EXPLANATIONS),
+    "scores": ("1-res/scores.parquet", schema.SCORE_TABLE.known),
 }
 
 
@@ -62,6 +63,30 @@ def valid_rows() -> Rows:
         "features": [feature(0), feature(1)],
         "more features": [feature(2), feature(3)],
         "explanations": [{"index": 3, "description": "d", "method": "human", "model": None}],
+        "scores": [score()],
+    }
+
+
+def score() -> dict[str, Any]:
+    """A score on three texts: BOS left out, two tokens of the first context and one of the second; one has no
+    answer."""
+    return {
+        "explanation": 0,
+        "method": "simulation",
+        "model": "m",
+        "score": 0.5,
+        "score_low": -0.5,
+        "score_high": 1.0,
+        "reason": None,
+        "seed": 0,
+        "around": 1,
+        "text_contexts": [0, 1, 0],
+        "text_positions": [1, 1, 2],
+        "text_distances": [1, -1, -2],
+        "text_answers": [0.5, None, 0.25],
+        "text_marked": [[0, 1], [], [1]],
+        "text_expected": [[4.5, 0.0], [], [0.25, 0.0]],
+        "text_failures": ["", "timeout", ""],
     }
 
 
@@ -110,6 +135,7 @@ def source(entry: dict[str, m.FileEntry]) -> m.Source:
         logit_effect="none",
         features=[entry["features"], entry["more features"]],
         explanations=entry["explanations"],
+        scores=entry["scores"],
     )
 
 
@@ -131,6 +157,8 @@ def check(folder: Path, manifest: m.Manifest) -> None:
         features.check(batch)
     for batch in read.explanation_batches(folder, source_entry, 1):
         checks.check_explanations(batch, features.indices)
+    for batch in read.score_batches(folder, source_entry, 1):
+        checks.check_scores(batch, source_entry, contexts.lengths)
 
 
 def test_a_whole_dataset_passes(tmp_path: Path) -> None:
@@ -188,6 +216,20 @@ NAN, INFINITE = float("nan"), float("inf")
         ("explanations", 0, {"index": 5}, "index", "5 is not the index of a feature of this source"),
         ("explanations", 0, {"description": " "}, "description", "is empty"),
         ("explanations", 0, {"method": ""}, "method", "is empty"),
+        ("scores", 0, {"explanation": 1}, "explanation", "1 is not the number of a row"),
+        ("scores", 0, {"score": 1.5}, "score", "1.5 with the interval"),
+        ("scores", 0, {"score": None}, "reason", "is missing"),
+        ("scores", 0, {"text_contexts": [0, 2, 0]}, "text_contexts", "2 is not a context"),
+        ("scores", 0, {"text_positions": [1, None, 2]}, "text_positions", "has a null"),
+        ("scores", 0, {"text_answers": None}, "text_answers", "has 0 entries, and text_contexts has 3"),
+        ("scores", 0, {"text_answers": [0.5, None]}, "text_answers", "has 2 entries"),
+        ("scores", 0, {"text_answers": [0.5, NAN, 0.25]}, "text_answers", "nan is not a finite number"),
+        ("scores", 0, {"text_marked": [[0], []]}, "text_marked", "has 2 entries"),
+        ("scores", 0, {"text_marked": [[0], [], [2]]}, "text_marked", "2 is not a position of the text"),
+        ("scores", 0, {"text_marked": [[-1], [], []]}, "text_marked", "-1 is not a position of the text"),
+        ("scores", 0, {"text_expected": [[1.0], [], []]}, "text_expected", "has 1 entries, and the text 2 tokens"),
+        ("scores", 0, {"text_expected": [[1.0, NAN], [], []]}, "text_expected", "nan is not a finite number"),
+        ("scores", 0, {"text_failures": ["", None, ""]}, "text_failures", "has a null"),
     ],
 )
 def test_a_broken_row_is_named(

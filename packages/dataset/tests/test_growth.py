@@ -156,6 +156,7 @@ def documented_tables() -> str:
         for column in table.columns:
             kind = str(column.type).replace("element", "item").replace("item: ", "").replace("float", "float32")
             marks = ("optional; " if column.optional else "") + ("may be null; " if column.nullable else "")
+            marks += "entries may be null; " if column.null_entries else ""
             shape = ", ".join(column.shape)
             lines.append(f"| `{column.name}` | {kind} | {shape} | {column.unit} | {marks}{column.meaning} |")
         parts.append("\n".join(lines))

@@ -14,12 +14,16 @@ from memicos_autointerp_core.providers import client
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_autointerp_core.scorers.registry import LANGUAGE_MODEL_SCORERS
 from memicos_dataset import read
+from memicos_dataset.conversion.conversion_folder import Options
+from memicos_dataset.conversion.inspect import faults
+from memicos_dataset.folder import Folder
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.explain.language_model import ModelChoice
 from memicos_pipeline.explain.selection import Selection, explanations, labels
 from memicos_pipeline.generate import generate
 from memicos_pipeline.scores.protocol import ScoreProtocol
 from memicos_pipeline.scores.score_by_model import ScoreRun, score_by_model
+from memicos_pipeline.scores.score_dataset import score_dataset
 from memicos_service import settings
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.models.small_model import small_model, small_sae
@@ -72,6 +76,26 @@ def rows(config: GenerateConfig, method: str) -> list[dict[str, Any]]:
     return [row for batch in batches for row in batch.rows.to_pylist() if row["method"] == method]
 
 
+def values_of(config: GenerateConfig, row: dict[str, Any]) -> list[list[float]]:
+    """The feature's values on the tokens of each text of a score, from the examples of the dataset."""
+    (source,) = read.read_manifest(config.out).source_set.sources
+    index = explanations(config.out, source)[row["explanation"]].index
+    (feature,) = (
+        own for batch in read.features(config.out, source) for own in batch.to_pylist() if own["index"] == index
+    )
+    places = zip(feature["example_contexts"], feature["example_positions"], strict=True)
+    stored = [dict(zip(*pair, strict=True)) for pair in zip(feature["value_positions"], feature["values"], strict=True)]
+    examples = dict(zip(places, stored, strict=True))
+    found = []
+    for context, position, distance in zip(
+        row["text_contexts"], row["text_positions"], row["text_distances"], strict=True
+    ):
+        values = examples[context, position] if distance > 0 else {}
+        shown = range(max(1, position - row["around"]), min(32, position + row["around"] + 1))
+        found.append([values.get(place, 0.0) for place in shown])
+    return found
+
+
 def live_labels(config: GenerateConfig) -> set[int]:
     (source,) = read.read_manifest(config.out).source_set.sources
     return {row.number for row in labels(explanations(config.out, source)).values()}
@@ -93,6 +117,19 @@ def test_labels_are_scored_and_paid_once(method: str, config: GenerateConfig, ll
             truth = np.array(row["text_distances"]) > 0
             right = (np.array(row["text_answers"]) >= 0.5) == truth
             assert row["score"] == pytest.approx((right[truth].mean() + right[~truth].mean()) / 2, abs=1e-6)
+        else:
+            expected, actual = np.concatenate(row["text_expected"]), np.concatenate(values_of(config, row))
+            correlation = np.corrcoef(expected, actual)[0, 1] if expected.std() and actual.std() else 0.0
+            assert row["score"] == pytest.approx(correlation, abs=1e-5)
+        if method == "eleuther_fuzz":
+            assert all(row["text_marked"])
+            strong = [
+                [i for i, value in enumerate(values) if value > 0 and value >= 0.3 * max(values)]
+                for values in values_of(config, row)
+            ]
+            pairs = zip(row["text_marked"], strong, row["text_distances"], strict=True)
+            assert all(marked == own for marked, own, distance in pairs if distance > 0)
+    assert list(faults(Folder.of(config.out), Options())) == []
     paid = len(llm.requests)
     # the state has all results, and a further run asks nothing
     again, _ = score(run_of(config, tmp_path, method))
@@ -161,6 +198,31 @@ def test_a_fault_is_never_a_score(name: str, config: GenerateConfig, llm: LlmPro
     assert again.stopped is None and not failures
     after = [row for row in rows(config, method) if row["model"] == asked]
     assert len(after) == outcome.done + outcome.failed if not stops else len(after) > outcome.done
+
+
+def test_a_text_without_an_answer_has_its_cause(config: GenerateConfig, llm: LlmProvider, tmp_path: Path) -> None:
+    model = WordListModel()
+    asked: list[Received] = []
+
+    def answer(received: Received) -> Reply:
+        asked.append(received)
+        return Reply(content="no list") if len(asked) == 1 else model(received)
+
+    llm.answer = answer
+    chosen = {"selection": Selection(indices=(1, 2)), "choice": ModelChoice("local", "m-one-fails")}
+    protocol = replace(PROTOCOL, active=10, inactive=10)
+    outcome, failures = score(replace(run_of(config, tmp_path, "eleuther_recall", **chosen), protocol=protocol))
+    assert outcome.done == 2 and not failures
+    found = [row for row in rows(config, "eleuther_recall") if row["model"] == "m-one-fails"]
+    assert sum(row["text_failures"].count("unreadable") for row in found) == 5
+    for row in found:
+        pairs = zip(row["text_failures"], row["text_answers"], strict=True)
+        assert all((failure == "") is (answer is not None) for failure, answer in pairs)
+    assert list(faults(Folder.of(config.out), Options())) == []
+    # scores without a language model stay beside them
+    asyncio.run(score_dataset(config, PROTOCOL, 1, lambda line: None))
+    assert [row for row in rows(config, "eleuther_recall") if row["model"] == "m-one-fails"] == found
+    assert {row["explanation"] for row in rows(config, "eleuther_embedding")} >= live_labels(config)
 
 
 def test_a_budget_ends_the_run(config: GenerateConfig, llm: LlmProvider, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ CONTENT = (
     """SELECT source.name, index, description, method, model FROM explanation e JOIN source ON source.id = e.source_id
        WHERE author_id IS NULL ORDER BY source.name, index, description""",
     """SELECT source.name, e.index, s.method, s.model, s.value, s.low, s.high, s.reason, s.text_contexts,
-         s.text_positions, s.text_distances, s.text_answers
+         s.text_positions, s.text_distances, s.text_answers, s.text_details
        FROM score s JOIN explanation e ON e.id = s.explanation_id JOIN source ON source.id = e.source_id
        ORDER BY source.name, e.index, e.description""",
     """SELECT name, layer, features, dead_features, counted_tokens, architecture, d_in, d_sae, logit_effect, recipe,
@@ -71,12 +72,21 @@ async def test_an_import_of_an_export_stores_the_same(own_url: str, fresh_url: s
         """INSERT INTO explanation (source_id, index, description, method, author_id)
            SELECT 1, 1, 'mine', 'manual', max(id) FROM account""",
     )
+    # what a language model said of the 12 texts of a score, of which one has no answer
+    details = [{"expected": [0.25] * 9, "marked": [0, 8]}, {"failure": "timeout"}, *({} for _ in range(10))]
+    await execute(
+        own_url,
+        """UPDATE score SET method = 'simulation', text_answers[2] = NULL, text_details = $1
+           WHERE text_positions[1] BETWEEN 5 AND 20""",
+        json.dumps(details),
+    )
     out = tmp_path / "native"
     await exported(own_url, "small/res", out)
     assert list(faults(Folder.of(out), Options())) == []
     await load(out, fresh_url)
     before, after = await content(own_url), await content(fresh_url)
     assert all(before) and all(len(rows) > 0 for rows in before)
+    assert {row["text_details"] is None for row in before[5]} == {True, False}
     for statement, left, right in zip(CONTENT, before, after, strict=True):
         assert left == right, statement
     # the export of the copy has the same bytes

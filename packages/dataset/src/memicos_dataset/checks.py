@@ -7,8 +7,18 @@ store the values that must be unique over all batches.
 from collections.abc import Callable, Collection
 
 import numpy as np
-import pyarrow as pa
 
+from memicos_dataset.column_checks import (
+    check_equal_lengths,
+    check_finite,
+    check_members,
+    check_no_nulls,
+    check_unique,
+    flat,
+    is_number,
+    numpy,
+    refuse,
+)
 from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest, Source
@@ -78,8 +88,8 @@ class DocumentCheck:
 
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
-        _check_no_nulls(batch)
-        _check_unique(batch, "document", self.numbers)
+        check_no_nulls(batch)
+        check_unique(batch, "document", self.numbers)
         for row, name in enumerate(batch.rows.column("collection").to_pylist()):
             if name not in self._collections:
                 raise batch.error(row, "collection", f"{name!r} is not a collection of the manifest's corpus")
@@ -93,8 +103,8 @@ class VocabularyCheck:
 
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
-        _check_no_nulls(batch)
-        _check_unique(batch, "token_id", self.token_ids)
+        check_no_nulls(batch)
+        check_unique(batch, "token_id", self.token_ids)
 
 
 class ContextCheck:
@@ -110,8 +120,8 @@ class ContextCheck:
 
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
-        _check_no_nulls(batch)
-        numbers = _numpy(batch.rows.column("context"))
+        check_no_nulls(batch)
+        numbers = numpy(batch.rows.column("context"))
         lengths = np.diff(batch.rows.column("token_ids").offsets.to_numpy())
         documents = batch.rows.column("document").to_pylist()
         count = len(self.lengths)
@@ -127,7 +137,7 @@ class ContextCheck:
             if document not in self._documents:
                 raise batch.error(row, "document", f"{document} is not among the documents")
             self.lengths[number] = length
-        _check_members(batch, "token_ids", self._token_ids, "is not in the vocabulary")
+        check_members(batch, "token_ids", self._token_ids, "is not in the vocabulary")
 
 
 class FeatureCheck:
@@ -144,47 +154,47 @@ class FeatureCheck:
 
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
-        _check_no_nulls(batch)
-        _check_finite(batch)
+        check_no_nulls(batch)
+        check_finite(batch)
         self._check_index(batch)
         _check_statistics(batch)
         for first, second in _PAIRS:
-            _check_equal_lengths(batch, first, second)
+            check_equal_lengths(batch, first, second)
         names = set(batch.rows.schema.names)
         for first, second in _OPTIONAL_PAIRS:
             if {first, second} <= names:
-                _check_equal_lengths(batch, first, second, allow_empty=True)
+                check_equal_lengths(batch, first, second, allow_empty=True)
         for column in ("positive_token_ids", "negative_token_ids"):
-            _check_members(batch, column, self._token_ids, "is not in the vocabulary")
+            check_members(batch, column, self._token_ids, "is not in the vocabulary")
         for column in ("neighbour_indices", "correlated_indices"):
             self._check_range(batch, column, 0, self._source.d_sae - 1, "an index of the source's features")
         self._check_examples(batch)
         # the last check, as it notes the indices
-        _check_unique(batch, "index", self.indices)
+        check_unique(batch, "index", self.indices)
 
     def _check_index(self, batch: Batch) -> None:
-        for row, index in enumerate(_numpy(batch.rows.column("index")).tolist()):
+        for row, index in enumerate(numpy(batch.rows.column("index")).tolist()):
             if not 0 <= index < self._source.d_sae:
                 raise batch.error(row, "index", f"{index} is not from 0 to {self._source.d_sae - 1} (d_sae)")
 
     def _check_range(self, batch: Batch, column: str, low: int, high: int, meaning: str) -> None:
-        values, rows = _flat(batch.rows.column(column))
-        _refuse(batch, column, rows, values, (values < low) | (values > high), f"is not {meaning} ({low} to {high})")
+        values, rows = flat(batch.rows.column(column))
+        refuse(batch, column, rows, values, (values < low) | (values > high), f"is not {meaning} ({low} to {high})")
 
     def _check_examples(self, batch: Batch) -> None:
         for column in _EXAMPLES[1:]:
-            _check_equal_lengths(batch, _EXAMPLES[0], column)
-        groups, rows = _flat(batch.rows.column("example_groups"))
+            check_equal_lengths(batch, _EXAMPLES[0], column)
+        groups, rows = flat(batch.rows.column("example_groups"))
         intervals = np.diff(batch.rows.column("quantile_shares").offsets.to_numpy())[rows]
-        _refuse(
+        refuse(
             batch, "example_groups", rows, groups, (groups < TOP_GROUP) | (groups > intervals),
             "is neither 0 nor the number of one of the feature's intervals (1 to the length of quantile_shares)",
         )  # fmt: skip
         self._check_range(batch, "example_contexts", 0, len(self._lengths) - 1, "a context of the corpus")
-        lengths = self._lengths[_flat(batch.rows.column("example_contexts"))[0]]
-        positions, _ = _flat(batch.rows.column("example_positions"))
+        lengths = self._lengths[flat(batch.rows.column("example_contexts"))[0]]
+        positions, _ = flat(batch.rows.column("example_positions"))
         outside = (positions < 0) | (positions >= lengths)
-        _refuse(batch, "example_positions", rows, positions, outside, "is not a position of the example's context")
+        refuse(batch, "example_positions", rows, positions, outside, "is not a position of the example's context")
         _check_values(batch, rows, lengths)
         _check_attributions(batch, rows, lengths)
 
@@ -206,28 +216,29 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
     Raises:
         RowError: an explanation is empty, or of a feature that the dataset does not have.
     """
-    _check_no_nulls(batch)
-    _check_finite(batch)
-    _check_members(batch, "index", indices, "is not the index of a feature of this source")
+    check_no_nulls(batch)
+    check_finite(batch)
+    check_members(batch, "index", indices, "is not the index of a feature of this source")
     for column in ("description", "method"):
         for row, text in enumerate(batch.rows.column(column).to_pylist()):
             if not text.strip():
                 raise batch.error(row, column, "is empty")
 
 
-def check_scores(batch: Batch, explanations: int, context_lengths: np.ndarray) -> None:
-    """Check scores of a source with `explanations` explanations; `context_lengths` (N,) has tokens of each context.
+def check_scores(batch: Batch, source: Source, context_lengths: np.ndarray) -> None:
+    """Check scores of a source; `context_lengths` (N,) has tokens of each context.
 
     Raises:
-        RowError: a score is of no explanation, is not a share, lacks both value and reason, or names a text that the
-            corpus does not have.
+        RowError: a score is of no explanation, is not a share, lacks both value and reason, names a text that the
+            corpus does not have, or says something of tokens that the text does not have.
     """
-    _check_no_nulls(batch)
-    _check_finite(batch)
+    check_no_nulls(batch)
+    check_finite(batch)
+    explanations = source.explanations.rows if source.explanations else 0
     rows = np.arange(len(batch.rows))
-    numbers = _numpy(batch.rows.column("explanation"))
+    numbers = numpy(batch.rows.column("explanation"))
     outside = (numbers < 0) | (numbers >= explanations)
-    _refuse(batch, "explanation", rows, numbers, outside, "is not the number of a row of the explanations")
+    refuse(batch, "explanation", rows, numbers, outside, "is not the number of a row of the explanations")
     for column in ("method", "model"):
         for row, text in enumerate(batch.rows.column(column).to_pylist()):
             if not text.strip():
@@ -240,19 +251,42 @@ def check_scores(batch: Batch, explanations: int, context_lengths: np.ndarray) -
         elif low is None or high is None or not (-1 <= low <= high <= 1 and -1 <= score <= 1):
             raise batch.error(row, "score", f"{score} with the interval {low} to {high} is not a score")
     for column in ("text_positions", "text_distances", "text_answers"):
-        _check_equal_lengths(batch, "text_contexts", column)
-    contexts, owners = _flat(batch.rows.column("text_contexts"))
+        check_equal_lengths(batch, "text_contexts", column)
+    contexts, owners = flat(batch.rows.column("text_contexts"))
     outside = (contexts < 0) | (contexts >= len(context_lengths))
-    _refuse(batch, "text_contexts", owners, contexts, outside, "is not a context of the corpus")
-    positions, _ = _flat(batch.rows.column("text_positions"))
+    refuse(batch, "text_contexts", owners, contexts, outside, "is not a context of the corpus")
+    positions, _ = flat(batch.rows.column("text_positions"))
     outside = (positions < 0) | (positions >= context_lengths[contexts])
-    _refuse(batch, "text_positions", owners, positions, outside, "is not a position of the text's context")
-    around = _numpy(batch.rows.column("around"))
-    _refuse(batch, "around", rows, around, around < 0, "is negative")
+    refuse(batch, "text_positions", owners, positions, outside, "is not a position of the text's context")
+    around = numpy(batch.rows.column("around"))
+    refuse(batch, "around", rows, around, around < 0, "is negative")
+    for column in ("text_marked", "text_expected", "text_failures"):
+        if column in batch.rows.schema.names:
+            check_equal_lengths(batch, "text_contexts", column, allow_empty=True)
+    _check_text_tokens(batch, 1 if source.recipe.prepend_bos else 0, context_lengths)
+
+
+def _check_text_tokens(batch: Batch, first: int, context_lengths: np.ndarray) -> None:
+    """Check what scores say of the tokens of texts, which begin at position `first` of a context at the earliest."""
+    names = batch.rows.schema.names
+    columns = (batch.rows.column(name).to_pylist() for name in ("around", "text_contexts", "text_positions"))
+    marked = batch.rows.column("text_marked").to_pylist() if "text_marked" in names else []
+    expected = batch.rows.column("text_expected").to_pylist() if "text_expected" in names else []
+    if not (any(marked) or any(expected)):
+        return
+    for row, (around, contexts, positions) in enumerate(zip(*columns, strict=True)):
+        for number, (context, position) in enumerate(zip(contexts, positions, strict=True)):
+            start, end = max(first, position - around), min(int(context_lengths[context]), position + around + 1)
+            for place in marked[row][number] if marked and marked[row] else []:
+                if not 0 <= place < end - start:
+                    raise batch.error(row, "text_marked", f"{place} is not a position of the text")
+            values = expected[row][number] if expected and expected[row] else []
+            if values and len(values) != end - start:
+                raise batch.error(row, "text_expected", f"has {len(values)} entries, and the text {end - start} tokens")
 
 
 def _check_statistics(batch: Batch) -> None:
-    column = {name: _numpy(batch.rows.column(name)) for name in batch.table.core.names if _is_number(batch, name)}
+    column = {name: numpy(batch.rows.column(name)) for name in batch.table.core.names if is_number(batch, name)}
     rows = np.arange(len(batch.rows))
     for name, invalid, problem in (
         ("density", (column["density"] < 0) | (column["density"] > 1), "is not a share from 0 to 1"),
@@ -260,12 +294,12 @@ def _check_statistics(batch: Batch) -> None:
         ("max_activation", column["max_activation"] < 0, "is negative"),
         ("logit_max", column["logit_max"] < column["logit_min"], "is below logit_min"),
     ):
-        _refuse(batch, name, rows, column[name], invalid, problem)
+        refuse(batch, name, rows, column[name], invalid, problem)
     for name in _COUNTS:
-        values, owners = _flat(batch.rows.column(name))
-        _refuse(batch, name, owners, values, values < 0, "is negative")
-    shares, owners = _flat(batch.rows.column("quantile_shares"))
-    _refuse(batch, "quantile_shares", owners, shares, (shares < 0) | (shares > 1), "is not a share from 0 to 1")
+        values, owners = flat(batch.rows.column(name))
+        refuse(batch, name, owners, values, values < 0, "is negative")
+    shares, owners = flat(batch.rows.column("quantile_shares"))
+    refuse(batch, "quantile_shares", owners, shares, (shares < 0) | (shares > 1), "is not a share from 0 to 1")
 
 
 def _check_values(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
@@ -273,20 +307,18 @@ def _check_values(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
     positions, values = (batch.rows.column(name).flatten() for name in ("value_positions", "values"))
     counts = np.diff(positions.offsets.to_numpy())
     unequal = counts != np.diff(values.offsets.to_numpy())
-    _refuse(
-        batch, "values", rows, counts, unequal, "value positions belong to an example with another number of values"
-    )
+    refuse(batch, "values", rows, counts, unequal, "value positions belong to an example with another number of values")
     example = np.repeat(np.arange(len(counts)), counts)
     flat, numbers = positions.flatten().to_numpy(), values.flatten().to_numpy()
     owners = rows[example]
     outside = (flat < 0) | (flat >= lengths[example])
-    _refuse(batch, "value_positions", owners, flat, outside, "is not a position of the example's context")
+    refuse(batch, "value_positions", owners, flat, outside, "is not a position of the example's context")
     repeated = np.zeros(len(flat), dtype=bool)
     repeated[1:] = (np.diff(flat) <= 0) & (np.diff(example) == 0)
-    _refuse(batch, "value_positions", owners, flat, repeated, "does not come after the position before it")
+    refuse(batch, "value_positions", owners, flat, repeated, "does not come after the position before it")
     maxima = batch.rows.column("max_activation").to_numpy()[owners]
     above = numbers > maxima * (1 + ROUNDING)
-    _refuse(batch, "values", owners, numbers, above, "is above the feature's max_activation")
+    refuse(batch, "values", owners, numbers, above, "is above the feature's max_activation")
 
 
 def _check_attributions(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
@@ -298,99 +330,19 @@ def _check_attributions(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> 
         counts[own] = np.diff(batch.rows.column("example_dfa_values").flatten().offsets.to_numpy())
         wrong = (counts > 0) & (counts != lengths)
         problem = "attributions belong to an example whose context has another number of tokens"
-        _refuse(batch, "example_dfa_values", rows, counts, wrong, problem)
+        refuse(batch, "example_dfa_values", rows, counts, wrong, problem)
     if "example_dfa_positions" in names:
         positions = np.full(len(rows), NO_POSITION, dtype=np.int64)
-        positions[_examples_with(batch, "example_dfa_positions", rows)] = _flat(
+        positions[_examples_with(batch, "example_dfa_positions", rows)] = flat(
             batch.rows.column("example_dfa_positions")
         )[0]
         outside = (positions < NO_POSITION) | (positions >= lengths)
         problem = "is neither -1 nor a position of the example's context"
-        _refuse(batch, "example_dfa_positions", rows, positions, outside, problem)
+        refuse(batch, "example_dfa_positions", rows, positions, outside, problem)
         alone = (positions != NO_POSITION) & (counts == 0)
-        _refuse(batch, "example_dfa_positions", rows, positions, alone, "belongs to an example without attributions")
+        refuse(batch, "example_dfa_positions", rows, positions, alone, "belongs to an example without attributions")
 
 
 def _examples_with(batch: Batch, column: str, rows: np.ndarray) -> np.ndarray:
     """Which examples have an entry of an optional column: all of a row, or none of them."""
     return np.diff(batch.rows.column(column).offsets.to_numpy())[rows] > 0
-
-
-def _check_no_nulls(batch: Batch) -> None:
-    """Listed columns only: what a null in an unknown column means is not known."""
-    for column in batch.table.columns:
-        name = column.name
-        if column.nullable or name not in batch.rows.schema.names:
-            continue
-        array, owners = batch.rows.column(name), np.arange(len(batch.rows))
-        while True:
-            if array.null_count:
-                row = int(owners[np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0]])
-                raise batch.error(row, name, "has a null")
-            if not pa.types.is_list(array.type):
-                break
-            owners = np.repeat(owners, np.diff(array.offsets.to_numpy()))
-            array = array.flatten()
-
-
-def _check_finite(batch: Batch) -> None:
-    """Listed columns only, as for nulls."""
-    for name in batch.table.known.names:
-        if name not in batch.rows.schema.names:
-            continue
-        array, owners = batch.rows.column(name), np.arange(len(batch.rows))
-        while pa.types.is_list(array.type):
-            # offsets of a null row are equal, so that its entries are none
-            owners = np.repeat(owners, np.diff(array.offsets.to_numpy()))
-            array = array.flatten()
-        if pa.types.is_floating(array.type):
-            present = array.is_valid().to_numpy(zero_copy_only=False)
-            values, owners = array.drop_null().to_numpy(zero_copy_only=False), owners[present]
-            _refuse(batch, name, owners, values, ~np.isfinite(values), "is not a finite number")
-
-
-def _check_unique(batch: Batch, column: str, seen: set[int]) -> None:
-    """Add the values to `seen`, or none of them where one occurs twice."""
-    new: set[int] = set()
-    for row, value in enumerate(_numpy(batch.rows.column(column)).tolist()):
-        if value in seen or value in new:
-            raise batch.error(row, column, f"{value} occurs twice")
-        new.add(value)
-    seen |= new
-
-
-def _check_members(batch: Batch, column: str, allowed: Collection[int], problem: str) -> None:
-    array = batch.rows.column(column)
-    values, rows = _flat(array) if pa.types.is_list(array.type) else (_numpy(array), np.arange(len(array)))
-    # membership is tested value by value: a set of all that is allowed would be made for each batch
-    unknown = [value for value in np.unique(values).tolist() if value not in allowed]
-    if unknown:
-        _refuse(batch, column, rows, values, np.isin(values, unknown), problem)
-
-
-def _check_equal_lengths(batch: Batch, first: str, second: str, allow_empty: bool = False) -> None:
-    lengths = [np.diff(batch.rows.column(name).offsets.to_numpy()) for name in (first, second)]
-    unequal = (lengths[0] != lengths[1]) & (lengths[1] > 0 if allow_empty else True)
-    for row in np.flatnonzero(unequal)[:1].tolist():
-        raise batch.error(row, second, f"has {lengths[1][row]} entries, and {first} has {lengths[0][row]}")
-
-
-def _refuse(batch: Batch, column: str, rows: np.ndarray, values: np.ndarray, invalid: np.ndarray, problem: str) -> None:
-    """Raise an error about the first of `values` that is `invalid`; `rows` has the row of each value."""
-    for first in np.flatnonzero(invalid)[:1].tolist():
-        raise batch.error(int(rows[first]), column, f"{values[first]} {problem}")
-
-
-def _is_number(batch: Batch, column: str) -> bool:
-    kind = batch.rows.schema.field(column).type
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
-
-
-def _numpy(column: pa.Array) -> np.ndarray:
-    return column.to_numpy(zero_copy_only=False)
-
-
-def _flat(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Entries of a column of lists, and the row of each."""
-    rows = np.repeat(np.arange(len(column)), np.diff(column.offsets.to_numpy()))
-    return column.flatten().to_numpy(zero_copy_only=False), rows

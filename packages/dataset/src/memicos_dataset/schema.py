@@ -31,6 +31,8 @@ class Column:
     optional: bool = False
     """The column may be missing from a file."""
     nullable: bool = False
+    null_entries: bool = False
+    """The column's lists may have nulls."""
 
     @property
     def field(self) -> pa.Field:
@@ -301,8 +303,31 @@ SCORE_TABLE = Table(
         Column(
             "text_answers",
             _FLOATS,
-            "probability of the answer that the feature is active; for eleuther_embedding the cosine similarity",
+            "probability of the answer that the feature is active; for eleuther_embedding the cosine similarity; null "
+            "where there is no answer",
             _SCORED_TEXTS,
+            null_entries=True,
+        ),
+        Column(
+            "text_marked",
+            pa.list_(pa.list_(_INT16)),
+            "positions within the text of the tokens that the language model saw marked; empty where none were",
+            ("texts", "marked tokens"),
+            optional=True,
+        ),
+        Column(
+            "text_expected",
+            pa.list_(_FLOATS),
+            "for simulation the expected activation of each token, 0 to 9; empty where there is no answer",
+            ("texts", "tokens"),
+            optional=True,
+        ),
+        Column(
+            "text_failures",
+            _TEXTS,
+            "why there is no answer; empty where there is one",
+            _SCORED_TEXTS,
+            optional=True,
         ),
     )
 )

@@ -151,9 +151,8 @@ def _row_checks(folder: Folder, manifest: Manifest) -> Iterator[Callable[[], Non
         yield lambda features=features, source=source: _check_batches(
             lambda batch: check_explanations(batch, features.indices), read.explanation_batches(folder, source)
         )
-        rows = source.explanations.rows if source.explanations else 0
-        yield lambda rows=rows, source=source: _check_batches(
-            lambda batch: check_scores(batch, rows, contexts.lengths), read.score_batches(folder, source)
+        yield lambda source=source: _check_batches(
+            lambda batch: check_scores(batch, source, contexts.lengths), read.score_batches(folder, source)
         )
 
 

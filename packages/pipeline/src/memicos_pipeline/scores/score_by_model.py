@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from memicos_autointerp_core.bulk.run import Failure, Outcome
 from memicos_autointerp_core.bulk.state import FailedItem, WorkState, digest
 from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
@@ -14,7 +13,7 @@ from memicos_autointerp_core.scorers.interface import BreakdownRow, Score, Score
 from memicos_autointerp_core.scorers.language_model import ScoringModel
 from memicos_autointerp_core.scorers.registry import LanguageModelScorer
 from memicos_dataset import manifest as m
-from memicos_dataset import read, schema
+from memicos_dataset import read
 from memicos_dataset.replace_folder import finish_interrupted
 
 from memicos_pipeline.config import GenerateConfig
@@ -24,7 +23,7 @@ from memicos_pipeline.explain.selection import Selection, chosen_sources, explan
 from memicos_pipeline.replace_tables import SCORES, replace_tables
 from memicos_pipeline.scores.dataset_texts import feature_examples, read_corpus
 from memicos_pipeline.scores.protocol import ScoreProtocol
-from memicos_pipeline.scores.score_dataset import score_row
+from memicos_pipeline.scores.score_rows import score_row, with_scores
 from memicos_pipeline.scores.text_pool import read_pool
 
 WHAT = "explanations"
@@ -189,15 +188,10 @@ def _publish(folder: Path, manifest: m.Manifest, state: WorkState) -> None:
     found: dict[str, list[dict[str, Any]]] = {}
     for name, row in state.results():
         found.setdefault(name.rpartition("/")[0], []).append(row)
-    tables: dict[str, pa.Table] = {}
-    for source in manifest.source_set.sources:
-        new = found.get(source.id, [])
-        if not new:
-            continue
-        replaced = {(row["explanation"], row["method"], row["model"]) for row in new}
-        old = [row for batch in read.score_batches(folder, source) for row in batch.rows.to_pylist()]
-        kept = [row for row in old if (row["explanation"], row["method"], row["model"]) not in replaced]
-        rows = sorted(kept + new, key=lambda row: (row["explanation"], row["method"], row["model"]))
-        tables[source.id] = pa.Table.from_pylist(rows, schema=schema.SCORES)
+    tables = {
+        source.id: with_scores(folder, source, found[source.id])
+        for source in manifest.source_set.sources
+        if source.id in found
+    }
     if tables:
         replace_tables(folder, manifest, SCORES, tables)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pyarrow as pa
 from memicos_autointerp_core.scorers import eleuther_embedding
-from memicos_autointerp_core.scorers.interface import Score, ScoredText
+from memicos_autointerp_core.scorers.interface import ScoredText
 from memicos_autointerp_core.scorers.vector_cache import VectorCache
 from memicos_dataset import manifest as m
-from memicos_dataset import read, schema
+from memicos_dataset import read
 from memicos_dataset.replace_folder import finish_interrupted
 from memicos_embeddings.minilm import MiniLmEmbedder
 
@@ -17,6 +17,7 @@ from memicos_pipeline.dataset_lock import lock_dataset
 from memicos_pipeline.replace_tables import SCORES, replace_tables
 from memicos_pipeline.scores.dataset_texts import feature_examples, read_corpus
 from memicos_pipeline.scores.protocol import ScoreProtocol
+from memicos_pipeline.scores.score_rows import score_row, with_scores
 from memicos_pipeline.scores.text_pool import TextPool, read_pool
 
 ReportLine = Callable[[str], None]
@@ -25,7 +26,7 @@ REPORT_FEATURES = 512
 
 
 async def score_dataset(config: GenerateConfig, protocol: ScoreProtocol, threads: int, report: ReportLine) -> None:
-    """Give every explanation of the dataset `config.out` a score by `eleuther_embedding`.
+    """Give every explanation of the dataset `config.out` a score by `eleuther_embedding`; those by others stay.
 
     Vectors of texts are kept in `config.work`, so that a run that was killed embeds no text twice. `config.out` is
     replaced when all scores are there.
@@ -74,7 +75,7 @@ async def _score_source(
             report(f"{source.id}: {texts_embedded} explanations scored")
     rows += await _score_rows(pending, protocol, cache, embedder)
     report(f"{source.id}: {len(rows)} explanations scored")
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: row["explanation"]), schema=schema.SCORES)
+    return with_scores(folder, source, rows)
 
 
 def _explanations(folder: Path, source: m.Source) -> dict[int, list[tuple[int, str]]]:
@@ -98,23 +99,3 @@ async def _score_rows(
         score = await eleuther_embedding.score(description, texts, cache.embed, embedder, protocol.seed)
         rows.append(score_row(number, score, protocol))
     return rows
-
-
-def score_row(explanation: int, score: Score, protocol: ScoreProtocol) -> dict[str, object]:
-    """The row of a score in a dataset; `explanation`: number of the row of the explanation."""
-    estimate = score.estimate
-    return {
-        "explanation": explanation,
-        "method": score.method,
-        "model": score.model,
-        "score": estimate.value if estimate else None,
-        "score_low": estimate.low if estimate else None,
-        "score_high": estimate.high if estimate else None,
-        "reason": score.reason,
-        "seed": score.seed,
-        "around": protocol.around,
-        "text_contexts": [row.text.context for row in score.breakdown],
-        "text_positions": [row.text.position for row in score.breakdown],
-        "text_distances": [row.text.distance for row in score.breakdown],
-        "text_answers": [row.probability for row in score.breakdown],
-    }

@@ -275,7 +275,7 @@ async def merge_explanations(connection: Connection, load_ids: Sequence[int]) ->
 async def replace_scores(connection: Connection, load_ids: Sequence[int]) -> None:
     """Replace the scores without an author of the loads' sources by the staged ones, after `merge_explanations`."""
     columns = """method, model, value, low, high, reason, seed, around, text_contexts, text_positions, text_distances,
-                 text_answers"""
+                 text_answers, text_details"""
     await connection.execute(
         """DELETE FROM score USING explanation e
            WHERE score.explanation_id = e.id AND score.author_id IS NULL

@@ -16,7 +16,8 @@ class _ScoreColumns:
     `value` is null where there is no score, and `reason` says why. `around`: a text is this many tokens on both sides
     of its position. `text_distances`: 1 for the strongest examples, 2 and above for intervals from strong to weak, -1
     for texts on which the feature is not active, -2 for near misses. `text_answers`: the probability of the answer that
-    the feature is active, for eleuther_embedding the cosine similarity; null where there was no answer.
+    the feature is active, for eleuther_embedding the cosine similarity; null where there was no answer. `text_details`:
+    for each text what its method says beside the answer (`rows.Detail`); null where it says nothing of any.
     """
 
     method: Mapped[str] = mapped_column(Text)
@@ -31,6 +32,7 @@ class _ScoreColumns:
     text_positions: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     text_distances: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     text_answers: Mapped[list[float | None]] = mapped_column(ARRAY(REAL))
+    text_details: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class Score(_ScoreColumns, Base):
@@ -39,9 +41,8 @@ class Score(_ScoreColumns, Base):
     An explanation has one score of each method, model and author: a new one takes its place. `corpus_id` is null where
     the texts have been deleted, or are not those of a corpus (`text_contexts` is then -1).
 
-    Null for scores of a dataset: `text_details`, for each text what its method says beside the answer (`rows.Detail`);
-    `parameters`, how the texts were chosen; `profile` of the provider, tokens, and `cost` in US dollars, null where no
-    language model was asked.
+    Null for scores of a dataset: `parameters`, how the texts were chosen; `profile` of the provider, tokens, and `cost`
+    in US dollars, null where no language model was asked.
     """
 
     __tablename__ = "score"
@@ -63,7 +64,6 @@ class Score(_ScoreColumns, Base):
     corpus_id: Mapped[int | None] = mapped_column(ForeignKey("corpus.id", ondelete="SET NULL"), index=True)
     author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    text_details: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     profile: Mapped[str | None] = mapped_column(Text)
     parameters: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     prompt_tokens: Mapped[int | None]

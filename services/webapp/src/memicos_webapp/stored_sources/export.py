@@ -178,11 +178,17 @@ async def _source(
                        WHERE source_id = $1 AND score.author_id IS NULL AND explanation.author_id IS NULL
                        ORDER BY score.id"""
         async for batch in export_rows.batches(connection, statement, load["source_id"], size=FETCHED):
-            yield export_rows.score_table(batch, numbers)
+            yield export_rows.score_table(batch, numbers, score_columns)
 
+    detailed = await connection.fetchval(
+        """SELECT EXISTS (SELECT FROM score JOIN explanation ON explanation.id = explanation_id
+                          WHERE source_id = $1 AND score.author_id IS NULL AND text_details IS NOT NULL)""",
+        load["source_id"],
+    )
+    score_columns = schema.SCORE_TABLE.known if detailed else schema.SCORES
     path = f"{source.id}/explanations"
     texts = [entry async for entry in _files(folder, path, schema.EXPLANATIONS, None, explanations())]
-    scored = [entry async for entry in _files(folder, f"{source.id}/scores", schema.SCORES, None, scores())]
+    scored = [entry async for entry in _files(folder, f"{source.id}/scores", score_columns, None, scores())]
     return source.model_copy(
         update={"features": features, "explanations": next(iter(texts), None), "scores": next(iter(scored), None)}
     )

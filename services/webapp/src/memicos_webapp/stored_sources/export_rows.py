@@ -1,5 +1,6 @@
 """Rows of stored sources as the tables of a native dataset."""
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -79,17 +80,26 @@ def explanation_table(rows: Sequence[Record]) -> pa.Table:
     return pa.Table.from_pylist([{name: row[name] for name in names} for row in rows], schema=schema.EXPLANATIONS)
 
 
-def score_table(rows: Sequence[Record], numbers: Mapping[int, int]) -> pa.Table:
-    """Scores as rows of `schema.SCORES`; `numbers` has the row of each explanation's id in the file of explanations."""
+def score_table(rows: Sequence[Record], numbers: Mapping[int, int], columns: pa.Schema) -> pa.Table:
+    """Scores as rows of `columns`, those of `schema.SCORE_TABLE` with or without the optional ones.
+
+    Args:
+        numbers: the row of each explanation's id in the file of explanations.
+    """
     renamed = {"score": "value", "score_low": "low", "score_high": "high"}
-    content = [
-        {
-            name: numbers[row["explanation_id"]] if name == "explanation" else row[renamed.get(str(name), str(name))]
-            for name in schema.SCORES.names
+    content = []
+    for row in rows:
+        details = json.loads(row["text_details"]) if row["text_details"] else []
+        own: dict[str, Any] = {
+            "explanation": numbers[row["explanation_id"]],
+            "text_marked": [detail.get("marked", []) for detail in details],
+            "text_expected": [detail.get("expected", []) for detail in details],
+            "text_failures": [detail.get("failure", "") for detail in details],
         }
-        for row in rows
-    ]
-    return pa.Table.from_pylist(content, schema=schema.SCORES)
+        content.append(
+            {name: own[name] if name in own else row[renamed.get(str(name), str(name))] for name in columns.names}
+        )
+    return pa.Table.from_pylist(content, schema=columns)
 
 
 def context_table(rows: Sequence[Record], tokens: Tokens) -> pa.Table:

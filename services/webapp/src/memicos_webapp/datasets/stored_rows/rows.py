@@ -1,5 +1,6 @@
 """A dataset's Parquet rows as checked rows for COPY, in the column order of the tables."""
 
+import json
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class DatasetRows:
         "text_positions",
         "text_distances",
         "text_answers",
+        "text_details",
     )
     FEATURE = (
         "load_id",
@@ -212,10 +214,7 @@ class DatasetRows:
     def scores(self, source: Source, load_id: int) -> Iterator[Record]:
         self.stored = Stored()
         for batch in read.score_batches(self._folder, source):
-            explanations = source.explanations.rows if source.explanations else 0
-            batch = leave_out(
-                batch, lambda part, n=explanations: check_scores(part, n, self._contexts.lengths), self._reject
-            )
+            batch = leave_out(batch, lambda part: check_scores(part, source, self._contexts.lengths), self._reject)
             column = {name: _values(batch.rows.column(name)) for name in _SCORE_NUMBERS}
             texts = [
                 [None if text is None else storable(text) for text in batch.rows.column(name).to_pylist()]
@@ -232,12 +231,33 @@ class DatasetRows:
                 column["seed"],
                 column["around"],
                 *lists,
+                _score_details(batch.rows),
                 strict=True,
             )
 
 
+def _score_details(rows: pa.RecordBatch) -> list[str | None]:
+    """What each score says of its texts beside the answers, as JSON (`scores.rows.Detail`); None where it says nothing.
+
+    `rows` are rows of scores that were checked.
+    """
+    names = {"marked": "text_marked", "expected": "text_expected", "failure": "text_failures"}
+    columns = {key: rows.column(name).to_pylist() for key, name in names.items() if name in rows.schema.names}
+    found: list[str | None] = []
+    for row, texts in enumerate(rows.column("text_contexts").to_pylist()):
+        own = {key: column[row] for key, column in columns.items() if column[row]}
+        details = [{key: values[text] for key, values in own.items() if values[text]} for text in range(len(texts))]
+        for detail in details:
+            if "failure" in detail:
+                detail["failure"] = storable(detail["failure"])
+        found.append(json.dumps(details) if any(details) else None)
+    return found
+
+
 def _values(column: pa.Array) -> list[Any]:
     """A column of numbers or of lists of numbers as Python values; much faster than `to_pylist`."""
+    if pa.types.is_list(column.type) and column.values.null_count:
+        return column.to_pylist()
     if not pa.types.is_list(column.type):
         return column.to_numpy(zero_copy_only=False).tolist()
     flat = column.values.to_numpy(zero_copy_only=False).tolist()
