@@ -18,6 +18,7 @@ from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.inspect import faults
 from memicos_dataset.folder import Folder
 from memicos_pipeline.config import GenerateConfig
+from memicos_pipeline.explain.batches import BatchUse
 from memicos_pipeline.explain.language_model import ModelChoice
 from memicos_pipeline.explain.selection import Selection, explanations, labels
 from memicos_pipeline.generate import generate
@@ -230,3 +231,27 @@ def test_a_budget_ends_the_run(config: GenerateConfig, llm: LlmProvider, tmp_pat
     outcome, _ = score(run)
     assert outcome.stopped and "The budget of $0.03 is reached" in outcome.stopped
     assert len(llm.requests) * (321 * 2 + 12 * 10) / 1e6 <= 0.03
+
+
+def test_batches_give_the_scores_of_single_requests_at_their_price(
+    config: GenerateConfig, llm: LlmProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text(profiles.read_text() + "batch = true\n")
+    monkeypatch.setenv("AUTOINTERP_BATCH_POLL_SECONDS", "0.1")
+    chosen = {"choice": ModelChoice("local", "m-batch"), "every_explanation": True}
+    single = run_of(config, tmp_path / "single", "eleuther_fuzz", **chosen)
+    assert score(single)[0].stopped is None
+    expected = [row for row in rows(config, "eleuther_fuzz") if row["model"] == "m-batch"]
+    bodies = [request.body for request in llm.requests]
+    llm.requests.clear()
+    outcome, failures = score(run_of(config, tmp_path, "eleuther_fuzz", batches=BatchUse.SEND, **chosen))
+    assert outcome.stopped is None and not failures and outcome.done == len(expected) > 20
+    assert [row for row in rows(config, "eleuther_fuzz") if row["model"] == "m-batch"] == expected
+    lines = [line for batch in llm.batches.batches.values() for line in batch.lines]
+    assert lines and len({line["custom_id"] for line in lines}) == len(lines)
+    # the same requests; some labels of the small dataset are asked about with the same texts
+    sent = [line["body"] for line in lines] + [request.body for request in llm.requests]
+    assert all(body in bodies for body in sent) and all(body in sent for body in bodies)
+    # a run without batches goes on after one with them, and asks nothing again
+    assert score(run_of(config, tmp_path, "eleuther_fuzz", **chosen))[0].done == 0

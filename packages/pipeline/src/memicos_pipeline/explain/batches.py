@@ -1,4 +1,4 @@
-"""Batches of `memicos explain --batch`."""
+"""Batches of `memicos explain --batch` and `memicos score --batch`."""
 
 import tempfile
 from collections.abc import AsyncIterator, Callable

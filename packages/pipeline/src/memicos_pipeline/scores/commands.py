@@ -56,6 +56,13 @@ def score(
         float | None, typer.Option(min=0, help="most US dollars to pay, interrupted runs included; asks no question")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask whether the cost is agreed to")] = False,
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="send what follows the sample as batches, for the batch price of the profile"),
+    ] = False,
+    cancel_batch: Annotated[
+        bool, typer.Option("--cancel-batch", help="cancel the batches of an interrupted run, and keep what is answered")
+    ] = False,
 ) -> None:
     """Score explanations of a dataset: by eleuther_embedding all of them, without a language model and without a key.
 
@@ -72,6 +79,7 @@ def score(
 
     from memicos_pipeline.command_options import merged_config
     from memicos_pipeline.config import ConfigError
+    from memicos_pipeline.explain.batches import BatchUse
     from memicos_pipeline.explain.language_model import ModelChoice
     from memicos_pipeline.explain.selection import Selection, read_indices
 
@@ -80,13 +88,16 @@ def score(
         known = ", ".join((BY_EMBEDDINGS, *LANGUAGE_MODEL_SCORERS))
         raise typer.BadParameter(f"there is no method {method}, only {known}", param_hint="--method")
     selects = source or indices or min_density > 0 or max_density < 1 or score_below is not None
-    if method == BY_EMBEDDINGS and (selects or every_explanation or retry_failed or profile or model or budget):
+    of_model = every_explanation or retry_failed or profile or model or budget or batch or cancel_batch
+    if method == BY_EMBEDDINGS and (selects or of_model):
         raise typer.BadParameter(
             f"{BY_EMBEDDINGS} scores all explanations without a language model: options of the selection, the language "
             "model and the budget are those of other methods",
             param_hint="--method",
         )
-    if method != BY_EMBEDDINGS and not yes and budget is None and not sys.stdin.isatty():
+    if batch and cancel_batch:
+        raise typer.BadParameter("give --batch or --cancel-batch, not both", param_hint="--cancel-batch")
+    if method != BY_EMBEDDINGS and not yes and budget is None and not cancel_batch and not sys.stdin.isatty():
         typer.echo("error: nobody can be asked whether the cost is agreed to: give --budget or --yes", err=True)
         raise typer.Exit(1)
     # the list of failures has them
@@ -112,6 +123,7 @@ def score(
             every_explanation,
             retry_failed,
             yes,
+            BatchUse.CANCEL if cancel_batch else BatchUse.SEND if batch else BatchUse.NONE,
         )
         providers = read_or_exit("score", ProviderSettings)
         outcome, failures = asyncio.run(score_by_model(run, providers, _ask, typer.echo))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from memicos_autointerp_core.bulk.batch_run import run_batch_task
 from memicos_autointerp_core.bulk.run import Failure, Outcome
 from memicos_autointerp_core.bulk.state import FailedItem, WorkState, digest
 from memicos_autointerp_core.bulk.task import Task, progress_line, run_task
@@ -18,6 +19,7 @@ from memicos_dataset.replace_folder import finish_interrupted
 
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.dataset_lock import lock_dataset
+from memicos_pipeline.explain.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
 from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, labels, select
 from memicos_pipeline.replace_tables import SCORES, replace_tables
@@ -41,6 +43,7 @@ class ScoreRun:
         retry_failed: only explanations whose last attempt failed.
         yes: the cost needs no agreement.
         work: folder of the stored answers.
+        batches: whether requests are sent as batches, or batches of interrupted runs cancelled.
     """
 
     config: GenerateConfig
@@ -52,6 +55,7 @@ class ScoreRun:
     every_explanation: bool = False
     retry_failed: bool = False
     yes: bool = False
+    batches: BatchUse = BatchUse.NONE
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ async def score_by_model(
             try:
                 keys = _keys(run, sources, state)
                 report(f"{len(keys):,} explanations to score by {run.scorer.name} with {model.model}")
-                outcome = await _score(run, settings, manifest, sources, keys, model, state, ask, report)
+                async with open_batches(run.batches, model, settings, run.work, report) as batches:
+                    outcome = await _score(run, settings, manifest, sources, keys, model, batches, state, ask, report)
                 _publish(folder, manifest, state)
                 return outcome, list(state.failures().values())
             finally:
@@ -131,12 +136,16 @@ async def _score(
     sources: Sequence[m.Source],
     keys: dict[Key, tuple[int, str]],
     model: BulkModel,
+    batches: BatchRun | None,
     state: WorkState,
     ask: Callable[[str], bool],
     report: Callable[[str], None],
 ) -> Outcome:
+    if batches and (stopped := await batches.finish_open()):
+        return Outcome(stopped=stopped)
     if not keys:
         return Outcome()
+    chat = batches.chat if batches else model.meter
     corpus = read_corpus(run.config.out, manifest)
     indices: dict[str, set[int]] = {}
     for (source_id, _), (index, _) in keys.items():
@@ -167,7 +176,7 @@ async def _score(
             rows = [BreakdownRow(text, text.active) for text in item.texts]
             found = Score(run.scorer.name, model.model, None, reason, run.protocol.seed, rows)
         else:
-            asked = ScoringModel(model.meter, model.model, settings.max_tokens, settings.temperature, attempt(item))
+            asked = ScoringModel(chat, model.model, settings.max_tokens, settings.temperature, attempt(item))
             found = await run.scorer.score(item.description, item.texts, asked, run.protocol.seed)
             found.raise_without_answers()
         state.store(item.name, score_row(item.number, found, run.protocol))
@@ -175,11 +184,20 @@ async def _score(
     async def failed(failure: Failure[ExplanationToScore]) -> None:
         state.fail(FailedItem(failure.item.name, failure.cause, failure.message, attempt(failure.item)))
 
+    shown = ""
+
     async def progress(outcome: Outcome) -> None:
-        report(progress_line(outcome, len(keys), model.meter, WHAT))
+        nonlocal shown
+        line = progress_line(outcome, len(keys), model.meter, WHAT)
+        # a batch is awaited for hours, in which nothing changes
+        if line != shown:
+            shown = line
+            report(line)
 
     agree = agreement(model, run.choice, run.yes, ask, report, WHAT)
-    task = Task(list(keys), load, score, failed)
+    task = Task(list(keys), load, score, failed, lambda item: (item.source, item.number))
+    if batches:
+        return await run_batch_task(task, batches.chat, batches.batches, model.meter, model.model, agree, progress)
     return await run_task(task, model.meter, model.profile, model.model, agree, progress)
 
 
