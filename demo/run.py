@@ -37,12 +37,16 @@ WARNINGS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):")
 
 async def run_together(*parts: Coroutine[None, None, None]) -> None:
     """Run all coroutines; the first Stop cancels the others and is raised."""
+    first: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for part in parts:
                 group.create_task(part)
     except* Stop as stopped:
-        raise Stop(str(stopped.exceptions[0])) from None
+        # raised below: some versions of Python 3.11 wrap what is raised here in a group of its own
+        first = stopped.exceptions[0]
+    if first is not None:
+        raise Stop(str(first))
 
 
 class Demo:

@@ -220,4 +220,5 @@ def test_one_of_two_servers_is_killed_during_requests(stack: Stack) -> None:
     assert stack.post("/api/activation/new", TEXT).json()["values"] == pytest.approx(expected["values"], rel=1e-4)
     stack.a.kill()
     response = stack.post("/api/activation/new", TEXT)
-    assert response.status_code == 503 and response.json()["error"].count("Inference is not running at") == 2
+    # the connection to the one that was just killed may break while the request is sent
+    assert response.status_code == 503 and response.json()["error"].count("http://127.0.0.1:") == 2
