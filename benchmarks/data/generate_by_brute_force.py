@@ -33,6 +33,8 @@ from transformers import AutoModelForCausalLM
 BINS, GROUPS, TOP = 50, 5, 12
 BEFORE, AFTER = 12, 4
 """Examples with the same tokens around their positions are shown once."""
+ROUNDING = 2**-15
+"""Values of examples are stored with 15 bits."""
 Encode = Callable[[np.ndarray], np.ndarray]
 
 
@@ -126,7 +128,8 @@ def strongest(values: np.ndarray, ids: np.ndarray) -> list[tuple[int, int]]:
 def statistics(values: np.ndarray, counted: int, ids: np.ndarray) -> dict[str, Any]:
     """A feature's row by its values (N * T,)."""
     active = values[values > 0]
-    top = active.max(initial=0)
+    # in double precision, so that no rounding moves a value over an edge
+    top = float(active.max(initial=0))
     edges = np.linspace(0, top, BINS + 1, dtype=np.float64)
     bins = np.clip(np.searchsorted(edges, active, side="right") - 1, 0, BINS - 1)
     groups = [((active > top * i / GROUPS) & (active <= top * (i + 1) / GROUPS)).sum() for i in range(GROUPS)]
@@ -152,7 +155,7 @@ def wrong_example_values(row: dict[str, Any], values: np.ndarray, size: int) -> 
     for context, positions, numbers in zip(row["example_contexts"], row["value_positions"], row["values"], strict=True):
         own = values[context * size : (context + 1) * size]
         places = np.flatnonzero(own)
-        if positions != places.tolist() or not np.array_equal(np.float32(numbers), own[places]):
+        if positions != places.tolist() or not np.allclose(numbers, own[places], rtol=ROUNDING, atol=0):
             return True
     return False
 
