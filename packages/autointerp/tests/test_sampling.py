@@ -9,7 +9,7 @@ from memicos_autointerp_core.scorers.sampling import (
     NeighbourExamples,
     Place,
     draw_others,
-    first_silent,
+    first_inactive,
     near_miss_places,
 )
 from memicos_testing.planted_feature import LAW, SEA, text
@@ -57,9 +57,9 @@ def test_the_same_seed_gives_the_same_places() -> None:
 
 def test_the_first_texts_without_the_feature_are_taken_each_once() -> None:
     silent = [text(words, 1, active=False) for words in LAW]
-    found = first_silent([text(SEA[0], 1, active=True), silent[0], silent[0], *silent[1:]], 2)
+    found = first_inactive([text(SEA[0], 1, active=True), silent[0], silent[0], *silent[1:]], 2)
     assert [item.tokens for item in found] == [silent[0].tokens, silent[1].tokens]
-    assert first_silent(silent, 1, found) == [silent[2]]
+    assert first_inactive(silent, 1, found) == [silent[2]]
 
 
 def test_missing_near_misses_are_replaced_and_no_text_is_twice() -> None:

@@ -233,7 +233,7 @@ def test_a_budget_ends_the_run(config: GenerateConfig, llm: LlmProvider, tmp_pat
     assert len(llm.requests) * (321 * 2 + 12 * 10) / 1e6 <= 0.03
 
 
-def test_batches_give_the_scores_of_single_requests_at_their_price(
+def test_batches_give_the_scores_of_single_requests(
     config: GenerateConfig, llm: LlmProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profiles = tmp_path / "profiles.toml"

@@ -204,6 +204,8 @@ async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvid
         number = int(response.headers["location"].rpartition("/")[2])
         assert len((await ended(own_url, number))["failures"]) == 5
         assert all("this feature is silent" in request.body["messages"][-1]["content"] for request in llm.requests)
+        # job 1 is an import: the form has no options of it
+        assert (await client.get("/account/data/explain?name=small/1-res&failed_in=1")).status_code == 200
         again = await client.get("/account/data/explain", params={"name": "small/1-res", "failed_in": number})
         assert 'name="contrastive" value="yes" checked' in again.text
         page = (await client.get(f"/account/data/jobs/{number}")).text

@@ -263,7 +263,7 @@ def check_scores(batch: Batch, source: Source, context_lengths: np.ndarray) -> N
     for column in ("text_marked", "text_expected", "text_failures"):
         if column in batch.rows.schema.names:
             check_equal_lengths(batch, "text_contexts", column, allow_empty=True)
-    _check_text_tokens(batch, 1 if source.recipe.prepend_bos else 0, context_lengths)
+    _check_text_tokens(batch, source.recipe.first_token, context_lengths)
 
 
 def _check_text_tokens(batch: Batch, first: int, context_lengths: np.ndarray) -> None:

@@ -121,6 +121,11 @@ class Recipe(_Entry):
     weight_processing: str
     sae: SaeRecipe | None = None
 
+    @property
+    def first_token(self) -> int:
+        """Position of the first token of a context that is part of its text: BOS is none."""
+        return 1 if self.prepend_bos else 0
+
 
 class Source(_Entry):
     id: str

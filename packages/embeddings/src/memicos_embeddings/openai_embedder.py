@@ -37,7 +37,7 @@ class OpenAiEmbedder:
         Args:
             api_key: sent to `base_url` only.
             base_url: of the API, without trailing slash.
-            timeout_seconds: longest time of one attempt, until its answer is there completely.
+            timeout_seconds: longest time of one attempt, until its answer is complete.
             answer_bytes: largest answer, as it is sent and after decompression.
         """
         self._api_key = api_key

@@ -198,6 +198,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.router.routes.extend(_routed_app().routes)
+    # those that the shared routes read
     app.dependency_overrides = _routed_app().dependency_overrides
     if root_path := app.state.settings.root_path:
         app.servers = [{"url": root_path}]

@@ -52,9 +52,8 @@ LINE_ERRORS = {
     "batch_cancelled": ("rejected", "the batch was cancelled before this request was answered"),
 }
 """Cause and message by the code of a line of the file of errors that has no response."""
-
-
 IDENTIFIER_CHARACTERS = 200
+"""Longest id of a file or a batch."""
 
 
 @dataclass(frozen=True)
@@ -307,7 +306,6 @@ class Batches:
 
 def _identifier(text: object) -> str:
     """An id or a status of a provider. Raises ValueError where it is none."""
-    usable = isinstance(text, str) and text.isascii() and text.isprintable()
-    if not usable or not isinstance(text, str) or not 0 < len(text) <= IDENTIFIER_CHARACTERS:
-        raise ValueError("no id")
-    return text
+    if isinstance(text, str) and text.isascii() and text.isprintable() and 0 < len(text) <= IDENTIFIER_CHARACTERS:
+        return text
+    raise ValueError("no id")

@@ -8,7 +8,7 @@ class ProviderOptions:
     """Limits of one call.
 
     Attributes:
-        timeout_seconds: longest time of one attempt, until its answer is there completely.
+        timeout_seconds: longest time of one attempt, until its answer is complete.
         retries: further attempts after a lost connection, a time-out, 408, 409, 429 or 5xx.
         deadline_seconds: longest time over all attempts and the waits between them; None: no such limit.
         longest_pause_seconds: a provider that asks for a longer pause (`Retry-After`) fails at once.

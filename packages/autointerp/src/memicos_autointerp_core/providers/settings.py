@@ -61,9 +61,7 @@ class ProviderSettings(ServiceSettings):
         None,
         description="TOML file with further providers by name, each with base URL, key, models, limits and prices.",
     )
-    timeout_seconds: float = Field(
-        60, gt=0, description="Longest time of one attempt, until its answer is there completely."
-    )
+    timeout_seconds: float = Field(60, gt=0, description="Longest time of one attempt, until its answer is complete.")
     retries: int = Field(
         2,
         ge=0,

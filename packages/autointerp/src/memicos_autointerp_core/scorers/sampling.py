@@ -81,7 +81,7 @@ def near_miss_places(
 
     Each round takes one example of each pair of neighbour and quantile step: the strongest examples of all neighbours
     first, from the nearest to the farthest, then their weaker ones. The feature may be active at a place: the model has
-    to be run on it, as stored examples are the strongest only (`first_silent`).
+    to be run on it, as stored examples are the strongest only (`first_inactive`).
 
     Args:
         neighbours: the nearest first.
@@ -96,7 +96,7 @@ def near_miss_places(
     return _in_rounds([by_pair[pair] for pair in sorted(by_pair)], PLACES_PER_NEAR_MISS * count, generator)
 
 
-def first_silent(candidates: Iterable[ScoredText], count: int, taken: Iterable[ScoredText] = ()) -> list[ScoredText]:
+def first_inactive(candidates: Iterable[ScoredText], count: int, taken: Iterable[ScoredText] = ()) -> list[ScoredText]:
     """The first `count` of the candidates on which the feature is not active, without two of the same tokens, and none
     with those of `taken`."""
     others = {tuple(text.tokens) for text in taken}

@@ -73,7 +73,7 @@ def features(
     Raises:
         DatasetError: a file cannot be read.
     """
-    first = _first_token(source)
+    first = source.recipe.first_token
     similar = _Similar(folder, source, corpus, around) if negatives else None
     for batch in read.feature_columns(folder, source, COLUMNS):
         indices = batch.column("index").to_pylist()
@@ -86,11 +86,6 @@ def features(
                 yield Feature(source.id, index, evidence)
 
 
-def _first_token(source: m.Source) -> int:
-    """Position of the first token of a context that is part of its text."""
-    return 1 if source.recipe.prepend_bos else 0
-
-
 class _Similar:
     """Texts of similar features for contrastive prompts, chosen as the webapp does.
 
@@ -99,7 +94,7 @@ class _Similar:
     """
 
     def __init__(self, folder: Path, source: m.Source, corpus: Corpus, around: int) -> None:
-        self._corpus, self._around, self._first = corpus, around, _first_token(source)
+        self._corpus, self._around, self._first = corpus, around, source.recipe.first_token
         self._rows = pa.Table.from_batches(list(read.feature_columns(folder, source, SIMILAR_COLUMNS, 4096)))
         self._numbers = {index: number for number, index in enumerate(self._rows.column("index").to_pylist())}
 

@@ -70,7 +70,7 @@ def feature_examples(
 ) -> Iterator[FeatureExamples]:
     """The examples of each feature, or of those that are `chosen`, cut to `around` tokens on both sides of their
     position, without a prepended BOS."""
-    first = 1 if source.recipe.prepend_bos else 0
+    first = source.recipe.first_token
     names = (
         "index", "quantile_shares", "example_groups", "example_contexts", "example_positions", "value_positions",
         "values",

@@ -14,7 +14,7 @@ from memicos_autointerp_core.scorers.sampling import (
     cut_window,
     draw_active,
     draw_others,
-    first_silent,
+    first_inactive,
     near_miss_count,
     near_miss_places,
 )
@@ -57,9 +57,9 @@ class TextPool:
         drawn = draw_active(examples, protocol.active, generator)
         places = self.near.get(source.id, {}).get(index, [])
         candidates = (_near_miss(self.corpus, source, place, protocol.around) for place in places)
-        near = first_silent(candidates, near_miss_count(protocol.inactive))
-        silent = np.flatnonzero(~self.active[source.id][:, index]).tolist()
-        others = (inactive_text(self.corpus, self.windows[number]) for number in silent)
+        near = first_inactive(candidates, near_miss_count(protocol.inactive))
+        inactive = np.flatnonzero(~self.active[source.id][:, index]).tolist()
+        others = (inactive_text(self.corpus, self.windows[number]) for number in inactive)
         return [*drawn, *near, *draw_others(others, near, protocol.inactive, generator)]
 
 
@@ -90,7 +90,7 @@ def read_pool(
     generator = np.random.default_rng([protocol.seed])
     count = min(protocol.pool_contexts, manifest.corpus.contexts)
     contexts = sorted(generator.choice(manifest.corpus.contexts, count, replace=False).tolist())
-    windows = pool_windows(corpus, contexts, protocol.around, _first_token(manifest.source_set.sources[0]))
+    windows = pool_windows(corpus, contexts, protocol.around, manifest.source_set.sources[0].recipe.first_token)
     active = active_in_windows(model, used, corpus, windows, report)
     near: dict[str, dict[int, list[Place]]] = {}
     if protocol.near_misses:
@@ -98,18 +98,13 @@ def read_pool(
             source.id: _near_places(config.out, source, protocol, None if chosen is None else chosen.get(source.id, ()))
             for source in manifest.source_set.sources
         }
-        asked = {
+        near_windows = {
             source.id: _windows(corpus, source, places[source.id], protocol.around)
             for source in manifest.source_set.sources
         }
-        heard = active_in_own_windows(model, used, corpus, asked, report)
-        near = {source_id: _silent(places[source_id], heard[source_id]) for source_id in places}
+        active_near = active_in_own_windows(model, used, corpus, near_windows, report)
+        near = {source_id: _inactive_places(places[source_id], active_near[source_id]) for source_id in places}
     return TextPool(corpus, windows, active, near)
-
-
-def _first_token(source: m.Source) -> int:
-    """Position of the first token of a context that is part of its text."""
-    return 1 if source.recipe.prepend_bos else 0
 
 
 def _near_places(
@@ -139,7 +134,7 @@ def _examples(rows: pa.Table, number: int) -> NeighbourExamples:
 def _windows(
     corpus: CorpusTexts, source: m.Source, places: Mapping[int, Sequence[Place]], around: int
 ) -> FeatureWindows:
-    first = _first_token(source)
+    first = source.recipe.first_token
     rows = [
         (index, place.context, *cut_window(corpus.strings[place.context], place.position, around, first))
         for index, own in places.items()
@@ -149,13 +144,13 @@ def _windows(
     return FeatureWindows(features, contexts, starts, ends)
 
 
-def _silent(places: Mapping[int, Sequence[Place]], active: np.ndarray) -> dict[int, list[Place]]:
+def _inactive_places(places: Mapping[int, Sequence[Place]], active: np.ndarray) -> dict[int, list[Place]]:
     """The places of each feature on which it is not active; `active` has the places of all features in their order."""
-    heard = iter(active.tolist())
-    return {index: [place for place in own if not next(heard)] for index, own in places.items()}
+    on_place = iter(active.tolist())
+    return {index: [place for place in own if not next(on_place)] for index, own in places.items()}
 
 
 def _near_miss(corpus: CorpusTexts, source: m.Source, place: Place, around: int) -> ScoredText:
     strings = corpus.strings[place.context]
-    start, end = cut_window(strings, place.position, around, _first_token(source))
+    start, end = cut_window(strings, place.position, around, source.recipe.first_token)
     return ScoredText(strings[start:end], [0.0] * (end - start), NEAR_MISS, place.context, place.position)

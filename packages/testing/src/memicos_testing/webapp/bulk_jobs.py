@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
@@ -40,4 +41,4 @@ async def ended(url: str, number: int) -> dict[str, Any]:
     async with connected(url) as connection:
         job = await jobs.get(connection, number)
         assert job is not None
-        return {**job, "failures": await jobs.rejects(connection, number)}
+        return {**job, "failures": await file_repository.rejects(connection, number)}

@@ -11,7 +11,7 @@ from memicos_webapp.admin.forms import PAGE, amount, page_of, render_page, whole
 from memicos_webapp.admin.schemas import NAME_CHARACTERS, ExplainFeaturesRequest, ScoreFeaturesRequest
 from memicos_webapp.admin.service import DataAdmin
 from memicos_webapp.bulk import language_model as bulk_model
-from memicos_webapp.bulk.options import DEFAULT_SCORE
+from memicos_webapp.bulk.options import DEFAULT_SCORE, ExplainOptions, ScoreOptions
 from memicos_webapp.errors import BadInput, Fault, NotConfigured, NotFound
 from memicos_webapp.explanations.methods import METHODS as EXPLANATION_METHODS
 from memicos_webapp.scores.methods import METHODS as SCORE_METHODS
@@ -106,10 +106,10 @@ async def _new_form(admin: DataAdmin, name: str, failed_in: int | None) -> Featu
         return form
     return form.model_copy(
         update={
-            "method": options.get("method", ""),
-            "model": f"{options.get('profile') or ''} {options.get('model') or ''}".strip(),
-            "near_misses": "yes" if options.get("near_misses") else "",
-            "contrastive": "yes" if options.get("contrastive") else "",
+            "method": options.method,
+            "model": f"{options.profile or ''} {options.model or ''}".strip(),
+            "near_misses": "yes" if isinstance(options, ScoreOptions) and options.near_misses else "",
+            "contrastive": "yes" if isinstance(options, ExplainOptions) and options.contrastive else "",
         }
     )
 

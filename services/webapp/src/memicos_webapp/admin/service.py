@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from asyncpg import Connection, Record
 from memicos_dataset.public_layout.metadata import MetadataOptions
@@ -42,6 +41,7 @@ from memicos_webapp.datasets.service import IMPORT, add_import
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import BadInput, NotConfigured, NotFound
 from memicos_webapp.import_roots.roots import Roots, parse_roots
+from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.settings import Settings
@@ -175,8 +175,8 @@ class DataAdmin:
         async with self.connection() as connection:
             return (await selection.select(connection, name)).label
 
-    async def form_options(self, number: int | None) -> dict[str, Any] | None:
-        """Options of the job whose failed features a form is for; None for None.
+    async def form_options(self, number: int | None) -> ExplainOptions | ScoreOptions | None:
+        """Options of the job whose failed features a form is for; None for None, and where it is another kind of job.
 
         Raises:
             NotFound: there is no such job.
@@ -184,7 +184,9 @@ class DataAdmin:
         if number is None:
             return None
         async with self.connection() as connection:
-            return jobs.options(await job_service.get(connection, number))
+            job = await job_service.get(connection, number)
+        options = {explain.EXPLAIN.name: ExplainOptions, score.SCORE.name: ScoreOptions}.get(job["kind"])
+        return options.from_json(jobs.options(job)) if options else None
 
     async def explain(self, body: ExplainFeaturesRequest) -> Job:
         """Queue the explanation of features.
@@ -238,7 +240,7 @@ class DataAdmin:
         async with self.connection() as connection:
             job = await job_service.get(connection, number)
             log = [LogLine(at=row["at"], line=row["line"]) for row in await jobs.lines(connection, number)]
-            rejects = (await jobs.rejects(connection, number))[:REJECTS_SHOWN]
+            rejects = (await file_repository.rejects(connection, number))[:REJECTS_SHOWN]
         return JobDetail(job=job_body(job), log=log, rejects=[Reject(**row) for row in rejects])
 
     async def cancel(self, number: int) -> Job:

@@ -23,6 +23,7 @@ from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, Fault, NotFound
 from memicos_webapp.explanations import repository as explanations
+from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
@@ -75,7 +76,7 @@ async def explain(run: JobRun, agree: Agree, report: Report) -> Outcome:
     providers = read_provider_settings()
     chosen = await selection.select(run.connection, run.location)
     await jobs.describe(run.connection, run.id, chosen.label)
-    await jobs.delete_rejects(run.connection, run.id)
+    await file_repository.delete_rejects(run.connection, run.id)
     database = Database(run.url, settings)
     try:
         cache, paid = DatabaseAnswerCache(database, run.id), await paid_before(database, run.id)

@@ -123,9 +123,9 @@ async def read_features(
             pairs = zip(row.example_contexts, row.example_groups, strict=True)
             numbers = {context for context, group in pairs if group == TOP_GROUP}
             contexts = await repository.contexts(session, source, numbers)
-            silent = await similar_texts(session, LOCAL_OWNER, source, row, negatives, around) if negatives else []
+            similar = await similar_texts(session, LOCAL_OWNER, source, row, negatives, around) if negatives else []
         shown = [_activating_text(text) for text in strongest_texts(source, row, contexts, texts, around)]
-        negative = [_activating_text(text) for text in silent]
+        negative = [_activating_text(text) for text in similar]
         yield BulkFeature(source, index, Evidence(shown, row.positive_tokens, negative))
 
 

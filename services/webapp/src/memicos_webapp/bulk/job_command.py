@@ -12,6 +12,7 @@ from memicos_autointerp_core.bulk.estimate import Estimate
 from memicos_webapp.bulk.job_task import Agree, Report, Stopped
 from memicos_webapp.bulk.options import BulkOptions
 from memicos_webapp.database.connection import connect
+from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs.commands import with_database
 from memicos_webapp.jobs.kinds import JobKind, JobRun
@@ -78,7 +79,7 @@ async def _execute(kind: JobKind, run: JobRun, work: Work, agree: Agree) -> bool
         stopped = fault.message
     except JobCancelled:
         stopped = "The job was cancelled."
-    failures = await jobs.rejects(run.connection, run.id)
+    failures = await file_repository.rejects(run.connection, run.id)
     for row in failures[:LISTED_FAILURES]:
         sys.stderr.write(f"failed: {row['file']}/{row['line']}: {row['column']}: {row['reason']}\n")
     if failures:

@@ -46,6 +46,7 @@ from memicos_webapp.errors import BadInput, Fault, NotConfigured, NotFound
 from memicos_webapp.explanations import repository as explanations
 from memicos_webapp.inference.service import Inference
 from memicos_webapp.inference_hosts.background import opened_hosts
+from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
@@ -117,7 +118,7 @@ async def score(run: JobRun, agree: Agree, report: Report) -> Outcome:
     settings, providers = read("score"), read_provider_settings()
     chosen = await selection.select(run.connection, run.location)
     await jobs.describe(run.connection, run.id, chosen.label)
-    await jobs.delete_rejects(run.connection, run.id)
+    await file_repository.delete_rejects(run.connection, run.id)
     database = Database(run.url, settings)
     try:
         async with (

@@ -7,7 +7,7 @@ from asyncpg import Connection
 from memicos_dataset.errors import DatasetError, LineError, RowError
 
 from memicos_webapp.database.connection import connect
-from memicos_webapp.jobs import repository
+from memicos_webapp.jobs import file_repository
 from memicos_webapp.settings import variable
 
 
@@ -28,7 +28,7 @@ class Rejects:
     @classmethod
     async def read(cls, connection: Connection, job_id: int, url: str, limit: int) -> "Rejects":
         """With those of earlier attempts."""
-        earlier = await repository.rejects(connection, job_id)
+        earlier = await file_repository.rejects(connection, job_id)
         return cls(job_id, url, limit, rows={(row["file"], row["line"]) for row in earlier})
 
     def add(self, error: RowError | LineError) -> None:
@@ -54,6 +54,6 @@ class Rejects:
     async def _record(self, file: str, line: int, error: RowError | LineError) -> None:
         connection = await connect(self.url, "memicos-rejects")
         try:
-            await repository.add_reject(connection, self.job_id, file, line, error.column, error.problem)
+            await file_repository.add_reject(connection, self.job_id, file, line, error.column, error.problem)
         finally:
             await connection.close()

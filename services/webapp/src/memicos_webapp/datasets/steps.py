@@ -38,6 +38,7 @@ from memicos_webapp.datasets.stored_rows import verification
 from memicos_webapp.datasets.stored_rows.binary_copy import Chunk
 from memicos_webapp.datasets.stored_rows.rows import DatasetRows, Record
 from memicos_webapp.datasets.stored_rows.verification import StoredLoad
+from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs.progress import Progress
 from memicos_webapp.jobs.runner import is_lost
@@ -137,7 +138,7 @@ async def _import(run: RunningImport) -> list[str]:
             source_ids = await repository.add_missing_entries(run.connection, run.manifest)
             await repository.keep_manifest(run.connection, run.manifest, run.sha256)
             await repository.add_loads(run.connection, run.manifest, source_ids, run.sha256, run.job_id)
-            await jobs.add_files(run.connection, run.job_id, run.manifest.files())
+            await file_repository.add_files(run.connection, run.job_id, run.manifest.files())
         loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     try:
         if any(load.state == LoadState.STAGING for load in loads):
@@ -156,7 +157,7 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
     connection = run.connection
     await jobs.set_stage(connection, run.job_id, "copies rows")
     rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
-    loaded = await jobs.loaded_files(connection, run.job_id)
+    loaded = await file_repository.loaded_files(connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
     if any(load.corpus_id is None for load in loads):
         async with connection.transaction():
@@ -165,7 +166,7 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
             await repository.set_corpus(connection, [load.load_id for load in loads], corpus_id)
             corpus = run.manifest.corpus
             texts = [corpus.documents, corpus.vocabulary, *corpus.context_files]
-            await jobs.mark_loaded(connection, run.job_id, [entry.path for entry in texts])
+            await file_repository.mark_loaded(connection, run.job_id, [entry.path for entry in texts])
     else:
         await asyncio.to_thread(rows.check_contexts)
     for source, load in zip(run.manifest.source_set.sources, loads, strict=True):
@@ -187,7 +188,7 @@ async def _copy(run: RunningImport, loads: list[StagedLoad]) -> None:
             (verification.FEATURES, source.features),
             (verification.EXPLANATIONS, [source.explanations] if source.explanations else []),
         ):
-            stored = await jobs.stored(connection, run.job_id, [entry.path for entry in entries])
+            stored = await file_repository.stored(connection, run.job_id, [entry.path for entry in entries])
             await verification.note_part(connection, load.load_id, part, *stored)
 
 
@@ -225,7 +226,9 @@ async def _stored_loads(run: RunningImport) -> list[StoredLoad]:
 async def _copy_features(run: RunningImport, rows: DatasetRows, entry: FileEntry, chunks: Iterator[Chunk]) -> None:
     async with run.connection.transaction():
         await repository.copy_binary(run.connection, "feature", rows.FEATURE, run.progress.chunks(chunks))
-        await jobs.mark_loaded(run.connection, run.job_id, [entry.path], rows.stored.rows, rows.stored.digest)
+        await file_repository.mark_loaded(
+            run.connection, run.job_id, [entry.path], rows.stored.rows, rows.stored.digest
+        )
 
 
 async def _copy_file(
@@ -239,7 +242,7 @@ async def _copy_file(
     async with run.connection.transaction():
         await repository.copy(run.connection, table, columns, run.progress.records(records))
         stored = rows.stored
-        await jobs.mark_loaded(run.connection, run.job_id, [entry.path], stored.rows, stored.digest)
+        await file_repository.mark_loaded(run.connection, run.job_id, [entry.path], stored.rows, stored.digest)
 
 
 async def _corpus(run: RunningImport, rows: DatasetRows) -> int:

@@ -135,7 +135,7 @@ class AutointerpClient:
             Fault: the server does not answer.
         """
         call = health.asyncio_detailed(client=self.client)
-        response = await self._call(call, HealthResponse, "The server did not say what it can do")
+        response = await self._call(call, HealthResponse, "The autointerp server sent no capabilities")
         try:
             profiles = tuple(
                 AutointerpProfile(profile.name, tuple(profile.models), profile.has_key, profile.base_url or None)

@@ -15,7 +15,7 @@ from memicos_webapp.database.embedded import database_url
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.errors import Fault
-from memicos_webapp.jobs import repository, service
+from memicos_webapp.jobs import file_repository, repository, service
 from memicos_webapp.settings import read_for_writing
 
 Result = TypeVar("Result")
@@ -102,7 +102,7 @@ def list_rejects(number: JobNumber) -> None:
 
     async def read(connection: Connection) -> list[Record]:
         await service.get(connection, number)
-        return await repository.rejects(connection, number)
+        return await file_repository.rejects(connection, number)
 
     for row in with_connection("jobs rejects", read):
         column = f", column {row['column']}" if row["column"] else ""

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from memicos_autointerp_core.scorers.interface import ScoredText
-from memicos_autointerp_core.scorers.sampling import Place, first_silent
+from memicos_autointerp_core.scorers.sampling import Place, first_inactive
 
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.features.rows import ContextRow
@@ -50,7 +50,7 @@ class InactiveSearch:
             part = places[start : start + CONCURRENT_CONTEXTS]
             texts = await all_or_none([self._read(place) for place in part])
             checked += [text for text in texts if text is not None]
-            found = first_silent(checked, count, taken)
+            found = first_inactive(checked, count, taken)
             yield found
 
     async def _read(self, place: Place) -> ScoredText | None:
