@@ -36,6 +36,8 @@ PAGES = (
     "/account/inference-hosts",
     "/account/provider-keys",
     "/account/data",
+    "/account/data/explain?name=small/1-res",
+    "/account/data/score?name=small/1-res",
     "/nope",
 )
 
