@@ -1,4 +1,4 @@
-"""The answers of a server, whose types are checked before anything is done with them."""
+"""Checks the types of a server's answers, and reads them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ _COUNTS = ("id", "files", "filesDone", "rows", "rowsDone", "rejects")
 
 @dataclass(frozen=True)
 class UploadState:
-    """What of an upload the server has.
+    """The state of an upload at the server.
 
     Attributes:
-        missing: the parts that it lacks, by the place of the file.
+        missing: numbers of the parts that it lacks, by the number of their file.
         received_bytes: size of the parts that it has.
         job_id: of the import, None where the upload is not complete.
     """
@@ -44,16 +44,15 @@ def read_state(answer: Mapping[str, Any], files: Sequence[LocalFile]) -> UploadS
     if job is not None:
         return UploadState(upload_id, part_bytes, {}, 0, read_job(job)["id"])
     if not isinstance(states, list) or len(states) != len(files):
-        raise ValueError("has not the files that were announced")
+        raise ValueError("does not list the announced files")
     missing: dict[int, list[int]] = {}
     received_bytes = 0
     for number, (file, state) in enumerate(zip(files, states, strict=True)):
         parts = -(-file.bytes // part_bytes)
-        there = state.get("received") if isinstance(state, Mapping) else None
-        if not isinstance(there, list) or any(type(part) is not int for part in there):
+        received = state.get("received") if isinstance(state, Mapping) else None
+        if not isinstance(received, list) or any(type(part) is not int for part in received):
             raise ValueError("has no lists of parts")
-        received = set(there)
-        missing[number] = [part for part in range(parts) if part not in received]
+        missing[number] = sorted(set(range(parts)).difference(received))
         lacking = sum(min(part_bytes, file.bytes - part * part_bytes) for part in missing[number])
         received_bytes += file.bytes - lacking
     return UploadState(upload_id, part_bytes, {n: parts for n, parts in missing.items() if parts}, received_bytes, None)

@@ -1,6 +1,7 @@
-"""Errors of uploads, and the server's words in them."""
+"""Errors of uploads, with messages of the server."""
 
 SHOWN_CHARACTERS = 1000
+"""Longest message of the server that is printed."""
 
 
 def shown(text: object) -> str:
