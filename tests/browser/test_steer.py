@@ -3,7 +3,7 @@
 import re
 
 from memicos_testing.fake_inference_server import FakeInferenceServer
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 STEER = "/small/steer?source=1-res&index=5&strength=20"
 COLUMNS = ("Default", "Steered")
@@ -41,6 +41,23 @@ def test_both_columns_stream_side_by_side(page: Page, webapp_url: str, inference
     page.reload()
     expect(page.get_by_label("prompt")).to_have_value("Once upon")
     expect(page.get_by_label("Tokens", exact=True)).to_have_value("20")
+
+
+def test_before_its_script_is_loaded_the_form_is_not_sent(page: Page, webapp_url: str) -> None:
+    waiting: list[Route] = []
+    page.route("**/steer.js*", lambda route: waiting.append(route))
+    page.goto(webapp_url + STEER, wait_until="commit")
+    prompt, run = page.get_by_label("prompt"), page.get_by_role("button", name="Run")
+    prompt.fill("Once upon")
+    for button in page.locator("[data-needs-script]").all():
+        expect(button).to_be_disabled()
+    prompt.press("Control+Enter")
+    page.get_by_label("Tokens", exact=True).press("Enter")
+    expect(page).to_have_url(webapp_url + STEER)
+    waiting.pop().continue_()
+    run.click()
+    expect(page.get_by_role("region", name="Steered").locator(".answer")).to_contain_text("steered1")
+    expect(page).to_have_url(re.compile(r"feature=1-res%2F5%4020&prompt=Once\+upon"))
 
 
 def test_escape_stops_the_generation(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:

@@ -95,7 +95,8 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") field.blur();
     if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && field.form && field.tagName === "TEXTAREA") {
       event.preventDefault();
-      field.form.requestSubmit();
+      // A disabled button means that the form can't be sent now: its request runs, or its script is not loaded.
+      if (!field.form.querySelector("button:not([type]):disabled")) field.form.requestSubmit();
     }
     return;
   }

@@ -347,3 +347,5 @@ document.getElementById("random-seed").addEventListener("click", () => {
 features.start({ changed: updateUrl, showNote, method });
 showContinuation();
 clear();
+// Until here a click on "Run" would have loaded the page again, without the features.
+for (const button of document.querySelectorAll("[data-needs-script]")) button.disabled = false;
