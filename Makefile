@@ -215,14 +215,15 @@ test-light: .venv-light/.ok ## test webapp and autointerp in an environment with
 		packages/service_kit/tests packages/autointerp/tests packages/embeddings/tests
 
 test-models: setup ## compare every supported class of language model with transformers
-	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/test_model_classes.py \
-		services/inference/tests/test_model_check_classes.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS) -m slow packages/engine/tests/model/test_model_classes.py \
+		services/inference/tests/commands/test_model_check_classes.py
 
 # Tests of the services that are part of the suites above too
-HARDENING := tests/hardening $(addprefix services/webapp/tests/test_,embedded_postgres.py database_outage.py guards.py \
-	addresses.py accounts.py api_keys.py account_page.py proxy_headers.py query_cost_limits.py connection_errors.py \
-	load_limits.py bad_input.py) $(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
-	$(addprefix services/inference/tests/test_,fairness.py long_texts.py invalid_requests.py) \
+HARDENING := tests/hardening \
+	$(addprefix services/webapp/tests/,accounts/test_account_page.py accounts/test_accounts.py accounts/test_api_keys.py \
+	database/test_connection_errors.py database/test_database_outage.py database/test_embedded_postgres.py security) \
+	$(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
+	$(addprefix services/inference/tests/,http/test_invalid_requests.py scheduler/test_fairness.py scheduler/test_long_texts.py) \
 	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py)
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
@@ -231,9 +232,8 @@ test-hardening: setup ## test what docs/security.md says: other users, other sit
 # Two processes, as for tests/ above. What is fast of test-hardening is in `make test`.
 test-slow: setup .venv/.ray test-models ## run the slow tests: model classes, security, installations, every command of the documents, a short `make fuzz`
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS) -m slow $(addprefix --ignore tests/,chaos buckets stack hub_network ray_cluster) tests \
-		packages/dataset packages/pipeline services/inference/tests/test_hub_downloads.py \
-		$(addprefix services/webapp/tests/test_,accounts.py api_keys.py backup.py bulk_explain.py bulk_score.py database_outage.py embedded_postgres.py import_faults.py jobs.py)
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/test_contract_fuzz.py
+		packages/dataset packages/pipeline services/webapp services/inference/tests/loading/test_hub_downloads.py
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),100) $(BIN)/pytest $(PYTEST_ARGS) services/inference/tests/contract/test_contract_fuzz.py
 
 test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGKILL at random moments, 90 times
 	$(BIN)/pytest $(PYTEST_ARGS) tests/chaos
@@ -249,7 +249,7 @@ test-hub: setup ## compare inference with known values of gpt2-small, fill docs/
 		$(BIN)/python scripts/saelens_directory.py hub || status=$$?; exit $$status
 
 fuzz: setup ## send random requests to inference for a long time (FUZZ_EXAMPLES=… requests for each operation and kind)
-	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/test_contract_fuzz.py
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),500) $(BIN)/pytest services/inference/tests/contract/test_contract_fuzz.py
 
 soak: setup ## load-test inference with many clients, some of which disconnect; fail if it leaks (SMALL=…, DEMO=… requests)
 	$(BIN)/python scripts/soak.py --small $(or $(SMALL),10000) --demo $(or $(DEMO),500)

@@ -19,7 +19,7 @@ from memicos_testing.servers import Serve, running
 from prometheus_client.parser import text_string_to_metric_families
 
 MakeSettings = Callable[..., Settings]
-DASHBOARD = Path(__file__).parents[3] / "deploy/grafana/memicos-inference.json"
+DASHBOARD = Path(__file__).parents[4] / "deploy/grafana/memicos-inference.json"
 PROMPTS = ["Alice sat", "Alice was beginning to get very tired of sitting by her sister"]
 CAPTURE = {"model": NAME, "prompt": PROMPTS[0], "source": "1-small", "index": 3}
 WRITE: dict[str, Any] = {

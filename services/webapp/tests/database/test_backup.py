@@ -18,7 +18,7 @@ from memicos_webapp.datasets.service import load
 from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-DEMO = Path(__file__).parents[3] / "demo" / "dataset"
+DEMO = Path(__file__).parents[4] / "demo" / "dataset"
 
 
 @pytest.fixture

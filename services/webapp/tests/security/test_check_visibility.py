@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = runpy.run_path(str(Path(__file__).resolve().parents[3] / "scripts" / "check_visibility.py"))
+SCRIPT = runpy.run_path(str(Path(__file__).resolve().parents[4] / "scripts" / "check_visibility.py"))
 problems = SCRIPT["problems"]
 
 

@@ -24,7 +24,7 @@ from memicos_testing.servers import free_port, running
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CONFIG = ROOT / ".env.inference.gpt2-small.res-jb"
 TEXT = "A whale, 1851."
 

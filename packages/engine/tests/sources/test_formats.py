@@ -85,7 +85,7 @@ def test_each_format_is_recognised_and_gives_the_values_of_its_library(
 def test_every_format_is_tested_and_documented() -> None:
     # test_vectors.py tests vectors, which have no decoder
     assert {*LAYOUTS, "vectors"} == set(FORMATS)
-    document = (Path(__file__).parents[3] / "docs" / "own-sae.md").read_text()
+    document = (Path(__file__).parents[4] / "docs" / "own-sae.md").read_text()
     names = [*FORMATS, *(field.name for field in fields(RecipeOverrides)), *ARCHITECTURES]
     assert [name for name in names if f"`{name}`" not in document] == []
 

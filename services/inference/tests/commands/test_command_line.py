@@ -15,7 +15,7 @@ from memicos_inference.settings import Settings, read
 from memicos_testing.servers import free_port
 from pydantic import ValidationError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 COMMAND = [sys.executable, "-m", "memicos_inference"]
 ALIASES = {
     name: [str(alias) for alias in getattr(field.validation_alias, "choices", [field.validation_alias])]

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 BOTH = [("/api/steer", completion()), ("/api/steer-chat", chat())]
 OTHER = [{"role": "user", "content": "Other"}]
-DOCUMENT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/webapp.yaml").read_text())
+DOCUMENT = yaml.safe_load((Path(__file__).parents[4] / "schemas/openapi/webapp.yaml").read_text())
 
 
 async def named_events(url: str, path: str, body: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from memicos_dataset.token_text import context_strings
 from memicos_engine.model.language_model import LanguageModel
 
-DATASET = Path(__file__).parents[3] / "demo" / "dataset"
+DATASET = Path(__file__).parents[4] / "demo" / "dataset"
 
 
 def test_contexts_of_the_demo_read_as_the_tokenizer_decodes_them(demo: LanguageModel) -> None:

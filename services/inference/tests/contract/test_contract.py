@@ -19,7 +19,7 @@ from memicos_testing.json_bodies.inference_bodies import BODIES, FEATURE, VECTOR
 from memicos_testing.json_bodies.openapi_schema import misfits, resolved
 from memicos_testing.models.small_model import NAME
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 DOCUMENT = yaml.safe_load((ROOT / "schemas" / "openapi" / "inference-server.yaml").read_text())
 OPERATIONS = {
     (method, path): operation

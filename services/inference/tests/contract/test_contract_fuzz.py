@@ -33,7 +33,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-CONTRACT = yaml.safe_load((Path(__file__).parents[3] / "schemas/openapi/inference-server.yaml").read_text())
+CONTRACT = yaml.safe_load((Path(__file__).parents[4] / "schemas/openapi/inference-server.yaml").read_text())
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
     status_code_conformance,
