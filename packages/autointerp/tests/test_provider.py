@@ -151,16 +151,6 @@ async def test_a_stored_answer_is_not_paid_again(connect: Connect, llm: LlmProvi
     cache.close()
 
 
-async def test_equal_requests_at_once_are_sent_once(connect: Connect, llm: LlmProvider, tmp_path: Path) -> None:
-    llm.default = Reply(delay=0.1)
-    cache = DiskAnswerCache(tmp_path / "answers.sqlite")
-    provider = connect(cache=cache)
-    answers = await asyncio.gather(*(provider.chat(REQUEST) for _ in range(10)))
-    assert len(llm.requests) == 1
-    assert sum(answer.cached for answer in answers) == 9
-    cache.close()
-
-
 async def test_failures_are_not_stored(connect: Connect, llm: LlmProvider, tmp_path: Path) -> None:
     cache = DiskAnswerCache(tmp_path / "answers.sqlite")
     provider = connect(cache=cache)

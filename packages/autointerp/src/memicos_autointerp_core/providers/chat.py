@@ -79,7 +79,8 @@ class Answer:
         usage: None where the provider does not count tokens.
         cost: in US dollars, by the profile's prices; None where usage or price is unknown.
         logprobs: per token of the answer; None where none were requested or the provider sends none.
-        cached: whether the answer was stored before, so that this call cost nothing.
+        cached: whether the answer was stored before, or is that of an equal request in flight, so that this call cost
+            nothing.
     """
 
     text: str

@@ -23,6 +23,7 @@ from memicos_autointerp_core.providers.faults import malformed, status_error
 from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
 from memicos_autointerp_core.providers.rate_limiter import RateLimiter
+from memicos_autointerp_core.providers.shared_calls import SharedCalls
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Provider:
         self._options = options or ProviderOptions()
         self._cache = cache
         self._limiter = RateLimiter(profile.limits)
-        self._pending: dict[str, asyncio.Lock] = {}
+        self._calls = SharedCalls()
         self._headers: dict[str, Any] = {} if self._key else {"extra_headers": {"Authorization": openai.Omit()}}
         self._client = open_client(profile, self._key, http, self._options)
 
@@ -132,28 +133,27 @@ class Provider:
     async def chat(self, request: ChatRequest) -> Answer:
         """The model's complete answer: the stored one if there is one, otherwise one that is paid for, and stored.
 
-        Equal requests at the same time are sent once.
+        With a cache, equal requests at the same time are sent once, and share the answer or the failure. Without one
+        each is sent: nothing says that equal requests have equal answers.
 
         Raises:
             ProviderError: there was no answer, or it was an error, or it was not complete. Nothing is stored.
             CacheError: stored answers can be neither read nor written.
         """
-        if self._cache is None:
+        cache = self._cache
+        if cache is None:
             return await self._ask(request)
         digest = request.digest(self.profile.base_url)
-        lock = self._pending.setdefault(digest, asyncio.Lock())
-        try:
-            async with lock:
-                stored = await self._cache.get(digest)
-                if stored is not None:
-                    return stored
-                answer = await self._ask(request)
-                # shielded: a cancelled caller has paid all the same
-                await asyncio.shield(self._cache.put(digest, answer))
-                return answer
-        finally:
-            if not lock.locked():
-                self._pending.pop(digest, None)
+        return await self._calls.answer(digest, lambda: self._stored_or_asked(request, digest, cache))
+
+    async def _stored_or_asked(self, request: ChatRequest, digest: str, cache: AnswerCache) -> Answer:
+        stored = await cache.get(digest)
+        if stored is not None:
+            return stored
+        answer = await self._ask(request)
+        # shielded: a cancelled call has been paid all the same
+        await asyncio.shield(cache.put(digest, answer))
+        return answer
 
     async def _ask(self, request: ChatRequest) -> Answer:
         try:
