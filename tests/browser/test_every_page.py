@@ -22,6 +22,7 @@ PAGES = (
     "/small/2-res/5?defaulttesttext=the+whale+rose",
     "/small/2-res/15",
     "/small/2-res/5?embed=true",
+    "/small/1-res/5/explanations",
     "/search-explanations",
     "/search-explanations/?q=whale",
     "/search-explanations?q=whale&modelId=small&sources=%5B%221-res%22%5D",

@@ -1,7 +1,4 @@
-"""Scoring an explanation from its dashboard: which texts are chosen, what is stored, progress, cancellation, failures.
-
-The double of the inference server says that a feature is active on the word "whale" alone.
-"""
+"""Scoring an explanation from its dashboard: texts that are chosen, stored values, progress, cancellation, failures."""
 
 import asyncio
 import json
@@ -15,7 +12,7 @@ import numpy as np
 import pytest
 from memicos_embeddings.embedder import EmbedderError
 from memicos_embeddings.minilm import MiniLmEmbedder
-from memicos_testing.fake_inference_server import FakeInferenceServer, bodies, server
+from memicos_testing.fake_inference_server import FakeInferenceServer, server
 from memicos_testing.llm_provider import LlmProvider, Reply
 from memicos_testing.servers import running
 from memicos_testing.webapp.app_settings import make_settings
@@ -26,16 +23,9 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 FEATURE = "/small/1-res/5"
 SCORE = "/api/explanation/score"
+pytestmark = pytest.mark.usefixtures("whale")
+
 MODELS = ("eleuther_fuzz", "eleuther_recall", "recall_alt", "simulation")
-
-
-def _value(_source: str, _index: int, token: str) -> float:
-    return 100.0 if token == bodies.BOS else 9.0 if token.strip() == "whale" else 0.0
-
-
-@pytest.fixture(autouse=True)
-def whale(inference: FakeInferenceServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "value_of", _value)
 
 
 @pytest.fixture

@@ -272,7 +272,8 @@ TEXT = "q modelId set source sortIndexes selectedLayers"
 PATHS = {
     "/": "", "/jump": "to", "/small": "",
     "/small/1-res": "page sort order show words density_from density_to max_from max_to score_from score_to scorer",
-    "/small/1-res/5": "defaulttesttext", "/scores/1": "", "/score-type/eleuther_embedding": "",
+    "/small/1-res/5": "defaulttesttext", "/small/1-res/5/explanations": "scorer",
+    "/scores/1": "", "/score-type/eleuther_embedding": "",
     "/explanation-type/np_max-act": "", "/explanations/1/score": "", "/explanations/1/scores": "",
     "/search-explanations": "q modelId sources maxDensity releaseName page",
     "/search": TEXT, "/search/sources": TEXT, "/search/results": TEXT, "/search-topk-by-token": TEXT,
@@ -293,6 +294,7 @@ async def test_invalid_paths(client: httpx.AsyncClient, inference: FakeInference
         text = quote(name, safe="%") if name in ("%", "%25") else quote(name, safe="")
         for address in (
             f"/{text}", f"/small/{text}", f"/small/1-res/{text}", f"/{text}/1-res/5", f"/small/1-res/{text}/examples",
+            f"/small/1-res/{text}/explanations",
             f"/small/{text}/5", f"/scores/{text}", f"/score-type/{text}", f"/explanation-type/{text}",
             f"/explanations/{text}/score", f"/explanations/{text}/scores",
             f"/{text}/steer", f"/small/{text}/inference", f"/{text}/inference", f"/small/steer/{text}",

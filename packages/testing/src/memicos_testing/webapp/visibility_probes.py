@@ -74,6 +74,7 @@ PROBES: dict[tuple[str, str], list[Probe]] = {
         Probe("/hidden/1-hid/5", SOURCE),
         Probe("/hidden/1-hid/999", SOURCE, "features are 0 to 63", 404, 404),
     ],
+    ("GET", "/{model}/{source}/{index}/explanations"): [Probe("/hidden/1-hid/5/explanations", SOURCE, "side-by-side")],
     ("GET", "/{model}/{source}/{index}/examples"): [Probe("/hidden/1-hid/5/examples", SOURCE, "whale")],
     ("GET", "/scores/{score_id}"): [Probe("/scores/1", SOURCE, "/hidden/1-hid/")],
     ("GET", "/score-type/{name}"): [Probe("/score-type/eleuther_embedding", NONE, missing=200)],

@@ -1,4 +1,5 @@
-"""Pages of scores: the breakdown of one, a method with its newest results, and the form that scores an explanation."""
+"""Pages of scores: the breakdown of one, a method with its newest results, explanations of a feature side by side, and
+the form that scores an explanation."""
 
 from typing import Annotated
 
@@ -10,11 +11,14 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import Snapshot
 from memicos_webapp.errors import BadInput
+from memicos_webapp.explanations.methods import METHODS as EXPLANATION_METHODS
 from memicos_webapp.explanations.schemas import MAX_ID
 from memicos_webapp.explanations.service import ExplanationsDep
+from memicos_webapp.features.service import index_in_path
 from memicos_webapp.provider_keys.service import profiles_with_key
 from memicos_webapp.scores import service
 from memicos_webapp.scores.api import ScoringDep
+from memicos_webapp.scores.comparison import compare
 from memicos_webapp.scores.methods import EMBEDDING, METHODS
 from memicos_webapp.scores.schemas import ScoreRequest
 from memicos_webapp.scores.scoring import service as scoring
@@ -56,6 +60,16 @@ async def score_page(request: Request, session: Snapshot, viewer: ViewerDep, sco
 async def score_type_page(request: Request, session: Snapshot, viewer: ViewerDep, name: str) -> HTMLResponse:
     method, scores = await service.newest(session, viewer, name)
     return render(request, "scores/method.html", method=method, scores=scores)
+
+
+@router.get("/{model}/{source}/{index}/explanations", response_class=HTMLResponse)
+async def comparison_page(
+    request: Request, session: Snapshot, viewer: ViewerDep, model: str, source: str, index: str, scorer: str = ""
+) -> HTMLResponse:
+    """The explanations of a feature side by side, with their scores and the answers about each text."""
+    number = await index_in_path(session, viewer, model, source, index)
+    comparison = await compare(session, viewer, model, source, number, scorer)
+    return render(request, "scores/comparison.html", comparison=comparison, explainers=EXPLANATION_METHODS)
 
 
 @router.get("/explanations/{explanation_id}/score", response_class=HTMLResponse)

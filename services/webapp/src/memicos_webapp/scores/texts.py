@@ -20,6 +20,8 @@ class ScoredText:
     distance: int
     answer: float | None
     detail: Detail
+    place: tuple[int, int] | str
+    """Number of the context and position in it; of a text that is not cut from the corpus, the text."""
 
     @property
     def active(self) -> bool:
@@ -48,7 +50,8 @@ def scored_texts(
     for number, (context, position, distance, answer) in enumerate(columns):
         detail = score.detail(number)
         if context == OUTSIDE_CORPUS:
-            texts.append(ScoredText([detail.get("text", "")], None, distance, answer, detail))
+            text = detail.get("text", "")
+            texts.append(ScoredText([text], None, distance, answer, detail, text))
             continue
         row = contexts.get(context)
         if row is None:
@@ -57,5 +60,5 @@ def scored_texts(
         values = None if distance > 0 else [0.0] * (end - start)
         if distance > 0 and (context, position) in known:
             values = [known[context, position].get(place, 0.0) for place in range(start, end)]
-        texts.append(ScoredText(row.tokens[start:end], values, distance, answer, detail))
+        texts.append(ScoredText(row.tokens[start:end], values, distance, answer, detail, (context, position)))
     return texts
