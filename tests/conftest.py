@@ -22,6 +22,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+ABORTED = ("htmx:sendAbort", "htmx:afterRequest")
+"""Messages of htmx for a request that the page ends itself; a failed one has another message beside the second."""
+
 # longest wait for what a page shall show, on a machine that other programs use
 expect.set_options(timeout=60_000)
 
@@ -76,7 +79,7 @@ def watched(browser: Browser) -> Iterator[Watched]:
 
     def listen(message: ConsoleMessage) -> None:
         # the browser also logs responses with an error status; each test checks these itself
-        if message.type == "error" and "Failed to load resource" not in message.text:
+        if message.type == "error" and not message.text.startswith(("Failed to load resource", *ABORTED)):
             problems.append(message.text)
 
     def make(**options: Any) -> Page:

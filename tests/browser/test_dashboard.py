@@ -176,6 +176,13 @@ def test_explanations_are_generated_chosen_as_label_and_deleted(
     form.get_by_role("button", name="Generate explanation").click()
     status = page.locator("#explanation-status")
     expect(status.get_by_role("alert")).to_contain_text("The language model gave no explanation (rate_limited)")
+    # a request that lasts is cancelled: nothing comes of it
+    provider.script(Reply(delay=600))
+    form.get_by_role("button", name="Generate explanation").click()
+    expect(form.get_by_role("status")).to_have_text("waiting for the language model…")
+    form.get_by_role("button", name="Cancel").click()
+    expect(status).to_have_text("Cancelled. Nothing was stored.")
+    expect(form.get_by_role("button", name="Cancel")).to_be_hidden()
     form.get_by_role("button", name="Generate explanation").click()
     expect(status).to_have_text("Explanation by some/model added.")
     explanations = page.locator("#explanations .explanation")

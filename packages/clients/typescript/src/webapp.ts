@@ -226,7 +226,8 @@ export interface paths {
          *
          *     A feature has one explanation per type and language model. It becomes the feature's label only where there is no
          *     other explanation, or by choice. A feature that is never active has no examples to explain it by (400). Beyond
-         *     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
+         *     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise). Closing
+         *     the connection ends the request to the language model, and nothing is stored.
          */
         post: operations["generate_explanation"];
         delete?: never;

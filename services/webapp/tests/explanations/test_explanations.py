@@ -12,8 +12,10 @@ import pytest
 from memicos_autointerp.app import create_app as create_autointerp
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_testing.servers import Start, free_port, running
+from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.explanations import GENERATE, WHALE, autointerp_settings, body, stored
 from memicos_testing.webapp.html_page import Page
+from memicos_webapp.app import create_app
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.service import load
 from memicos_webapp.datasets.steps import ImportOptions
@@ -240,6 +242,22 @@ async def test_a_failure_of_the_provider_stores_no_explanation(
         assert SERVER_KEY not in response.text
     assert await stored(own_url) == []
     assert (await client.post(GENERATE, json=body())).status_code == 200
+
+
+@pytest.mark.parametrize("path", [GENERATE, "/small/1-res/5/explain"])
+async def test_closing_the_connection_ends_the_work(
+    own_url: str, autointerp_url: str, provider: LlmProvider, path: str
+) -> None:
+    provider.script(Reply(delay=1))
+    settings = make_settings(own_url, autointerp_url=autointerp_url, autointerp_secret="theirs")
+    sent: dict[str, Any] = {"json": body()} if path == GENERATE else {"data": {"explainer_model": "some/model"}}
+    async with running(create_app(settings)) as url, httpx.AsyncClient(base_url=url) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(path, **sent, timeout=0.5)
+        await asyncio.sleep(1)
+        assert len(provider.requests) == 1 and await stored(own_url) == []
+        assert (await client.post(path, **sent)).status_code in (200, 303)
+        assert len(await stored(own_url)) == 1
 
 
 async def test_a_nul_in_the_response_is_replaced(

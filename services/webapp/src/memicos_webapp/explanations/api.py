@@ -1,6 +1,7 @@
 """JSON API of explanations: generate, delete, choose as label."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from memicos_service.disconnect import until_disconnect
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.errors import ErrorBody
@@ -42,15 +43,16 @@ router = APIRouter(tags=["explanation"])
     },
 )
 async def generate_explanation(
-    _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, body: GenerateRequest
+    request: Request, _: WriteAccess, viewer: ViewerDep, resources: ExplanationsDep, body: GenerateRequest
 ) -> GenerateResponse:
     """Have a language model explain a feature by its top examples. The explanation is stored and can be searched.
 
     A feature has one explanation per type and language model. It becomes the feature's label only where there is no
     other explanation, or by choice. A feature that is never active has no examples to explain it by (400). Beyond
-    loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise).
+    loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403 otherwise). Closing
+    the connection ends the request to the language model, and nothing is stored.
     """
-    generated = await service.generate(resources, viewer, body)
+    generated = await until_disconnect(request, service.generate(resources, viewer, body))
     return GenerateResponse(explanation=explanation_body(generated.feature.source, generated.explanation))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from memicos_service.disconnect import until_disconnect
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from memicos_webapp.accounts.viewer import ViewerDep
@@ -124,7 +125,7 @@ async def explain_feature(
             "apiKey": form.api_key,
         }
     )
-    generated = await service.generate(resources, viewer, body)
+    generated = await until_disconnect(request, service.generate(resources, viewer, body))
     return _render_update(request, viewer, generated.feature, f"Explanation by {generated.explanation.model} added.")
 
 

@@ -126,6 +126,14 @@ document.addEventListener("DOMContentLoaded", () => {
 
 document.addEventListener("htmx:afterSettle", showCopyButtons);
 
+// A button that ends the request of its form; the server then ends the work.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-abort]");
+  if (!button) return;
+  htmx.trigger(button.form, "htmx:abort");
+  document.querySelector(button.form.getAttribute("hx-target")).textContent = button.dataset.abort;
+});
+
 // ---- the prompt of a form: a text or a conversation. Only the fields of the chosen one are sent.
 
 function choosePrompt(form) {

@@ -115,7 +115,8 @@ def sync_detailed(
     other explanation, or by choice. A feature that is never active has no examples to explain it by
     (400). Beyond
     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
-    otherwise).
+    otherwise). Closing
+    the connection ends the request to the language model, and nothing is stored.
 
     Args:
         body (GenerateRequest):
@@ -154,7 +155,8 @@ async def asyncio_detailed(
     other explanation, or by choice. A feature that is never active has no examples to explain it by
     (400). Beyond
     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
-    otherwise).
+    otherwise). Closing
+    the connection ends the request to the language model, and nothing is stored.
 
     Args:
         body (GenerateRequest):
@@ -199,7 +201,8 @@ def sync(
     other explanation, or by choice. A feature that is never active has no examples to explain it by
     (400). Beyond
     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
-    otherwise).
+    otherwise). Closing
+    the connection ends the request to the language model, and nothing is stored.
 
     Args:
         body (GenerateRequest):
@@ -238,7 +241,8 @@ async def asyncio(
     other explanation, or by choice. A feature that is never active has no examples to explain it by
     (400). Beyond
     loopback it takes the owner's session or an API key with the scope `write` in `X-Api-Key` (403
-    otherwise).
+    otherwise). Closing
+    the connection ends the request to the language model, and nothing is stored.
 
     Args:
         body (GenerateRequest):
