@@ -128,9 +128,9 @@ def strongest(values: np.ndarray, ids: np.ndarray) -> list[tuple[int, int]]:
 def statistics(values: np.ndarray, counted: int, ids: np.ndarray) -> dict[str, Any]:
     """A feature's row by its values (N * T,)."""
     active = values[values > 0]
-    # in double precision, so that no rounding moves a value over an edge
+    # in double precision, and divided last, so that no rounding moves a value over an edge
     top = float(active.max(initial=0))
-    edges = np.linspace(0, top, BINS + 1, dtype=np.float64)
+    edges = top * np.arange(BINS + 1) / BINS
     bins = np.clip(np.searchsorted(edges, active, side="right") - 1, 0, BINS - 1)
     groups = [((active > top * i / GROUPS) & (active <= top * (i + 1) / GROUPS)).sum() for i in range(GROUPS)]
     some = len(active) > 0

@@ -107,14 +107,14 @@ FEATURE_TABLE = Table(
         Column(
             "activation_histogram",
             _INTS,
-            "active tokens in equal bins from 0 to max_activation; empty where never active",
+            "active tokens in equal bins from 0 to max_activation, lower edges included; empty where never active",
             _ACTIVATION_BINS,
             "tokens",
         ),
         Column(
             "logit_histogram",
             _INTS,
-            "vocabulary entries in equal bins from logit_min to logit_max",
+            "vocabulary entries in equal bins from logit_min to logit_max, lower edges included",
             _LOGIT_BINS,
             "tokens",
         ),
