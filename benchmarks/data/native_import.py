@@ -28,6 +28,8 @@ from memicos_webapp.datasets.service import load
 from memicos_webapp.datasets.steps import ImportOptions
 
 DEMO = Path(__file__).parents[2] / "demo" / "dataset"
+STATEMENT_LINES = 16_000
+"""Of one row for each activation, where only sizes are compared: jsonb has no room for 65,000 of the demo's."""
 
 
 async def imported(server: str, name: str, dataset: Path) -> float:
@@ -84,7 +86,7 @@ async def sizes(server: str, url: str, dataset: Path) -> tuple[int, int]:
             out = Path(folder) / "public"
             to_public(dataset, out, Options(), lambda line: None)
             for source in sorted(path for path in (out / "v1").glob("*/*") if path.is_dir()):
-                await one_row_each.load(known, source)
+                await one_row_each.load(known, source, STATEMENT_LINES)
         return own, await one_row_each.size(known)
     finally:
         await known.close()

@@ -62,8 +62,11 @@ def _lines(paths: Iterable[Path]) -> Iterator[str]:
                 yield line.decode().replace("\\u0000", " ")
 
 
-async def load(connection: Connection, source: Path) -> float:
-    """Insert the files of a source of the public layout; returns seconds."""
+async def load(connection: Connection, source: Path, statement_lines: int = LINES) -> float:
+    """Insert the files of a source of the public layout; returns seconds.
+
+    PostgreSQL refuses a statement whose rows take more than 256 MiB as jsonb.
+    """
     started = time.perf_counter()
     await connection.execute("SET work_mem = '2GB'")
     for table, columns in TABLES.items():
@@ -71,7 +74,7 @@ async def load(connection: Connection, source: Path) -> float:
         lines = _lines(paths)
         names = ", ".join(f'"{name}"' for name in columns)
         definitions = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        while part := list(islice(lines, LINES)):
+        while part := list(islice(lines, statement_lines)):
             await connection.execute(
                 f"""INSERT INTO known.{table} ({names}) SELECT {names} FROM jsonb_to_recordset($1::jsonb)
                       AS x ({definitions}) ON CONFLICT DO NOTHING""",  # noqa: S608 (constants)

@@ -18,9 +18,14 @@ def exact_histogram(values: np.ndarray, bins: int, low: float) -> list[int]:
 
 def beside_edges(low: float, high: float, bins: int) -> np.ndarray:
     """float32 values (n,): `high`, the nearest ones to each edge between the two, and the neighbours of these."""
-    edges = np.float32(np.linspace(low, high, bins + 1, dtype=np.float64)[1:-1])
+    edges = np.linspace(low, high, bins + 1, dtype=np.float64)[1:-1].astype(np.float32)
     return np.concatenate(
-        [edges, np.nextafter(edges, np.float32(-np.inf)), np.nextafter(edges, np.float32(np.inf)), np.float32([high])]
+        [
+            edges,
+            np.nextafter(edges, np.float32(-np.inf)),
+            np.nextafter(edges, np.float32(np.inf)),
+            np.array([high], np.float32),
+        ]
     )
 
 
@@ -32,9 +37,9 @@ def test_activations_are_counted_exactly(top: float, bins: int) -> None:
 
 
 def test_a_value_on_an_edge_is_in_the_bin_above_it() -> None:
-    assert activation_histogram(np.float32([1, 2, 3, 4]), 4).tolist() == [0, 1, 1, 2]
+    assert activation_histogram(np.array([1, 2, 3, 4], np.float32), 4).tolist() == [0, 1, 1, 2]
     # 25 steps of 7 / 50 are 3.5000000000000004 in float64
-    assert activation_histogram(np.float32([7, 3.5]), 50).tolist() == [0] * 25 + [1] + [0] * 23 + [1]
+    assert activation_histogram(np.array([7, 3.5], np.float32), 50).tolist() == [0] * 25 + [1] + [0] * 23 + [1]
 
 
 def test_logit_effects_are_counted_exactly() -> None:
