@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from memicos_dataset.manifest import Corpus, Manifest
 
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 from memicos_webapp.datasets.stored_rows.binary_copy import HEADER, TRAILER, Chunk
+from memicos_webapp.datasets.stored_rows.verification import StoredLoad
 
 _RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
 _MODEL_COLUMNS = {"id", "name", "layers", "d_model", "vocabulary_size", "chat", "origin", "license", "url"}
@@ -250,52 +252,68 @@ async def copy_binary(connection: Connection, table: str, columns: Sequence[str]
     await connection.copy_to_table(table, source=content(), columns=list(columns), format="binary")
 
 
-async def merge_explanations(connection: Connection, load_ids: Sequence[int]) -> None:
-    """Replace explanations without an author of the loads' sources by the staged ones; equal ones keep their rows."""
-    incoming = """(SELECT load.source_id, staged.index, staged.description, staged.method, staged.model
-                   FROM staged_explanation staged JOIN load ON load.id = staged.load_id
-                   WHERE staged.load_id = ANY($1))"""
-    equal = """a.source_id = b.source_id AND a.index = b.index AND a.description = b.description
-               AND a.method = b.method AND a.model IS NOT DISTINCT FROM b.model"""
-    await connection.execute(
-        f"""DELETE FROM explanation a WHERE author_id IS NULL
-              AND source_id IN (SELECT source_id FROM load WHERE id = ANY($1))
-              AND NOT EXISTS (SELECT FROM {incoming} b WHERE {equal})""",  # noqa: S608 (constants)
-        load_ids,
-    )
-    await connection.execute(
-        f"""INSERT INTO explanation (source_id, index, description, method, model)
-            SELECT DISTINCT * FROM {incoming} a
-            WHERE NOT EXISTS (SELECT FROM explanation b WHERE author_id IS NULL AND {equal})
-            ORDER BY source_id, index""",  # noqa: S608 (constants)
-        load_ids,
-    )
+@asynccontextmanager
+async def _hash_joins(connection: Connection) -> AsyncIterator[None]:
+    """For statements of a transaction that join all staged rows of a load. The planner knows nothing of rows that were
+    copied just now, and would look up all of them for each one."""
+    await connection.execute("SET LOCAL enable_nestloop = off")
+    yield
+    await connection.execute("RESET enable_nestloop")
 
 
-async def replace_scores(connection: Connection, load_ids: Sequence[int]) -> None:
-    """Replace the scores without an author of the loads' sources by the staged ones, after `merge_explanations`."""
+async def merge_explanations(connection: Connection, loads: Sequence[StoredLoad]) -> None:
+    """Replace explanations without an author of the loads' sources by the staged ones; equal ones keep their rows.
+
+    Called in a transaction.
+    """
+    equal = """a.index = b.index AND a.description = b.description AND a.method = b.method
+               AND a.model IS NOT DISTINCT FROM b.model"""
+    async with _hash_joins(connection):
+        for load in loads:
+            await connection.execute(
+                f"""DELETE FROM explanation a WHERE author_id IS NULL AND source_id = $1
+                      AND NOT EXISTS (SELECT FROM staged_explanation b WHERE load_id = $2 AND {equal})""",  # noqa: S608
+                load.source_id,
+                load.load_id,
+            )
+            await connection.execute(
+                f"""INSERT INTO explanation (source_id, index, description, method, model)
+                    SELECT DISTINCT $1::integer, index, description, method, model FROM staged_explanation a
+                    WHERE load_id = $2 AND NOT EXISTS (
+                      SELECT FROM explanation b WHERE author_id IS NULL AND source_id = $1 AND {equal})
+                    ORDER BY index""",  # noqa: S608 (constants)
+                load.source_id,
+                load.load_id,
+            )
+
+
+async def replace_scores(connection: Connection, loads: Sequence[StoredLoad]) -> None:
+    """Replace the scores without an author of the loads' sources by the staged ones, after `merge_explanations` and in
+    its transaction."""
     columns = """method, model, value, low, high, reason, seed, around, text_contexts, text_positions, text_distances,
                  text_answers, text_details"""
-    await connection.execute(
-        """DELETE FROM score USING explanation e
-           WHERE score.explanation_id = e.id AND score.author_id IS NULL
-             AND e.source_id IN (SELECT source_id FROM load WHERE id = ANY($1))""",
-        load_ids,
-    )
     staged = ", ".join(f"s.{name.strip()}" for name in columns.split(","))
-    # a file may have an explanation twice, which is one row of the table: the first score is kept
-    await connection.execute(
-        f"""INSERT INTO score (explanation_id, corpus_id, {columns})
-            SELECT e.id, load.corpus_id, {staged}
-            FROM staged_score s
-            JOIN load ON load.id = s.load_id
-            JOIN staged_explanation x ON x.load_id = s.load_id AND x.number = s.explanation
-            JOIN explanation e ON e.source_id = load.source_id AND e.index = x.index AND e.author_id IS NULL
-              AND e.description = x.description AND e.method = x.method AND e.model IS NOT DISTINCT FROM x.model
-            WHERE s.load_id = ANY($1) ORDER BY s.id
-            ON CONFLICT DO NOTHING""",  # noqa: S608 (constants)
-        load_ids,
-    )
+    for load in loads:
+        await connection.execute(
+            """DELETE FROM score USING explanation e
+               WHERE score.explanation_id = e.id AND score.author_id IS NULL AND e.source_id = $1""",
+            load.source_id,
+        )
+    async with _hash_joins(connection):
+        for load in loads:
+            # a file may have an explanation twice, which is one row of the table: the first score is kept
+            await connection.execute(
+                f"""INSERT INTO score (explanation_id, corpus_id, {columns})
+                    SELECT e.id, $3, {staged} FROM staged_score s
+                    JOIN staged_explanation x ON x.load_id = $2 AND x.number = s.explanation
+                    JOIN explanation e ON e.source_id = $1 AND e.index = x.index AND e.author_id IS NULL
+                      AND e.description = x.description AND e.method = x.method AND e.model IS NOT DISTINCT FROM x.model
+                    WHERE s.load_id = $2 ORDER BY s.id
+                    ON CONFLICT DO NOTHING""",  # noqa: S608 (constants)
+                load.source_id,
+                load.load_id,
+                load.corpus_id,
+            )
 
 
 async def delete_staged(connection: Connection, load_ids: Sequence[int]) -> None:

@@ -276,8 +276,8 @@ async def _show(run: RunningImport, loads: list[StagedLoad]) -> list[str]:
         plan = await run.plan()
         await repository.update_entries(connection, run.manifest)
         load_ids = [load.load_id for load in loads]
-        await repository.merge_explanations(connection, load_ids)
-        await repository.replace_scores(connection, load_ids)
+        await repository.merge_explanations(connection, stored)
+        await repository.replace_scores(connection, stored)
         await repository.delete_staged(connection, load_ids)
         await verification.note_scores(connection, stored)
         for load in stored:
