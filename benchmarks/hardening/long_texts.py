@@ -4,14 +4,19 @@
 
 Starts the demo's inference server and a webapp. Prints the longest time that the model's thread answered nobody while
 inference refused a text of 3.9 MB; then, for `--seconds` each, the seconds of a visitor's streams of the webapp and the
-gaps between their events, alone and while three visitors post texts of 1 MB. It ends after about 3 times `--seconds`
-and the start of the servers, also on a machine where no stream ends meanwhile.
+gaps between their events, alone and while three visitors post texts of 1 MB in a loop, from a process of lowest
+priority. `--body-bytes-per-second` sets the pace at which the webapp reads a visitor's bodies. It ends after about 3
+times `--seconds` and the start of the servers, also on a machine where no stream ends meanwhile.
 """
 
 import argparse
 import asyncio
 import contextlib
 import itertools
+import json
+import multiprocessing
+import os
+import signal
 import statistics
 import sys
 import time
@@ -21,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 sys.path.append(str(Path(__file__).parent.parent / "inference"))
 
@@ -112,14 +118,62 @@ async def run_streams(http: httpx.AsyncClient, seconds: float, seeds: Iterator[i
     return streams
 
 
-async def post_texts(url: str, number: int, statuses: list[int]) -> None:
-    body = {
-        "feature": {"modelId": NAME, "source": SOURCES[15], "index": 87},
-        "customText": text(VISITOR_CHARACTERS),
-    }
-    async with visitor(url, number) as http:
-        while True:
-            statuses.append((await http.post("/api/activation/new", json=body)).status_code)
+def post_texts(url: str, results: "multiprocessing.SimpleQueue[dict[str, int]]") -> None:
+    """Post texts of several visitors until SIGTERM, as a process of its own; puts the number of responses by status."""
+    os.nice(19)
+    counts: dict[str, int] = {}
+    feature = {"modelId": NAME, "source": SOURCES[15], "index": 87}
+    content = json.dumps({"feature": feature, "customText": text(VISITOR_CHARACTERS)}).encode()
+    headers = {"Content-Type": "application/json"}
+
+    async def post(number: int) -> None:
+        async with visitor(url, number) as http:
+            while True:
+                try:
+                    response = await http.post("/api/activation/new", content=content, headers=headers)
+                    status = str(response.status_code)
+                except httpx.TransportError as error:
+                    status = type(error).__name__
+                counts[status] = counts.get(status, 0) + 1
+
+    async def post_all() -> None:
+        tasks = [asyncio.create_task(post(1 + number)) for number in range(VISITORS)]
+        end = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
+        await end.wait()
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(post_all())
+    results.put(counts)
+
+
+@contextlib.contextmanager
+def visitors_of_long_texts(url: str) -> Iterator[None]:
+    """Visitors that post texts meanwhile; prints the number of responses, and what they cost the webapp."""
+    context = multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    process = context.Process(target=post_texts, args=(url, results))
+    before = webapp_seconds()
+    process.start()
+    yield
+    process.terminate()
+    counts = results.get()
+    process.join()
+    seconds = webapp_seconds() - before
+    print(
+        f"responses to the texts meanwhile, by status: {counts}; processor time of the webapp: {seconds:.1f} s, the "
+        "streams included"
+    )
+
+
+def webapp_seconds() -> float:
+    """Processor time of the webapp so far."""
+    (process,) = (
+        child for child in psutil.Process().children(recursive=True) if child.cmdline()[-1:] == ["memicos_webapp"]
+    )
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 async def measure_streams(url: str, seconds: float) -> None:
@@ -128,28 +182,21 @@ async def measure_streams(url: str, seconds: float) -> None:
         # loads the source
         await run_streams(http, seconds / 2, seeds)
         print("alone:                        ", await run_streams(http, seconds, seeds), flush=True)
-        statuses: list[int] = []
-        tasks = [asyncio.create_task(post_texts(url, 1 + i, statuses)) for i in range(VISITORS)]
-        print("beside three visitors of 1 MB:", await run_streams(http, seconds, seeds), flush=True)
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        counts = {status: statuses.count(status) for status in sorted(set(statuses))}
-        print(f"texts refused meanwhile, by status: {counts}")
-        errors = [result for result in results if isinstance(result, Exception)]
-        if errors:
-            print(f"visitors that ended with an error: {errors}")
+        with visitors_of_long_texts(url):
+            print("beside three visitors of 1 MB:", await run_streams(http, seconds, seeds), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60, help="time of each measurement of streams")
+    parser.add_argument("--body-bytes-per-second", default="", help="MEMICOS_BODY_BYTES_PER_SECOND of the webapp")
     args = parser.parse_args()
+    settings = {"MEMICOS_EMBED_EVERY_SECONDS": "0", "MEMICOS_BODY_BYTES_PER_SECOND": args.body_bytes_per_second}
     # on a busy machine the first use of a source takes longer than requests wait by default
     with (
         # checks of the self-test that its time limit left out would be run during the measurement
         server(env={"INFERENCE_WAIT_SECONDS": "600", "INFERENCE_SELFTEST_IDLE_SECONDS": "0"}) as inference,
-        webapp(ROOT / "demo/dataset", inference.url, {"MEMICOS_EMBED_EVERY_SECONDS": "0"}) as url,
+        webapp(ROOT / "demo/dataset", inference.url, settings) as url,
     ):
         held, seconds = asyncio.run(model_thread_held(inference.url))
         print(

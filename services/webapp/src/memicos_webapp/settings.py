@@ -15,12 +15,13 @@ from memicos_webapp.dataset_uploads.settings import UploadSettings
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.inference.settings import InferenceSettings
 from memicos_webapp.jobs.settings import JobSettings
+from memicos_webapp.security.body_settings import BodySettings
 from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_networks
 
 SYSTEM_DATA = Path("/var/lib/memicos")
 
 
-class Settings(UploadSettings, InferenceSettings, JobSettings):
+class Settings(UploadSettings, InferenceSettings, JobSettings, BodySettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable.
 
     An empty value is the same as an unset one.
@@ -151,7 +152,6 @@ class Settings(UploadSettings, InferenceSettings, JobSettings):
     )
     log_format: LogFormat = Field(default="text", description="text, or json: one JSON object per line.")
     log_requests: bool = Field(default=True, description="0: log only requests that failed with an internal error.")
-    body_bytes: int = Field(default=1_000_000, gt=0, description="Largest request body.")
     features_per_page: int = Field(default=50, ge=1, le=500, description="Rows per page of a source's feature table.")
     words_characters: int = Field(
         default=200, ge=1, description="Longest filter by words of the explanation on a source's page, in characters."

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from memicos_webapp.database.connection import parse_url
 from memicos_webapp.database.embedded import check_version
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.security.authorisation import WriteAccess
+from memicos_webapp.security.body_pace import BodyPace
 from memicos_webapp.settings import Settings
 from pydantic import BaseModel, ValidationError
 
@@ -121,6 +123,47 @@ async def test_bad_bodies(content: bytes, status: int, message: str) -> None:
         for body in (content, chunks()):
             response = await client.post("/api/write", content=body, headers=headers)
             assert response.status_code == status and message in response.json()["error"]
+
+
+def from_address(client: httpx.AsyncClient, address: str) -> httpx.AsyncClient:
+    """A client of the same application with another address."""
+    transport = client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(transport.app, client=(address, 1)), base_url="http://localhost:3000"
+    )
+
+
+async def seconds_of_posts(client: httpx.AsyncClient, size: int, number: int) -> float:
+    """Seconds until as many bodies of this size are refused, one after another."""
+    start = time.perf_counter()
+    for _ in range(number):
+        response = await client.post("/api/write", content=b" " * size, headers={"Content-Type": "application/json"})
+        assert response.status_code == 422
+    return time.perf_counter() - start
+
+
+async def test_the_bodies_of_one_visitor_are_read_at_a_limited_pace() -> None:
+    async with client_of(body_bytes=10_000, body_bytes_per_second=20_000) as client:
+        first, other = from_address(client, "127.1.0.1"), from_address(client, "127.1.0.2")
+        # the first request builds the application
+        await seconds_of_posts(client, 1, 1)
+        # beyond the burst of 10,000 bytes, others wait at 20,000 a second
+        assert await seconds_of_posts(first, 10_000, 1) < 0.4
+        waiting = asyncio.create_task(seconds_of_posts(first, 10_000, 3))
+        await asyncio.sleep(0.1)
+        assert await seconds_of_posts(other, 10_000, 1) < 0.4
+        assert await waiting >= 1.3
+
+
+def test_a_visitor_that_pauses_has_the_whole_allowance_again() -> None:
+    pace = BodyPace(bytes_per_second=100, burst=200)
+    assert pace.delay("a", 200, now=10) == 0
+    assert pace.delay("a", 100, now=10) == 1
+    assert pace.delay("b", 200, now=10) == 0
+    assert pace.delay("a", 100, now=12.5) == 0
+    # after a pause as long as it likes, no more than the burst
+    assert pace.delay("a", 250, now=100) == 0.5
 
 
 async def test_an_unexpected_error_reveals_no_details() -> None:

@@ -5,7 +5,7 @@
    another site's page: as an image, a script, or a frame of a page that is not made for that. Links are followed.
    Programs send no such header.
 3. A NUL character in the address is refused.
-4. A body over the limit is refused before it is read.
+4. A body over the limit is refused before it is read, and the bodies of one visitor are read at a limited pace.
 5. Every response has a content security policy without inline scripts and styles; only the pages of
    `security/embedding.py` may be framed by other sites.
 """
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memicos_webapp.errors import Refused, error_response
 from memicos_webapp.inference.visitors import set_visitor
+from memicos_webapp.security.body_pace import BodyPace
 from memicos_webapp.security.embedding import is_embedded
 from memicos_webapp.settings import Settings
 
@@ -80,6 +81,7 @@ class Guard:
         self.hosts = settings.hosts
         self.body_bytes = settings.body_bytes
         self.part_bytes = settings.upload_part_bytes
+        self.pace = BodyPace(settings.body_bytes_per_second, settings.body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,9 +113,13 @@ class Guard:
         refusal = self._refusal(request, embedded)
         if refusal:
             return await error_response(request, *refusal)(scope, receive, send_guarded)
-        set_visitor(request.client.host if request.client else "")
+        address = request.client.host if request.client else ""
+        set_visitor(address)
+        body = limit_body(receive, self._body_limit(request))
+        if not _is_upload_part(request):
+            body = self.pace.limit(body, address)
         try:
-            await self.app(scope, limit_body(receive, self._body_limit(request)), send_guarded)
+            await self.app(scope, body, send_guarded)
         finally:
             # for the request log
             outer["route"] = scope.get("route")
@@ -137,7 +143,11 @@ class Guard:
 
     def _body_limit(self, request: Request) -> int:
         """Bytes of the body: parts of an upload have a limit of their own."""
-        return self.part_bytes if request.url.path.startswith(UPLOAD_PARTS) else self.body_bytes
+        return self.part_bytes if _is_upload_part(request) else self.body_bytes
+
+
+def _is_upload_part(request: Request) -> bool:
+    return request.url.path.startswith(UPLOAD_PARTS)
 
 
 def install(app: FastAPI, settings: Settings) -> None:
