@@ -13,6 +13,7 @@ from memicos_dataset.conversion.native import to_native
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
+from memicos_dataset.own_files import check_own_files
 from memicos_dataset.progress_lines import ProgressLines
 from memicos_dataset.public_layout.metadata import MetadataOptions
 from memicos_dataset.remote.native import convert_to_native
@@ -77,6 +78,9 @@ def convert_dataset(
     corpus_url: Annotated[str | None, typer.Option(help="page where the texts are published")] = None,
     skip_rows: Annotated[int, typer.Option(min=0, help="rows that cannot be stored and may be left out")] = 0,
     replace: Annotated[bool, typer.Option("--replace", help="replace OUT if it exists")] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="read files outside of the folder, to which links in it lead")
+    ] = False,
     work: Annotated[Path, typer.Option(help="local folder of the conversion, where OUT is a URL")] = DEFAULT_WORK,
 ) -> None:
     """Convert a dataset between the native format and the public layout; SAEDashboard's output becomes native.
@@ -89,6 +93,8 @@ def convert_dataset(
     options = Options(tuple(source or ()), metadata_options, skip_rows, replace)
     folder = Folder.of(dataset)
     try:
+        if not follow_links:
+            check_own_files(folder, options.sources)
         native = format_of(folder, options.sources) is Format.NATIVE
         if to not in (None, Format.PUBLIC if native else Format.NATIVE):
             raise DatasetError(folder.root, f"cannot be converted to {to}: native becomes public, others native")

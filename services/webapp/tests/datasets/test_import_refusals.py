@@ -102,3 +102,26 @@ async def test_the_command_prints_one_line_on_error(fresh_url: str, tmp_path: Pa
     assert errors.decode().splitlines() == [
         f"import: {tmp_path}/manifest.json: no such file; is this the folder of a memicos dataset?"
     ]
+
+
+async def test_a_link_out_of_the_folder_is_followed_only_where_that_is_asked_for(
+    fresh_url: str, tmp_path: Path, write_dataset: Callable[..., Manifest]
+) -> None:
+    write_dataset(tmp_path / "data", layers=(1,))
+    contexts = tmp_path / "data/corpus/contexts.parquet"
+    contexts.rename(tmp_path / "outside")
+    contexts.symlink_to(tmp_path / "outside")
+    for options in ([], ["--background"], ["--plan"], ["--follow-links"]):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "memicos_webapp.datasets.commands", *options, str(tmp_path / "data"),
+            env={**os.environ, "DATABASE_URL": fresh_url}, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, errors = await process.communicate()
+        if options == ["--follow-links"]:
+            assert process.returncode == 0, errors
+        else:
+            assert process.returncode == 1
+            (line,) = errors.decode().splitlines()
+            assert line.startswith(
+                f"import: {contexts}: is a link to {tmp_path}/outside, outside of the dataset's folder"
+            )

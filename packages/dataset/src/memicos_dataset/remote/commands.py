@@ -9,6 +9,7 @@ import typer
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
+from memicos_dataset.own_files import check_own_files
 from memicos_dataset.progress_lines import ProgressLines
 from memicos_dataset.public_layout.metadata import MetadataOptions
 from memicos_dataset.remote.publish import PublishOptions, publish
@@ -26,6 +27,9 @@ def publish_dataset(
         float, typer.Option(min=0, help="seconds for which a request is repeated while the server does not answer")
     ] = PATIENCE_SECONDS,
     replace: Annotated[bool, typer.Option("--replace", help="replace another version of a source")] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="read files outside of the folder, to which links in it lead")
+    ] = False,
     layers: Annotated[int | None, typer.Option(min=1, help="layers of the model, if the files lack it")] = None,
     d_model: Annotated[int | None, typer.Option("--d-model", min=1, help="width of the model, likewise")] = None,
     counted_tokens: Annotated[int | None, typer.Option(min=1, help="tokens that densities are shares of")] = None,
@@ -53,7 +57,10 @@ def publish_dataset(
 
     try:
         target = Folder.of(to)
-        publish(Folder.of(dataset), target, options, report, lambda sent: lines.sent(sent.done, sent.total))
+        folder = Folder.of(dataset)
+        if not follow_links:
+            check_own_files(folder, conversion.sources)
+        publish(folder, target, options, report, lambda sent: lines.sent(sent.done, sent.total))
     except (DatasetError, OSError) as error:
         lines.end()
         sys.exit(f"publish: {error}")

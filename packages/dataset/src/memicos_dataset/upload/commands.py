@@ -48,7 +48,7 @@ def upload_dataset(
         bool, typer.Option("--allow-http", help="send the API key to an http:// address that is not this machine")
     ] = False,
     follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="send files outside of the folder, to which links in it lead")
+        bool, typer.Option("--follow-links", help="read files outside of the folder, to which links in it lead")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="follow the import until it ends")] = True,
 ) -> None:

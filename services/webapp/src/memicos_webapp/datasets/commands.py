@@ -12,6 +12,7 @@ import asyncpg
 import typer
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
+from memicos_dataset.own_files import check_own_files
 from memicos_dataset.public_layout.metadata import MetadataOptions
 
 from memicos_webapp.database.connection import connect
@@ -93,6 +94,9 @@ def import_dataset(
     ignore_space: Annotated[
         bool, typer.Option("--ignore-space", help="begin although there may be too little space")
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="read files outside of the folder, to which links in it lead")
+    ] = False,
     background: Annotated[
         bool, typer.Option("--background", help="queue the imports for the worker (memicos worker), and return")
     ] = False,
@@ -130,6 +134,9 @@ def import_dataset(
         metadata=asdict(metadata),
     )
     try:
+        if not follow_links:
+            for dataset in datasets:
+                check_own_files(Folder.of(dataset), options.sources)
         with database_url(settings) as url:
             if plan:
                 sys.exit(1 if asyncio.run(_preview(datasets, url, options)) else 0)
