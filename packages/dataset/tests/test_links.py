@@ -69,9 +69,10 @@ def test_links_inside_of_the_folder_are_followed(native: Path) -> None:
 
 
 def test_a_link_that_leads_to_itself(native: Path) -> None:
-    (native / "manifest.json").unlink()
-    (native / "manifest.json").symlink_to("manifest.json")
-    with pytest.raises(DatasetError):
+    contexts = native / "corpus/contexts.parquet"
+    contexts.unlink()
+    contexts.symlink_to("contexts.parquet")
+    with pytest.raises(DatasetError, match="a link that leads to itself"):
         check_own_files(Folder.of(native))
 
 

@@ -20,12 +20,17 @@ def check_own_files(folder: Folder, sources: Sequence[str] = ()) -> None:
         sources: these sources of the public layout; none: all.
 
     Raises:
-        DatasetError: a file is outside of the folder, or the folder has no dataset.
+        DatasetError: a file is outside of the folder, or cannot be read. A folder without a dataset is no error here:
+            what reads it next says what it lacks.
     """
     if not isinstance(folder.root, Path):
         return
     try:
-        if format_of(folder, tuple(sources)) is Format.NATIVE:
+        kind = format_of(folder, tuple(sources))
+    except DatasetError:
+        return
+    try:
+        if kind is Format.NATIVE:
             # the manifest names the others
             check_inside(folder, [FILE_NAME])
             check_inside(folder, [entry.path for entry in read_manifest(folder).files()])
