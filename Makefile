@@ -224,7 +224,8 @@ HARDENING := tests/hardening \
 	database/test_connection_errors.py database/test_database_outage.py database/test_embedded_postgres.py security) \
 	$(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
 	$(addprefix services/inference/tests/,http/test_invalid_requests.py scheduler/test_fairness.py scheduler/test_long_texts.py) \
-	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py)
+	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py) \
+	packages/dataset/tests/test_links.py packages/autointerp/tests/test_profiles.py
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)
