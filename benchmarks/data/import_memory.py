@@ -29,7 +29,10 @@ def measure(folder: Path, features: int, examples: int) -> None:
     print(
         f"{features:,} features with {examples} examples each, {size / 2**20:,.0f} MiB of compressed files", flush=True
     )
-    with ImportServer.running(folder / "data", folder) as server, httpx.Client(base_url=server.address) as client:
+    with (
+        ImportServer.running(folder / "data", folder) as server,
+        httpx.Client(base_url=server.address, timeout=600) as client,
+    ):
         worker = psutil.Process(server.processes["worker"].pid)
         started = time.monotonic()
         body = {"location": str(source), "layers": 64, "dModel": 4096, "vocabularySize": 1 << 20}

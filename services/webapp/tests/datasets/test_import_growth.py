@@ -7,11 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from memicos_dataset.conversion.conversion_folder import Options
+from memicos_dataset.conversion.public import to_public
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import FILE_NAME, MAJOR, MINOR, Manifest
 from memicos_dataset.write import write_table
 from memicos_testing.webapp.database import fetch, shown_rows
 from memicos_webapp.datasets.service import load
+from memicos_webapp.datasets.steps import ImportOptions
 
 
 async def test_a_dataset_of_a_newer_minor_version_is_imported(
@@ -46,3 +49,15 @@ async def test_a_dataset_that_does_not_say_the_shape_of_its_model_is_refused(
     manifest.write(tmp_path)
     with pytest.raises(DatasetError, match=r"does not say layers, vocabulary_size; .* --layers N --vocabulary-size N"):
         await load(tmp_path, fresh_url)
+
+
+async def test_a_shape_that_nobody_says_is_refused_before_a_conversion(
+    fresh_url: str, small_dataset: Path, tmp_path: Path
+) -> None:
+    model = to_public(small_dataset, tmp_path / "public", Options(), lambda line: None).model
+    # where the rows would be refused as well, were they read
+    batch = next((tmp_path / "public").glob("v1/*/*/features/batch-0.jsonl.gz"))
+    batch.write_bytes(b"no gzip")
+    options = ImportOptions(conversions=str(tmp_path / "conversions"), metadata={"layers": 3})
+    with pytest.raises(DatasetError, match=r"does not say vocabulary_size; .* --vocabulary-size N"):
+        await load(tmp_path / "public/v1" / model.id, fresh_url, options)

@@ -33,6 +33,8 @@ class Options:
     """Rows that cannot be stored and may be left out, before the conversion ends with an error."""
     replace: bool = False
     """Whether an output that exists is replaced."""
+    shape_needed: bool = False
+    """Whether a model whose layers, width or vocabulary are unknown is refused, as by an import."""
 
 
 class ConversionFolder:

@@ -59,6 +59,9 @@ def to_native(
     metadata.check_one_set(sources[0], rows)
     # before anything is read
     metadata.corpus_url(rows[0], options.metadata_options)
+    problem = metadata.missing_shape(metadata.model_shape(rows[0], options.metadata_options))
+    if options.shape_needed and problem:
+        raise DatasetError(folder.root, problem)
     with conversion_folder(out, plan, options.replace) as work:
         return _Conversion(work, sources, rows, options, report, record).run()
 

@@ -170,6 +170,25 @@ def manifest(
     )
 
 
+def model_shape(rows: SourceRows, metadata_options: MetadataOptions) -> dict[str, int | None]:
+    """Layers, width and vocabulary of the model; None where neither the rows nor `metadata_options` say it."""
+    return {
+        # the known converter writes 0 where it does not know
+        "layers": metadata_options.layers or _whole(rows.model.get("layers")),
+        "d_model": metadata_options.d_model or _whole(rows.model.get("dimension")),
+        "vocabulary_size": metadata_options.vocabulary_size,
+    }
+
+
+def missing_shape(shape: Mapping[str, int | None]) -> str | None:
+    """What a model's shape lacks, and the options that give it; None where it is complete."""
+    unknown = [name for name, value in shape.items() if value is None]
+    if not unknown:
+        return None
+    options = " ".join(f"--{name.replace('_', '-')} N" for name in unknown)
+    return f"model: the dataset does not say {', '.join(unknown)}; import or convert it with {options}"
+
+
 def _release(rows: SourceRows) -> m.Release:
     release = rows.release
     name = str(release.get("name") or rows.sourceset.get("releaseName") or rows.set_id)
@@ -187,10 +206,7 @@ def _model(rows: SourceRows, metadata_options: MetadataOptions) -> m.Model:
     return m.Model(
         id=rows.model_id,
         name=str(model.get("displayName") or rows.model_id),
-        # the known converter writes 0 where it does not know
-        layers=metadata_options.layers or _whole(model.get("layers")),
-        d_model=metadata_options.d_model or _whole(model.get("dimension")),
-        vocabulary_size=metadata_options.vocabulary_size,
+        **model_shape(rows, metadata_options),
         chat=bool(model.get("instruct")),
         origin=str(model.get("tlensId") or model.get("owner") or UNKNOWN),
         license=UNKNOWN,

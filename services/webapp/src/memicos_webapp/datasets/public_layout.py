@@ -62,7 +62,7 @@ async def convert(
         _make(out.parent)
         if not ignore_space:
             _check_space(folder, out, sources)
-        options = Options(sources, metadata, skip_rows=rejects.limit, replace=True)
+        options = Options(sources, metadata, skip_rows=rejects.limit, replace=True, shape_needed=True)
         try:
             to_native(folder, out, options, report, rejects.add)
         except OSError as error:

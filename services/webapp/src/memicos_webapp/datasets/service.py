@@ -18,7 +18,7 @@ from memicos_dataset.conversion.formats import Format, format_of
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest
-from memicos_dataset.public_layout.metadata import MetadataOptions
+from memicos_dataset.public_layout.metadata import MetadataOptions, missing_shape
 
 from memicos_webapp.catalog.names import check_name
 from memicos_webapp.database.connection import connect
@@ -227,10 +227,5 @@ def _check_known(folder: Folder, manifest: Manifest) -> None:
     """Refuse a converted dataset without figures of its model that pages need."""
     model = manifest.model
     shape = {"layers": model.layers, "d_model": model.d_model, "vocabulary_size": model.vocabulary_size}
-    unknown = [name for name, value in shape.items() if value is None]
-    if unknown:
-        options = " ".join(f"--{name.replace('_', '-')} N" for name in unknown)
-        raise DatasetError(
-            folder.locate(FILE_NAME),
-            f"model: the dataset does not say {', '.join(unknown)}; import or convert it with {options}",
-        )
+    if problem := missing_shape(shape):
+        raise DatasetError(folder.locate(FILE_NAME), problem)
