@@ -1,9 +1,11 @@
-"""Batches of a run in an SQLite file: each is stored before it is submitted, so that none is submitted twice."""
+"""Batches whose answers are not stored yet: each is stored before it is submitted, so that none is submitted twice."""
 
 import sqlite3
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from memicos_autointerp_core.providers.answer_cache import CacheError
 from memicos_autointerp_core.providers.sqlite_file import open_sqlite
@@ -27,8 +29,36 @@ class OpenBatch:
     most: float
 
 
+class BatchStore(Protocol):
+    """The open batches of one work. What a method has stored outlives a kill of the process, once it returns."""
+
+    async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
+        """Store a batch that will be submitted, and the hashes of its requests."""
+        ...
+
+    async def submitted(self, name: str, batch_id: str) -> None: ...
+
+    async def remove(self, name: str) -> None:
+        """Forget a batch whose answers are stored, or that was never submitted."""
+        ...
+
+    async def open(self) -> list[OpenBatch]: ...
+
+    async def requests(self, name: str) -> set[str]:
+        """Hashes of the requests of a batch."""
+        ...
+
+    async def heard(self, name: str) -> None:
+        """Note that the provider said how a batch is."""
+        ...
+
+    async def unheard(self, name: str) -> float:
+        """Note that the provider did not; returns for how many seconds it has not."""
+        ...
+
+
 class StoredBatches:
-    """Batches of one work (`state.digest`).
+    """The `BatchStore` of a dataset: batches of one work (`state.digest`) in an SQLite file.
 
     Raises:
         CacheError: the file cannot be opened, read or written; also by the methods.
@@ -36,33 +66,54 @@ class StoredBatches:
 
     def __init__(self, path: Path, work: str) -> None:
         self._path, self._work = path, work
+        self._silent_since: dict[str, float] = {}
         try:
             self._connection = open_sqlite(
                 path,
                 "batches (name TEXT PRIMARY KEY, work TEXT NOT NULL, id TEXT, model TEXT NOT NULL, "
                 "max_tokens INTEGER NOT NULL, most REAL NOT NULL) WITHOUT ROWID",
+                "batch_requests (batch TEXT, key TEXT, PRIMARY KEY (batch, key)) WITHOUT ROWID",
                 synchronous="FULL",
             )
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
 
-    def add(self, batch: OpenBatch) -> None:
-        """Store a batch that will be submitted."""
+    async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
         values = (batch.name, self._work, batch.id, batch.model, batch.max_tokens, batch.most)
-        self._execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", values)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", values)
+            keys = ((batch.name, key) for key in requests)
+            self._connection.executemany("INSERT INTO batch_requests VALUES (?, ?)", keys)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise self._error(error) from error
 
-    def submitted(self, name: str, batch_id: str) -> None:
+    async def submitted(self, name: str, batch_id: str) -> None:
         self._execute("UPDATE batches SET id = ? WHERE name = ?", (batch_id, name))
 
-    def remove(self, name: str) -> None:
-        """Forget a batch whose answers are stored, or that was never submitted."""
+    async def remove(self, name: str) -> None:
         self._execute("DELETE FROM batches WHERE name = ?", (name,))
+        self._execute("DELETE FROM batch_requests WHERE batch = ?", (name,))
 
-    def open(self) -> list[OpenBatch]:
+    async def open(self) -> list[OpenBatch]:
         rows = self._execute(
             "SELECT name, id, model, max_tokens, most FROM batches WHERE work = ? ORDER BY name", (self._work,)
         )
         return [OpenBatch(*row) for row in rows]
+
+    async def requests(self, name: str) -> set[str]:
+        return {key for (key,) in self._execute("SELECT key FROM batch_requests WHERE batch = ?", (name,))}
+
+    async def heard(self, name: str) -> None:
+        self._silent_since.pop(name, None)
+
+    async def unheard(self, name: str) -> float:
+        """Seconds within this process."""
+        now = time.monotonic()
+        return now - self._silent_since.setdefault(name, now)
 
     def close(self) -> None:
         self._connection.close()

@@ -163,8 +163,12 @@ class Batches:
                 return _identifier(batch.id)
         return None
 
-    async def state(self, batch: str) -> BatchState:
-        """
+    async def state(self, batch: str, retries: int | None = None) -> BatchState:
+        """How a batch is.
+
+        Args:
+            retries: in place of those of the options.
+
         Raises:
             ProviderError: the provider does not answer, or knows no such batch.
         """
@@ -172,7 +176,7 @@ class Batches:
         async def read() -> BatchState:
             return self._state(await self._client.batches.retrieve(batch, **self._headers))
 
-        return await self._call("read a batch", read)
+        return await self._call("read a batch", read, retries=retries)
 
     async def cancel(self, batch: str) -> BatchState:
         """Answer no further requests of a batch; what is answered is paid.
@@ -262,11 +266,14 @@ class Batches:
         except ProviderError as failure:
             return BatchAnswer(digest, None, failure)
 
-    async def _call(self, what: str, call: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+    async def _call(
+        self, what: str, call: Callable[[], Awaitable[T]], seconds: float | None = None, retries: int | None = None
+    ) -> T:
         """The result of a call, which is repeated after lost connections, time-outs, 408, 409, 429 and 5xx.
 
         Args:
             seconds: longest time of an attempt; None: that of the options.
+            retries: further attempts; None: those of the options.
 
         Raises:
             ProviderError: all attempts failed, or one with another status.
@@ -298,7 +305,7 @@ class Batches:
             # RecursionError: JSON of many levels
             except (openai.APIResponseValidationError, ValueError, AttributeError, TypeError, RecursionError):
                 raise ProviderError("malformed", f"{host} has no batches: its answer to {what} is not one.") from None
-            if attempt >= self._options.retries:
+            if attempt >= (self._options.retries if retries is None else retries):
                 raise error
             await asyncio.sleep(min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1))
             attempt += 1

@@ -39,6 +39,17 @@ def find_profile(
     return profile, model
 
 
+def require_batches(profile: Profile) -> None:
+    """
+    Raises:
+        ChoiceError: the profile has no batches.
+    """
+    if not profile.batch:
+        raise ChoiceError(
+            f"the profile {profile.name} has no batches: add batch = true to it if the provider has OpenAI's Batch API"
+        )
+
+
 def profile_key(settings: ProviderSettings, profile: Profile) -> SecretStr | None:
     """The key of a profile; None where it needs none.
 

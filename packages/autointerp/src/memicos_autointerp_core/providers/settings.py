@@ -132,6 +132,7 @@ class ProviderSettings(ServiceSettings):
                 "base_url": self.base_url,
                 "models": tuple(self.allowed_models),
                 "prices": OPENAI_PRICES if self.base_url == OPENAI_URL else {},
+                "batch": self.base_url == OPENAI_URL,
             }
         )
         further = read_profiles(self.profiles_file) if self.profiles_file else {}

@@ -1,18 +1,16 @@
 """Batches of `memicos explain --batch` and `memicos score --batch`."""
 
-import tempfile
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from memicos_autointerp_core.bulk.batch_run import BatchChat
+from memicos_autointerp_core.bulk.batch_chat import BatchChat, BatchWatch, open_batch_chat
 from memicos_autointerp_core.bulk.meter import CannotContinue
 from memicos_autointerp_core.bulk.stored_batches import StoredBatches
-from memicos_autointerp_core.providers.batches import Batches
-from memicos_autointerp_core.providers.client import open_http
-from memicos_autointerp_core.providers.profile import ProfileError
+from memicos_autointerp_core.providers.choice import require_batches
 from memicos_autointerp_core.providers.settings import ProviderSettings
 
 from memicos_pipeline.config import ConfigError
@@ -35,7 +33,6 @@ class BatchRun:
     """`cancel`: batches of interrupted runs are cancelled, and no others are sent."""
 
     chat: BatchChat
-    batches: Batches
     cancel: bool
     open: int
 
@@ -64,7 +61,7 @@ async def open_batches(
     """
     stored = StoredBatches(folder / STATE_FILE, model.work)
     try:
-        waiting = len(stored.open())
+        waiting = len(await stored.open())
         if use is BatchUse.NONE:
             if waiting:
                 raise ConfigError(
@@ -73,16 +70,29 @@ async def open_batches(
                 )
             yield None
             return
-        if not model.profile.batch:
-            raise ProfileError(
-                f"the profile {model.profile.name} has no batches: add batch = true to it if the provider has OpenAI's "
-                "Batch API"
-            )
-        options = replace(settings.bulk_options, answer_bytes=settings.batch_file_bytes)
-        with tempfile.TemporaryDirectory(prefix="memicos-batches-") as files:
-            async with open_http(options) as http:
-                batches = Batches(model.profile, model.key, http, options, settings.batch_file_seconds)
-                chat = BatchChat(model.meter, model.cache, batches, stored, settings.batch_options, Path(files), report)
-                yield BatchRun(chat, batches, use is BatchUse.CANCEL, waiting)
+        require_batches(model.profile)
+        watch = _watch(settings.batch_poll_seconds, report)
+        async with open_batch_chat(model.profile, model.key, settings, model.meter, model.cache, stored, watch) as chat:
+            yield BatchRun(chat, use is BatchUse.CANCEL, waiting)
     finally:
         stored.close()
+
+
+def _watch(poll_seconds: float, report: Callable[[str], None]) -> BatchWatch:
+    """Reports lines, and waits in this process."""
+    shown = ""
+
+    async def say(line: str) -> None:
+        nonlocal shown
+        shown = line
+        report(line)
+
+    async def progress(line: str) -> None:
+        # a batch is awaited for hours, in which nothing changes
+        if line != shown:
+            await say(line)
+
+    async def pause() -> None:
+        await asyncio.sleep(poll_seconds)
+
+    return BatchWatch(say, progress, pause, "--cancel-batch forgets the batch.")

@@ -173,7 +173,7 @@ async def _explain(
     agree = agreement(model, run.choice, run.yes, ask, report)
     task = Task(keys, load, explain, failed, lambda feature: (feature.source, feature.index))
     if batches:
-        return await run_batch_task(task, batches.chat, batches.batches, model.meter, model.model, agree, progress)
+        return await run_batch_task(task, batches.chat, model.meter, model.model, agree, progress)
     return await run_task(task, model.meter, model.profile, model.model, agree, progress)
 
 

@@ -197,7 +197,7 @@ async def _score(
     agree = agreement(model, run.choice, run.yes, ask, report, WHAT)
     task = Task(list(keys), load, score, failed, lambda item: (item.source, item.number))
     if batches:
-        return await run_batch_task(task, batches.chat, batches.batches, model.meter, model.model, agree, progress)
+        return await run_batch_task(task, batches.chat, model.meter, model.model, agree, progress)
     return await run_task(task, model.meter, model.profile, model.model, agree, progress)
 
 
