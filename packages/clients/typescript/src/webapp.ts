@@ -1541,6 +1541,12 @@ export interface components {
              */
             budget?: number | null;
             /**
+             * Batch
+             * @description whether what follows the sample is asked by OpenAI's Batch API, for the batch price; only where the profile has batches
+             * @default false
+             */
+            batch: boolean;
+            /**
              * Mindensity
              * @description smallest share of active tokens
              * @default 0
@@ -2372,7 +2378,7 @@ export interface components {
             id: number;
             /**
              * Kind
-             * @description import, verify, delete, export, explain or score
+             * @description import, verify, delete, export, explain, score or cancel-batches
              */
             kind: string;
             /**
@@ -2387,10 +2393,10 @@ export interface components {
             location: string;
             /**
              * State
-             * @description interrupted: its process ended, and the worker continues it
+             * @description interrupted: its process ended, and the worker continues it; waiting: a batch of requests to a language model is in progress
              * @enum {string}
              */
-            state: "queued" | "running" | "interrupted" | "cancelling" | "done" | "failed" | "cancelled";
+            state: "queued" | "running" | "waiting" | "interrupted" | "cancelling" | "done" | "failed" | "cancelled";
             /**
              * Stage
              * @description what it does now, in words; null where it does not run
@@ -2426,6 +2432,11 @@ export interface components {
              * @description rows that it left out, or features that failed
              */
             rejects: number;
+            /**
+             * Batches
+             * @description batches of a language model whose answers are not stored yet
+             */
+            batches: number;
             /**
              * Paid
              * @description US dollars that language models were paid
@@ -3239,6 +3250,12 @@ export interface components {
              * @description most US dollars to pay; null only for a model without a price
              */
             budget?: number | null;
+            /**
+             * Batch
+             * @description whether what follows the sample is asked by OpenAI's Batch API, for the batch price; only where the profile has batches
+             * @default false
+             */
+            batch: boolean;
             /**
              * Mindensity
              * @description smallest share of active tokens

@@ -8,6 +8,7 @@ import sys
 
 from memicos_service import logs
 
+from memicos_webapp.bulk.cancel_batches import CANCEL_BATCHES
 from memicos_webapp.bulk.explain import EXPLAIN
 from memicos_webapp.bulk.score import SCORE
 from memicos_webapp.database.embedded import database_url
@@ -20,7 +21,7 @@ from memicos_webapp.stored_sources.delete import DELETE
 from memicos_webapp.stored_sources.export_job import EXPORT
 from memicos_webapp.stored_sources.verify import VERIFY
 
-KINDS = (IMPORT, VERIFY, DELETE, EXPORT, EXPLAIN, SCORE)
+KINDS = (IMPORT, VERIFY, DELETE, EXPORT, EXPLAIN, SCORE, CANCEL_BATCHES)
 NICENESS = 10
 
 log = logging.getLogger(__name__)

@@ -100,6 +100,34 @@ async def test_labels_are_scored_and_paid_once(own_url: str, llm: LlmProvider, i
         assert (again["state"], again["paid"]) == ("done", 0) and len(llm.requests) == len(INDICES) * REQUESTS
 
 
+async def test_batches_give_the_scores_of_single_requests(
+    own_url: str, llm: LlmProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All requests of a label are in one batch; texts are drawn again, the same ones, when it has ended."""
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text(profiles.read_text() + "batch = true\n")
+    monkeypatch.setenv("AUTOINTERP_BATCH_POLL_SECONDS", "0.1")
+    # more labels than the sample has
+    chosen = {"indices": [index for index in range(30) if index % 16 != 15]}
+    columns = ("value", "low", "high", "text_contexts", "text_positions", "text_answers", "text_distances")
+    async with worker(own_url, score.SCORE):
+        job = await ended(own_url, await add(own_url, options(model="n", budget=None, selection=chosen)))
+        assert job["state"] == "done"
+        single = {index: [row[name] for name in columns] for index, row in (await scored(own_url)).items()}
+        asked = len(llm.requests)
+        job = await ended(own_url, await add(own_url, options(batch=True, selection=chosen)))
+        assert (job["state"], job["error"], job["batches"]) == ("done", None, 0)
+        rows = await fetch(
+            own_url, "SELECT e.index, s.* FROM score s JOIN explanation e ON e.id = explanation_id WHERE s.model = 'm'"
+        )
+    assert {row["index"]: [row[name] for name in columns] for row in rows} == single and len(rows) > 20
+    (batch,) = llm.batches.batches.values()
+    sample = len(llm.requests) - asked
+    assert len(batch.lines) == (len(rows) - 20) * REQUESTS and sample == 20 * REQUESTS
+    assert job["paid"] == pytest.approx((sample + len(batch.lines) / 2) * PRICE_EACH)
+    assert job["rows_done"] == len(rows)
+
+
 @pytest.mark.parametrize("method", ["eleuther_embedding", "output_tokens", "output_texts"])
 async def test_methods_without_a_language_model(own_url: str, llm: LlmProvider, method: str) -> None:
     async with worker(own_url, score.SCORE):

@@ -80,11 +80,13 @@ BODIES: dict[str, dict[str, Any]] = {
         "name": "small/9-res", "method": "eleuther_acts_top20", "profile": "default", "model": "gpt-4.1-mini",
         "budget": 1.0, "unexplained": True, "contrastive": True, "minDensity": 0.1, "maxDensity": 0.5,
         "scoreBelow": 0.5, "scoreMethod": "eleuther_embedding", "indices": "1,2-4", "failedIn": 987654321,
+        "batch": True,
     },
     "/api/admin/scores": {
         "name": "small/9-res", "method": "eleuther_fuzz", "profile": "default", "model": "gpt-4.1-mini",
         "budget": 1.0, "unscored": True, "nearMisses": True, "seed": 1, "minDensity": 0.1, "maxDensity": 0.5,
         "scoreBelow": 0.5, "scoreMethod": "eleuther_embedding", "indices": "1,2-4", "failedIn": 987654321,
+        "batch": True,
     },
     # a path twice, and an unknown upload: nothing is written
     "/api/dataset-upload/new": {

@@ -8,14 +8,14 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import SecretStr
 
 from memicos_autointerp_core.bulk.meter import BudgetReached, CannotContinue, Meter
-from memicos_autointerp_core.bulk.stored_batches import BatchStore, OpenBatch
+from memicos_autointerp_core.bulk.stored_batches import BatchStore, BatchWatch, OpenBatch
 from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
 from memicos_autointerp_core.providers.answer_cache import AnswerCache
 from memicos_autointerp_core.providers.batches import Batches, BatchState, NotFoundError
@@ -34,23 +34,6 @@ LOST = ("timeout", "unreachable", "provider_failed", "rate_limited")
 
 class Waiting(Exception):
     """The answer to a request will come with a batch."""
-
-
-@dataclass(frozen=True)
-class BatchWatch:
-    """What a run does while it waits for a batch.
-
-    Attributes:
-        say: is called with lines about batches.
-        progress: is called with how the batch is, at each question; a line replaces the one before.
-        pause: returns when the provider may be asked again; or raises an error, which ends the run for now.
-        forget: how users forget a batch that the provider has no longer: a sentence.
-    """
-
-    say: Callable[[str], Awaitable[None]]
-    progress: Callable[[str], Awaitable[None]]
-    pause: Callable[[], Awaitable[None]]
-    forget: str
 
 
 class BatchChat:

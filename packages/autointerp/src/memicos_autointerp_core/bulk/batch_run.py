@@ -39,6 +39,8 @@ async def run_batch_task(
         left = keys
         while left and outcome.stopped is None:
             left = await _pass(task, left, outcome)
+            # the wait for a batch may end the run
+            await report(outcome)
             if left and outcome.stopped is None and not await chat.submit():
                 raise AssertionError("an item waits for a batch that has no request of it")
 

@@ -32,6 +32,7 @@ class Estimate:
         prompt_tokens, completion_tokens: of one item, on average.
         cost: US dollars of all items that are left; None where the model has no price, or the
             provider counts no tokens.
+        price_factor: the price that it is at, as a share of the profile's: less than 1 in batches.
     """
 
     items: int
@@ -39,6 +40,7 @@ class Estimate:
     prompt_tokens: float
     completion_tokens: float
     cost: float | None
+    price_factor: float = 1.0
 
 
 def estimate(
@@ -54,7 +56,7 @@ def estimate(
     cost = None
     if each[0] is not None and each[1] is not None and spending.prompt_tokens:
         cost = price_factor * items * (prompt * each[0] + completion * each[1]) / 1e6
-    return Estimate(items, sampled, prompt, completion, cost)
+    return Estimate(items, sampled, prompt, completion, cost, price_factor)
 
 
 def describe(found: Estimate, model: str, profile: Profile, what: str = "features") -> str:
@@ -66,4 +68,6 @@ def describe(found: Estimate, model: str, profile: Profile, what: str = "feature
         price = f"the profile {profile.name} has no price of {model}, so their cost is unknown"
     else:
         price = f"about ${found.cost:,.2f}"
+        if found.price_factor != 1:
+            price += f" in batches, at {found.price_factor:.0%} of the price"
     return f"{found.items:,} {what}, {tokens} (measured on {found.sampled}): {price}"

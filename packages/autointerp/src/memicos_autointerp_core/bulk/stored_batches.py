@@ -1,8 +1,11 @@
-"""Batches whose answers are not stored yet: each is stored before it is submitted, so that none is submitted twice."""
+"""Batches whose answers are not stored yet: each is stored before it is submitted, so that none is submitted twice.
+
+This module does not import the openai library.
+"""
 
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,6 +58,23 @@ class BatchStore(Protocol):
     async def unheard(self, name: str) -> float:
         """Note that the provider did not; returns for how many seconds it has not."""
         ...
+
+
+@dataclass(frozen=True)
+class BatchWatch:
+    """What a run does while it waits for a batch.
+
+    Attributes:
+        say: is called with lines about batches.
+        progress: is called with how the batch is, at each question; a line replaces the one before.
+        pause: returns when the provider may be asked again; or raises an error, which ends the run for now.
+        forget: how users forget a batch that the provider has no longer: a sentence.
+    """
+
+    say: Callable[[str], Awaitable[None]]
+    progress: Callable[[str], Awaitable[None]]
+    pause: Callable[[], Awaitable[None]]
+    forget: str
 
 
 class StoredBatches:

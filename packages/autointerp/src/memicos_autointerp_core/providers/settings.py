@@ -80,7 +80,7 @@ class ProviderSettings(ServiceSettings):
         None, ge=0, le=2, description="Sampling temperature; empty: none is sent, as some models refuse it."
     )
     batch_poll_seconds: float = Field(
-        30, ge=0.1, description="Of `memicos explain --batch`: time between two questions whether a batch has ended."
+        30, ge=0.1, description="Of explaining and scoring in batches: time between two questions whether one has ended."
     )
     batch_requests: int = Field(
         50_000, ge=1, description="Most requests of one batch; further ones wait for the next batch."
@@ -91,8 +91,8 @@ class ProviderSettings(ServiceSettings):
     batch_unreachable_seconds: float = Field(
         3600,
         ge=0,
-        description="Longest time without an answer of the provider while a batch is awaited; then the command ends, "
-        "and the next one awaits the batch.",
+        description="Longest time without an answer of the provider while a batch is awaited; then the command or the "
+        "job ends, and goes on with the batch when it is begun again or resumed.",
     )
     batch_file_seconds: float = Field(
         3600,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from memicos_autointerp_core.bulk.batch_chat import BatchChat, BatchWatch, open_batch_chat
+from memicos_autointerp_core.bulk.batch_chat import BatchChat, open_batch_chat
 from memicos_autointerp_core.bulk.meter import CannotContinue
-from memicos_autointerp_core.bulk.stored_batches import StoredBatches
+from memicos_autointerp_core.bulk.stored_batches import BatchWatch, StoredBatches
 from memicos_autointerp_core.providers.choice import require_batches
 from memicos_autointerp_core.providers.settings import ProviderSettings
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 PATH = re.compile(r"/v1/(files|batches)(?:/([\w-]+))?(?:/(content|cancel))?$")
 PAGE = 2
 """Batches in one page of a list, so that clients have to read several."""
+HANG_SECONDS = 120
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -50,10 +51,13 @@ class LlmBatches:
         lose_next: paths whose next request gets no answer, although it is carried out.
         fail_next: path and statuses of the next responses, which are not carried out.
         answer_next: path and bodies of the next responses, likewise.
+        hang_next: path, and whether its next request is carried out; it is never answered. `hung` is set then.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._reset = threading.Event()
+        self.hung = threading.Event()
         self.reset()
 
     def reset(self) -> None:
@@ -65,6 +69,10 @@ class LlmBatches:
         self.lose_next: list[str] = []
         self.fail_next: dict[str, list[int]] = {}
         self.answer_next: dict[str, list[bytes]] = {}
+        self.hang_next: dict[str, bool] = {}
+        self._reset.set()
+        self._reset = threading.Event()
+        self.hung.clear()
         self.batches: dict[str, StoredBatch] = {}
         self.files: dict[str, bytes] = {}
         self.keys: set[str | None] = set()
@@ -93,16 +101,24 @@ class LlmBatches:
         with self._lock:
             self.keys.add(headers.get("authorization"))
             route = f"{method} {what}{'/' + action if action else ''}"
+            hangs, carried_out = route in self.hang_next, self.hang_next.pop(route, True)
             if statuses := self.fail_next.get(route):
                 status = statuses.pop(0)
                 return BatchReply(status, {"error": {"message": f"scripted failure {status}", "code": None}})
             if bodies := self.answer_next.get(route):
                 return BatchReply(200, bodies.pop(0))
-            reply = self._route(method, what, number, action, parse_qs(parts.query), headers, body, ask)
+            reply = None
+            if carried_out:
+                reply = self._route(method, what, number, action, parse_qs(parts.query), headers, body, ask)
             if route in self.lose_next:
                 self.lose_next.remove(route)
                 return None
-            return reply
+        if hangs:
+            self.hung.set()
+            # as long as a test waits for it at most
+            self._reset.wait(HANG_SECONDS)
+            return None
+        return reply
 
     def _route(
         self,

@@ -18,13 +18,18 @@ PRICE_EACH = (321 * 2 + 12 * 10) / 1e6
 
 
 @contextmanager
-def local_provider(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider]:
-    """The provider of the profile `local`, with the models `m`, which has a price, and `n`."""
+def local_provider(folder: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> Iterator[LlmProvider]:
+    """The provider of the profile `local`, with the models `m`, which has a price, and `n`.
+
+    Args:
+        more: further lines of the profile.
+    """
     with LlmProvider() as server:
         profiles = folder / "profiles.toml"
         profiles.write_text(
             f'[local]\nbase_url = "{server.base_url}"\nkey_variable = "LOCAL_KEY"\nmodels = ["m", "n"]\n'
             "prices = { m = { input = 2, output = 10 } }\nlimits = { concurrency = 4 }\n"
+            f"{more}\n"
         )
         monkeypatch.setenv("AUTOINTERP_PROFILES_FILE", str(profiles))
         monkeypatch.setenv("LOCAL_KEY", SERVER_KEY)

@@ -42,6 +42,7 @@ class FeaturesForm(BaseModel):
     unscored: str = ""
     near_misses: str = ""
     contrastive: str = ""
+    batch: str = ""
 
     def checked(self) -> "FeaturesForm":
         """
@@ -67,6 +68,7 @@ class FeaturesForm(BaseModel):
             "method": self.method,
             "profile": profile[:40] or None,
             "model": model[:200] or None,
+            "batch": bool(self.batch),
             "budget": amount("The budget", self.budget, 0.000001, 1e6),
             "minDensity": 0.0 if low is None else low,
             "maxDensity": 1.0 if high is None else high,
@@ -108,6 +110,7 @@ async def _new_form(admin: DataAdmin, name: str, failed_in: int | None) -> Featu
         update={
             "method": options.method,
             "model": f"{options.profile or ''} {options.model or ''}".strip(),
+            "batch": "yes" if options.batch else "",
             "near_misses": "yes" if isinstance(options, ScoreOptions) and options.near_misses else "",
             "contrastive": "yes" if isinstance(options, ExplainOptions) and options.contrastive else "",
         }

@@ -27,7 +27,7 @@ STREAM_SECONDS = 60
 """Longest time of a stream; browsers then open another one. A shutdown waits for a stream no longer than that."""
 WINDOW_SECONDS = 10
 """Speeds are averages over so long."""
-ACTIVE = ("queued", "running", "interrupted", "cancelling")
+ACTIVE = ("queued", "running", "waiting", "interrupted", "cancelling")
 
 
 class _Speed:

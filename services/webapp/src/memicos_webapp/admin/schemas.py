@@ -16,7 +16,7 @@ LAYERS, WIDTH, VOCABULARY = 10**6, 10**9, 10**9
 
 NAME_EXAMPLE = "smollm2-135m-it/15-res-4k"
 
-JobState = Literal["queued", "running", "interrupted", "cancelling", "done", "failed", "cancelled"]
+JobState = Literal["queued", "running", "waiting", "interrupted", "cancelling", "done", "failed", "cancelled"]
 JobNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the job", examples=[1])]
 StoredName = Annotated[
     str,
@@ -155,6 +155,11 @@ class FeaturesRequest(BaseModel):
     budget: float | None = Field(
         None, gt=0, le=1e6, description="most US dollars to pay; null only for a model without a price"
     )
+    batch: bool = Field(
+        False,
+        description="whether what follows the sample is asked by OpenAI's Batch API, for the batch price; "
+        "only where the profile has batches",
+    )
     minDensity: float = Field(0.0, ge=0, le=1, description="smallest share of active tokens")
     maxDensity: float = Field(1.0, ge=0, le=1, description="largest share of active tokens")
     scoreBelow: float | None = Field(None, ge=-1, le=1, description="only features whose label has a lower score")
@@ -202,10 +207,13 @@ class Job(BaseModel):
     """A background job."""
 
     id: int = Field(description="its number")
-    kind: str = Field(description="import, verify, delete, export, explain or score")
+    kind: str = Field(description="import, verify, delete, export, explain, score or cancel-batches")
     subject: str | None = Field(description="what it works on; null until that is known")
     location: str = Field(description="where its data is, or the name of a source or set")
-    state: JobState = Field(description="interrupted: its process ended, and the worker continues it")
+    state: JobState = Field(
+        description="interrupted: its process ended, and the worker continues it; waiting: a batch of requests to a "
+        "language model is in progress"
+    )
     stage: str | None = Field(description="what it does now, in words; null where it does not run")
     files: int = Field(description="number of its files")
     filesDone: int = Field(description="files that are stored")
@@ -213,6 +221,7 @@ class Job(BaseModel):
     rowsDone: int = Field(description="rows sent to the database so far")
     bytes: int = Field(description="bytes of its files")
     rejects: int = Field(description="rows that it left out, or features that failed")
+    batches: int = Field(description="batches of a language model whose answers are not stored yet")
     paid: float = Field(description="US dollars that language models were paid")
     error: str | None = Field(description="why it failed, or the last unexpected error")
     createdAt: datetime = Field(description="when it was added")

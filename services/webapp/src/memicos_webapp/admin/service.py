@@ -199,7 +199,15 @@ class DataAdmin:
         async with self.connection() as connection:
             attempt = await next_attempt(connection, body.failedIn, explain.EXPLAIN.name)
             options = ExplainOptions(
-                body.method, OWNER_ID, body.profile, body.model, body.budget, attempt, chosen, body.contrastive
+                body.method,
+                OWNER_ID,
+                body.profile,
+                body.model,
+                body.budget,
+                attempt,
+                chosen,
+                body.contrastive,
+                batch=body.batch,
             )
             check_budget(options)
             return await _job(connection, await explain.add(connection, body.name, options))
@@ -225,6 +233,7 @@ class DataAdmin:
                 body.unscored,
                 body.nearMisses,
                 body.seed,
+                batch=body.batch,
             )
             return await _job(connection, await score.add(connection, body.name, options))
 
@@ -310,7 +319,9 @@ async def _job(connection: Connection, number: int) -> Job:
 
 
 def job_state(job: Record) -> JobState:
-    """The state that users see: of a running job also whether a process runs it."""
+    """The state that users see: of a running job also whether a process runs it, of a queued one whether it waits."""
+    if job["state"] == "queued" and job["wakes_at"] is not None:
+        return "waiting"
     if job["state"] == "running":
         return "interrupted" if not job["active"] else "cancelling" if job["cancel_requested"] else "running"
     return job["state"]
@@ -332,6 +343,7 @@ def job_fields(job: Record) -> dict[str, object]:
         "bytes": job["bytes"],
         "rejects": job["rejects"],
         "error": job["error"],
+        "batches": job["batches"],
         "paid": job["paid"],
         "createdAt": job["created_at"],
         "finishedAt": job["finished_at"],

@@ -4,9 +4,10 @@ import json
 
 from memicos_autointerp_core.providers.answer_cache import answer_from_json, answer_json
 from memicos_autointerp_core.providers.chat import Answer
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from memicos_webapp.database.engine import Database
+from memicos_webapp.jobs.models import Job
 
 _FIND = text("SELECT answer FROM language_model_answer WHERE key = :key")
 _ADD = text("INSERT INTO language_model_answer (key, answer) VALUES (:key, :answer) ON CONFLICT DO NOTHING")
@@ -30,6 +31,11 @@ class DatabaseAnswerCache:
         async with self._database.transaction() as session:
             await session.execute(_ADD, {"key": key, "answer": body})
             await session.execute(_PAY, {"cost": answer.cost or 0.0, "job": self._job_id})
+
+    async def paid(self) -> float:
+        """US dollars that the job has paid so far."""
+        async with self._database.snapshot() as session:
+            return await session.scalar(select(Job.paid).where(Job.id == self._job_id)) or 0.0
 
     async def pay(self, cost: float) -> None:
         """Store what an answer has cost that cannot be used."""

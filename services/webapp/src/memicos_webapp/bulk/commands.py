@@ -24,6 +24,9 @@ FailedIn = Annotated[int | None, typer.Option(help="only features that this job 
 Budget = Annotated[
     float | None, typer.Option(min=0, help="most US dollars to pay, interruptions included; asks no question")
 ]
+Batch = Annotated[
+    bool, typer.Option("--batch", help="send what follows the sample as batches, for the batch price of the profile")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask whether the cost is agreed to")]
 
 
@@ -45,6 +48,7 @@ def explain_sources(
     indices: Indices = "",
     failed_in: FailedIn = None,
     budget: Budget = None,
+    batch: Batch = False,
     yes: Yes = False,
 ) -> None:
     """Explain features of a database with a language model; pages show each explanation as it comes.
@@ -57,7 +61,7 @@ def explain_sources(
             min_density, max_density, unexplained, score_below, score_method, read_indices(indices), failed_in
         )
         attempt = await next_attempt(connection, failed_in, explain.EXPLAIN.name)
-        made = ExplainOptions(method, OWNER_ID, profile, model, budget, attempt, chosen, contrastive)
+        made = ExplainOptions(method, OWNER_ID, profile, model, budget, attempt, chosen, contrastive, batch=batch)
         explain.check(made)
         return made
 
@@ -85,6 +89,7 @@ def score_sources(
     indices: Indices = "",
     failed_in: FailedIn = None,
     budget: Budget = None,
+    batch: Batch = False,
     yes: Yes = False,
 ) -> None:
     """Score the labels of features of a database; pages show each score as it comes.
@@ -98,7 +103,9 @@ def score_sources(
             min_density, max_density, False, score_below, score_method, read_indices(indices), failed_in
         )
         attempt = await next_attempt(connection, failed_in, score.SCORE.name)
-        made = ScoreOptions(method, OWNER_ID, profile, model, budget, attempt, chosen, unscored, near_misses, seed)
+        made = ScoreOptions(
+            method, OWNER_ID, profile, model, budget, attempt, chosen, unscored, near_misses, seed, batch=batch
+        )
         score.check(made)
         return made
 

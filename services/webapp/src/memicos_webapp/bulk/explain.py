@@ -13,10 +13,11 @@ from memicos_autointerp_core.explainers.registry import EXPLAINERS, find_explain
 from memicos_autointerp_core.providers.settings import ProviderSettings
 
 from memicos_webapp.accounts.identity import LOCAL_OWNER
-from memicos_webapp.bulk.answers import DatabaseAnswerCache
+from memicos_webapp.bulk.cancel_batches import add_where_open
 from memicos_webapp.bulk.features import BulkFeature, explained, read_features, select_features
-from memicos_webapp.bulk.job_task import Agree, JobTask, Report, always_agree, check_budget, paid_before
+from memicos_webapp.bulk.job_task import Agree, JobTask, always_agree, check_budget
 from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
+from memicos_webapp.bulk.notes import JobNotes, Report
 from memicos_webapp.bulk.options import ExplainOptions
 from memicos_webapp.catalog import repository as catalog
 from memicos_webapp.catalog.rows import SourceInfo
@@ -68,6 +69,7 @@ async def explain(run: JobRun, agree: Agree, report: Report) -> Outcome:
 
     Raises:
         Stopped: by the budget, a missing agreement, or a fault of the provider that every request has.
+        Suspended: a batch is in progress, and the job is in the background.
         Fault: sources, method or language model cannot be used.
     """
     options = ExplainOptions.from_json(run.options)
@@ -76,12 +78,13 @@ async def explain(run: JobRun, agree: Agree, report: Report) -> Outcome:
     providers = read_provider_settings()
     chosen = await selection.select(run.connection, run.location)
     await jobs.describe(run.connection, run.id, chosen.label)
-    await file_repository.delete_rejects(run.connection, run.id)
-    database = Database(run.url, settings)
+    if not run.continued:
+        await file_repository.delete_rejects(run.connection, run.id)
+    database, notes = Database(run.url, settings), JobNotes(run, report)
     try:
-        cache, paid = DatabaseAnswerCache(database, run.id), await paid_before(database, run.id)
-        async with open_model(providers, options, cache, paid) as model:
-            return await _Explanation(run, options, settings, providers, database, model, report).run(chosen, agree)
+        async with open_model(providers, options, database, run.id, notes) as model:
+            await model.finish_open(interrupted=not run.continued)
+            return await _Explanation(run, options, settings, providers, database, model, notes).run(chosen, agree)
     finally:
         await database.close()
 
@@ -95,18 +98,20 @@ class _Explanation:
         providers: ProviderSettings,
         database: Database,
         model: BulkModel,
-        report: Report,
+        notes: JobNotes,
     ) -> None:
         explainer = find_explainer(options.method)
         assert explainer is not None  # `check`
-        self._options, self._settings, self._database = options, settings, database
+        self._run, self._options, self._settings, self._database = run, options, settings, database
         self._explainer, self._model = explainer, model
-        self._task = JobTask(run, database, "features", "Explained", report)
+        self._notes = notes
+        self._task = JobTask(run, database, "features", "Explained", notes)
         self._explainer_options = providers.explainer_options
         self._sources: list[SourceInfo] = []
 
     async def run(self, chosen: selection.Selection, agree: Agree) -> Outcome:
         keys: list[tuple[str, int]] = []
+        failed = await self._task.failed_before()
         async with self._database.snapshot() as session:
             for name in chosen.sources:
                 source = await catalog.source(session, LOCAL_OWNER, chosen.model, name)
@@ -115,10 +120,13 @@ class _Explanation:
                 self._sources.append(source)
                 done = await explained(session, source, self._explainer.name, self._model.model)
                 selected = await select_features(session, source, self._options.selection)
-                keys += [(name, index) for index in selected if index not in done]
+                keys += [(name, index) for index in selected if index not in done and (name, index) not in failed]
         model = self._model
-        await self._task.begin(f"{len(keys):,} features to explain by {self._explainer.name} with {model.model}")
-        return await self._task.run(Task(keys, self._load, self._explain, self._failed), model, agree)
+        if not self._run.continued:
+            line = f"{len(keys):,} features to explain by {self._explainer.name} with {model.model}"
+            await self._notes.stage(line)
+        task = Task(keys, self._load, self._explain, self._failed, lambda item: (item.source.name, item.index))
+        return await self._task.run(task, model, agree)
 
     def _load(self, keys: Sequence[tuple[str, int]]) -> AsyncIterator[BulkFeature]:
         settings = self._settings
@@ -130,7 +138,7 @@ class _Explanation:
     async def _explain(self, feature: BulkFeature) -> None:
         options, model = self._options, self._model
         found = await self._explainer.explain(
-            feature.evidence, model.meter, model.model, self._explainer_options, options.attempt
+            feature.evidence, model.chat, model.model, self._explainer_options, options.attempt
         )
         async with self._database.transaction() as session:
             await explanations.add_from_job(
@@ -141,4 +149,4 @@ class _Explanation:
         await self._task.fail(failure.item.source, failure.item.index, failure)
 
 
-EXPLAIN = JobKind("explain", _run, refusals=(Fault,))
+EXPLAIN = JobKind("explain", _run, refusals=(Fault,), after=add_where_open)

@@ -9,7 +9,8 @@ import typer
 from asyncpg import Connection
 from memicos_autointerp_core.bulk.estimate import Estimate
 
-from memicos_webapp.bulk.job_task import Agree, Report, Stopped
+from memicos_webapp.bulk.job_task import Agree
+from memicos_webapp.bulk.notes import Report, Stopped
 from memicos_webapp.bulk.options import BulkOptions
 from memicos_webapp.database.connection import connect
 from memicos_webapp.jobs import file_repository

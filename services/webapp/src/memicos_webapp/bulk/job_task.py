@@ -1,6 +1,5 @@
 """What jobs over many features share: progress with spend, the estimate before, failures that can be tried again."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -12,25 +11,19 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from memicos_webapp.bulk.language_model import BulkModel, find_profile, read_provider_settings
+from memicos_webapp.bulk.notes import JobNotes, Stopped
 from memicos_webapp.bulk.options import BulkOptions
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.database.engine import Database
-from memicos_webapp.errors import BadInput, Fault
+from memicos_webapp.errors import BadInput
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobRun
-from memicos_webapp.jobs.models import Job, JobReject
+from memicos_webapp.jobs.models import JobReject
 
 Agree = Callable[[Estimate], Awaitable[bool]]
-Report = Callable[[str], None]
 Key = TypeVar("Key")
 Item = TypeVar("Item")
-
-
-class Stopped(Fault):
-    """A job ended before all features were done; what it has stored stays, and it can be resumed."""
-
-    status = 409
 
 
 async def always_agree(found: Estimate) -> bool:
@@ -64,63 +57,62 @@ async def next_attempt(connection: asyncpg.Connection, failed_in: int | None, ki
     return BulkOptions.from_json(jobs.options(job)).attempt + 1
 
 
-async def paid_before(database: Database, job_id: int) -> float:
-    """US dollars that earlier attempts of a job have paid."""
-    async with database.snapshot() as session:
-        return await session.scalar(select(Job.paid).where(Job.id == job_id)) or 0.0
-
-
 class JobTask:
     """Runs the task of a job, and records its progress.
 
     Args:
-        run: the job; on its connection one statement runs at a time.
         what: name of the items in lines of progress.
         verb: what was done with an item, for the line of a job that was stopped.
-        report: is called with lines of progress.
     """
 
-    def __init__(self, run: JobRun, database: Database, what: str, verb: str, report: Report) -> None:
-        self._run, self._database, self._what, self._verb, self._report = run, database, what, verb, report
-        self._connection = asyncio.Lock()
+    def __init__(self, run: JobRun, database: Database, what: str, verb: str, notes: JobNotes) -> None:
+        self._run, self._database, self._what, self._verb, self._notes = run, database, what, verb, notes
+        # of a job that goes on after a batch; `progress.rows` is what it has done until then
+        self._before = Outcome(run.progress.rows if run.continued else 0)
 
-    async def begin(self, line: str) -> None:
-        """State what the job does."""
-        async with self._connection:
-            await jobs.set_stage(self._run.connection, self._run.id, line)
-        self._report(line)
+    async def failed_before(self) -> set[tuple[str, int]]:
+        """Source and index of the features that have failed since the job was begun or resumed."""
+        found = set(await failures(self._database, self._run.id)) if self._run.continued else set[tuple[str, int]]()
+        self._before.failed = len(found)
+        return found
 
     async def run(self, task: Task[Key, Item], model: BulkModel | None, agree: Agree) -> Outcome:
         """Do the task, with an estimate of its cost before unless `model` is None.
 
         Raises:
             Stopped: by the budget, a missing agreement, or a fault of the provider that every request has.
+            Suspended: a batch was submitted, and the job is in the background.
         """
-        total, meter = len(task.keys), model.meter if model else None
+        before, meter = self._before, model.meter if model else None
+        total = len(task.keys) + before.done + before.failed
+
+        def line(outcome: Outcome) -> str:
+            of_job = Outcome(before.done + outcome.done, before.failed + outcome.failed)
+            return progress_line(of_job, total, meter, self._what)
 
         async def progress(outcome: Outcome) -> None:
-            self._run.progress.rows = outcome.done
-            line = progress_line(outcome, total, meter, self._what)
-            async with self._connection:
-                await jobs.set_stage(self._run.connection, self._run.id, line, log=False)
-                await jobs.note_items(self._run.connection, self._run.id, outcome.done)
-            self._report(line)
+            self._run.progress.rows = before.done + outcome.done
+            await self._notes.progress(line(outcome), before.done + outcome.done, outcome.done)
 
         async def stated(found: Estimate) -> bool:
             assert model is not None
-            line = describe(found, model.model, model.profile, self._what)
-            async with self._connection:
-                await jobs.add_line(self._run.connection, self._run.id, line)
-            self._report(line)
+            await self._notes.line(describe(found, model.model, model.profile, self._what))
             return await agree(found)
 
         if model is None:
             outcome = await run_free_task(task, progress)
+        elif model.batches is not None:
+            # not above: it loads the openai library
+            from memicos_autointerp_core.bulk.batch_run import run_batch_task
+
+            outcome = await run_batch_task(
+                task, model.batches, model.meter, model.model, stated, progress, agreed=self._run.continued
+            )
         else:
             outcome = await run_task(task, model.meter, model.profile, model.model, stated, progress)
-        await jobs.add_line(self._run.connection, self._run.id, progress_line(outcome, total, meter, self._what))
+        await jobs.add_line(self._run.connection, self._run.id, line(outcome))
         if outcome.stopped:
-            raise Stopped(f"{outcome.stopped} {self._verb}: {outcome.done:,} of {total:,}.")
+            raise Stopped(f"{outcome.stopped} {self._verb}: {before.done + outcome.done:,} of {total:,}.")
         return outcome
 
     async def fail(self, source: SourceInfo, index: int, failure: Failure[Item]) -> None:

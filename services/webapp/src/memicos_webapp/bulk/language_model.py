@@ -1,11 +1,13 @@
-"""The language model that a job calls, within the job's budget."""
+"""The language model that a job calls, within the job's budget: at once, or in batches."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from memicos_autointerp_core.bulk.meter import Meter
+from memicos_autointerp_core.bulk.meter import CannotContinue, Meter
 from memicos_autointerp_core.providers import choice
+from memicos_autointerp_core.providers.chat import Chat
 from memicos_autointerp_core.providers.choice import ChoiceError
 from memicos_autointerp_core.providers.profile import Profile, ProfileError
 from memicos_autointerp_core.providers.settings import ProviderSettings
@@ -13,15 +15,40 @@ from memicos_service import settings as service_settings
 from pydantic import ValidationError
 
 from memicos_webapp.bulk.answers import DatabaseAnswerCache
+from memicos_webapp.bulk.notes import JobNotes, Stopped
+from memicos_webapp.bulk.open_batches import DatabaseBatches, PaidOnceChat
 from memicos_webapp.bulk.options import BulkOptions
+from memicos_webapp.database.engine import Database
 from memicos_webapp.errors import BadInput, NotConfigured
+
+if TYPE_CHECKING:
+    # loads the openai library, for half a second
+    from memicos_autointerp_core.bulk.batch_chat import BatchChat
 
 
 @dataclass(frozen=True)
 class BulkModel:
+    """`chat` is what work asks; `batches`: of a job that asks in batches, else None."""
+
     profile: Profile
     model: str
     meter: Meter
+    chat: Chat
+    batches: "BatchChat | None"
+
+    async def finish_open(self, cancel: bool = False, interrupted: bool = True) -> None:
+        """Store the answers of the open batches of the job; see `BatchChat.finish_open`.
+
+        Raises:
+            Stopped: the provider does not say how they are, or has one no longer.
+            Suspended: one is in progress, and the job is in the background.
+        """
+        if self.batches is None:
+            return
+        try:
+            await self.batches.finish_open(cancel, interrupted)
+        except CannotContinue as error:
+            raise Stopped(str(error)) from None
 
 
 def read_provider_settings() -> ProviderSettings:
@@ -54,20 +81,28 @@ def find_profile(settings: ProviderSettings, options: BulkOptions) -> tuple[Prof
     """The profile and the language model of a job.
 
     Raises:
-        BadInput: there is no such profile, it has no default model, or no price although there is a budget.
+        BadInput: there is no such profile, it has no default model, no price although there is a budget, or no batches
+            although they are asked for.
         NotConfigured: the file of profiles is wrong.
     """
     try:
-        return choice.find_profile(profiles(settings), options.profile, options.model, options.budget)
+        found = choice.find_profile(profiles(settings), options.profile, options.model, options.budget)
+        if options.batch:
+            choice.require_batches(found[0])
+        return found
     except ChoiceError as error:
         raise BadInput(_sentence(error)) from None
 
 
 @asynccontextmanager
 async def open_model(
-    settings: ProviderSettings, options: BulkOptions, cache: DatabaseAnswerCache, paid: float
+    settings: ProviderSettings, options: BulkOptions, database: Database, job_id: int, notes: JobNotes
 ) -> AsyncIterator[BulkModel]:
-    """The language model of a job that has `paid` US dollars so far.
+    """The language model of a job with these options.
+
+    Args:
+        job_id: the job that pays, and that has the batches.
+        notes: of the job that waits for batches.
 
     Raises:
         BadInput, NotConfigured: see `find_profile`; or there is no key.
@@ -78,11 +113,21 @@ async def open_model(
     except ProfileError as error:
         raise NotConfigured(_sentence(error)) from None
     # not above: it loads the openai library, for half a second, which most processes of the webapp never use
+    from memicos_autointerp_core.bulk.batch_chat import open_batch_chat
     from memicos_autointerp_core.providers.client import Provider, open_http
 
-    async with open_http(settings.bulk_options) as http:
+    cache = DatabaseAnswerCache(database, job_id)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(open_http(settings.bulk_options))
         provider = Provider(profile, key, http, settings.bulk_options, cache)
-        yield BulkModel(profile, model, Meter(provider, options.budget, paid, cache.pay))
+        meter = Meter(provider, options.budget, await cache.paid(), cache.pay)
+        batches = None
+        if options.batch:
+            stored, watch = DatabaseBatches(database, job_id), notes.watch(settings.batch_poll_seconds)
+            opened = open_batch_chat(profile, key, settings, meter, cache, stored, watch)
+            batches = await stack.enter_async_context(opened)
+        chat = PaidOnceChat(batches or meter, database, job_id, profile.base_url)
+        yield BulkModel(profile, model, meter, chat, batches)
 
 
 def _sentence(error: ProfileError) -> str:

@@ -41,6 +41,7 @@ class BulkOptions:
         profile, model: of the language model; None: the default ones.
         budget: most US dollars that the job pays; None: no limit.
         author: account that the results belong to.
+        batch: what follows the sample is asked in batches.
         attempt: number of the request of each feature (`ChatRequest.attempt`): another one asks again for an answer
             that is stored and cannot be used.
     """
@@ -52,6 +53,7 @@ class BulkOptions:
     budget: float | None = None
     attempt: int = 0
     selection: FeatureSelection = field(default_factory=FeatureSelection)
+    batch: bool = field(default=False, kw_only=True)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -24,18 +24,11 @@ from memicos_embeddings.embedder import EmbedderError
 from memicos_embeddings.minilm import MiniLmEmbedder
 
 from memicos_webapp.accounts.identity import LOCAL_OWNER
-from memicos_webapp.bulk.answers import DatabaseAnswerCache
+from memicos_webapp.bulk.cancel_batches import add_where_open
 from memicos_webapp.bulk.features import labels_to_score, select_features
-from memicos_webapp.bulk.job_task import (
-    Agree,
-    JobTask,
-    Report,
-    always_agree,
-    check_budget,
-    failures,
-    paid_before,
-)
+from memicos_webapp.bulk.job_task import Agree, JobTask, always_agree, check_budget, failures
 from memicos_webapp.bulk.language_model import BulkModel, find_profile, open_model, read_provider_settings
+from memicos_webapp.bulk.notes import JobNotes, Report
 from memicos_webapp.bulk.options import ScoreOptions
 from memicos_webapp.bulk.score_texts import LabelKey, LabelToScore, TextReader
 from memicos_webapp.catalog import repository as catalog
@@ -80,8 +73,8 @@ def check(options: ScoreOptions, with_budget: bool = False) -> None:
         if with_budget:
             check_budget(options)
         find_profile(read_provider_settings(), options)
-    elif options.profile or options.model or options.budget is not None:
-        raise BadInput(f"{method.name} asks no language model: leave out profile, model and budget.")
+    elif options.profile or options.model or options.budget is not None or options.batch:
+        raise BadInput(f"{method.name} asks no language model: leave out profile, model, budget and batch.")
 
 
 async def add(connection: asyncpg.Connection, address: str, options: ScoreOptions) -> int:
@@ -111,6 +104,7 @@ async def score(run: JobRun, agree: Agree, report: Report) -> Outcome:
 
     Raises:
         Stopped: by the budget, a missing agreement, or a fault of the provider that every request has.
+        Suspended: a batch is in progress, and the job is in the background.
         Fault: sources, method, language model, embedder or inference cannot be used.
     """
     options = ScoreOptions.from_json(run.options)
@@ -118,16 +112,17 @@ async def score(run: JobRun, agree: Agree, report: Report) -> Outcome:
     settings, providers = read("score"), read_provider_settings()
     chosen = await selection.select(run.connection, run.location)
     await jobs.describe(run.connection, run.id, chosen.label)
-    await file_repository.delete_rejects(run.connection, run.id)
-    database = Database(run.url, settings)
+    if not run.continued:
+        await file_repository.delete_rejects(run.connection, run.id)
+    database, notes = Database(run.url, settings), JobNotes(run, report)
     try:
-        async with (
-            opened_hosts(database, settings) as hosts,
-            _judge(database, run.id, providers, settings, options) as judge,
-        ):
-            inference = Inference(hosts, lambda call: call)
-            job = _Scoring(run, options, settings, providers, database, inference, judge, report)
-            return await job.run(chosen, agree)
+        async with _judge(database, run.id, providers, settings, options, notes) as judge:
+            if judge.model is not None:
+                await judge.model.finish_open(interrupted=not run.continued)
+            async with opened_hosts(database, settings) as hosts:
+                inference = Inference(hosts, lambda call: call)
+                job = _Scoring(run, options, settings, providers, database, inference, judge, notes)
+                return await job.run(chosen, agree)
     finally:
         await database.close()
 
@@ -150,15 +145,19 @@ class _Judge:
 
 @asynccontextmanager
 async def _judge(
-    database: Database, job_id: int, providers: ProviderSettings, settings: Settings, options: ScoreOptions
+    database: Database,
+    job_id: int,
+    providers: ProviderSettings,
+    settings: Settings,
+    options: ScoreOptions,
+    notes: JobNotes,
 ) -> AsyncIterator[_Judge]:
     """
     Raises:
         BadInput, NotConfigured: see `open_model`; or the embedder is not installed.
     """
     if METHODS[options.method].asks_language_model:
-        cache, paid = DatabaseAnswerCache(database, job_id), await paid_before(database, job_id)
-        async with open_model(providers, options, cache, paid) as model:
+        async with open_model(providers, options, database, job_id, notes) as model:
             yield _Judge(model, None)
         return
     try:
@@ -178,13 +177,14 @@ class _Scoring:
         database: Database,
         inference: Inference,
         judge: _Judge,
-        report: Report,
+        notes: JobNotes,
     ) -> None:
         self._run, self._options, self._settings, self._providers = run, options, settings, providers
         self._database, self._inference, self._judge = database, inference, judge
         self._method = METHODS[options.method]
         self._viewer = Viewer(options.author)
-        self._task = JobTask(run, database, WHAT, "Scored", report)
+        self._notes = notes
+        self._task = JobTask(run, database, WHAT, "Scored", notes)
         self._texts = TextReader(database, inference, settings, options, self._method.of_output, {})
         self._sources: list[SourceInfo] = []
         self._failed_before: dict[tuple[str, int], str] = {}
@@ -193,6 +193,7 @@ class _Scoring:
         options, keys = self._options, list[LabelKey]()
         if options.selection.failed_in is not None:
             self._failed_before = await failures(self._database, options.selection.failed_in)
+        failed = await self._task.failed_before()
         async with self._database.snapshot() as session:
             for name in chosen.sources:
                 source = await catalog.source(session, LOCAL_OWNER, chosen.model, name)
@@ -203,9 +204,15 @@ class _Scoring:
                     session, source, options.method, self._judge.name, options.unscored, self._run.id
                 )
                 selected = await select_features(session, source, options.selection)
-                keys += [LabelKey(name, index, labels[index]) for index in selected if index in labels]
-        await self._task.begin(f"{len(keys):,} {WHAT} to score by {options.method} with {self._judge.name}")
-        return await self._task.run(Task(keys, self._load, self._score, self._failed), self._judge.model, agree)
+                keys += [
+                    LabelKey(name, index, labels[index])
+                    for index in selected
+                    if index in labels and (name, index) not in failed
+                ]
+        if not self._run.continued:
+            await self._notes.stage(f"{len(keys):,} {WHAT} to score by {options.method} with {self._judge.name}")
+        task = Task(keys, self._load, self._score, self._failed, lambda label: label.key)
+        return await self._task.run(task, self._judge.model, agree)
 
     def _load(self, keys: Sequence[LabelKey]) -> AsyncIterator[LabelToScore]:
         return self._texts.read(self._sources, keys)
@@ -246,7 +253,7 @@ class _Scoring:
         if model is not None:
             providers = self._providers
             asked = ScoringModel(
-                model.meter, model.model, providers.max_tokens, providers.temperature, self._attempt(label)
+                model.chat, model.model, providers.max_tokens, providers.temperature, self._attempt(label)
             )
             scorer = LANGUAGE_MODEL_SCORERS[options.method]
             found = await scorer.score(label.description, label.texts, asked, seed)
@@ -299,4 +306,4 @@ class _Scoring:
         await self._task.fail(failure.item.source, failure.item.row.index, failure)
 
 
-SCORE = JobKind("score", _run, refusals=(Fault,))
+SCORE = JobKind("score", _run, refusals=(Fault,), after=add_where_open)

@@ -65,6 +65,10 @@ class LabelToScore:
     description: str
     texts: list[ScoredText]
 
+    @property
+    def key(self) -> LabelKey:
+        return LabelKey(self.source.name, self.row.index, self.explanation)
+
 
 @dataclass(frozen=True)
 class PoolText:

@@ -9,9 +9,25 @@ from asyncpg import Connection
 from memicos_webapp.jobs.progress import Progress
 
 
+class Suspended(Exception):
+    """A background job waits for something outside, and holds no place of the worker meanwhile: it is run again.
+
+    Args:
+        seconds: after which it is run again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the job goes on in {seconds:g} s")
+        self.seconds = seconds
+
+
 @dataclass(frozen=True)
 class JobRun:
-    """A job that runs. `connection` holds its lock; where it is lost, the job ends, and is continued later."""
+    """A job that runs. `connection` holds its lock; where it is lost, the job ends, and is continued later.
+
+    `background`: the worker runs it, so that it may be `Suspended`. `continued`: it was suspended since it was begun or
+    resumed; what it has listed and counted until then stays.
+    """
 
     id: int
     location: str
@@ -20,6 +36,8 @@ class JobRun:
     """The database's."""
     connection: Connection
     progress: Progress = field(default_factory=Progress)
+    background: bool = False
+    continued: bool = False
 
 
 async def _nothing(run: JobRun) -> None:

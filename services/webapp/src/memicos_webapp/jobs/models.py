@@ -27,7 +27,8 @@ class Job(Base):
 
     The process that runs it holds the advisory lock of its id. `background`: the worker runs it; otherwise the command
     that began it. `subject` names what it works on, such as the model and the source set; null until that is known.
-    `cancel_requested` of a cancelled job: what it left was not deleted yet. `rows_done` counts rows stored so far,
+    `cancel_requested` of a cancelled job: what it left was not deleted yet. `wakes_at`: when a suspended job is run
+    again; it stays set until the job is resumed by a user. `rows_done` counts rows stored so far,
     `paid` US dollars that language models were paid. `attempts_without_progress` counts starts since a file was
     complete, or the result of a feature stored.
     """
@@ -58,6 +59,7 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+    wakes_at: Mapped[datetime | None]
 
 
 class JobFile(Base):
@@ -100,6 +102,35 @@ class JobReject(Base):
     line: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     column: Mapped[str] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
+
+
+class JobBatch(Base):
+    """A batch of requests to a language model whose answers are not stored yet.
+
+    `name` is that by which the provider finds it, `batch_id` the provider's id: null where it is not known whether the
+    batch was submitted. `model` and `max_tokens` are of its requests, `most` the US dollars that one of them can cost
+    at most. `silent_since`: since when the provider does not say how it is; null where it has said so last.
+    """
+
+    __tablename__ = "job_batch"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
+    batch_id: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    max_tokens: Mapped[int]
+    most: Mapped[float] = mapped_column(Double)
+    silent_since: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class JobBatchRequest(Base):
+    """A request of a batch; `key` is its hash, the key of its answer in `language_model_answer`."""
+
+    __tablename__ = "job_batch_request"
+
+    batch: Mapped[str] = mapped_column(ForeignKey("job_batch.name", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
 
 
 class StagedExplanation(Base):

@@ -27,9 +27,10 @@ JOBS = f"""SELECT job.*, {LOCKED} AS active,
               (SELECT count(*) FROM job_file WHERE job_id = job.id AND loaded) AS files_done,
               (SELECT coalesce(sum(rows), 0)::bigint FROM job_file WHERE job_id = job.id) AS rows,
               (SELECT coalesce(sum(bytes), 0)::bigint FROM job_file WHERE job_id = job.id) AS bytes,
-              (SELECT count(*) FROM job_reject WHERE job_id = job.id) AS rejects
+              (SELECT count(*) FROM job_reject WHERE job_id = job.id) AS rejects,
+              (SELECT count(*) FROM job_batch WHERE job_id = job.id) AS batches
             FROM job"""  # noqa: S608 (constants)
-"""Jobs with `active` (a process runs the job), and the numbers of its files and rows."""
+"""Jobs with `active` (a process runs the job), and the numbers of its files, rows and open batches."""
 
 
 async def next_id(connection: Connection) -> int:
@@ -69,7 +70,8 @@ async def add(
 
 
 async def start(connection: Connection, job_id: int, limit: int | None = None) -> bool:
-    """Mark a job as running if it is queued, or was interrupted; returns whether it was. The caller holds its lock.
+    """Mark a job as running if it is queued, suspended or was interrupted; returns whether it was. The caller holds its
+    lock.
 
     Args:
         limit: an interrupted job with this many attempts without progress is not started: `fail_exhausted` ends it.
@@ -79,11 +81,12 @@ async def start(connection: Connection, job_id: int, limit: int | None = None) -
              attempts_without_progress = attempts_without_progress + 1, updated_at = now()
            WHERE id = $1
              AND (state = 'queued' OR state = 'running' AND ($2::int IS NULL OR attempts_without_progress < $2))
-           RETURNING attempts""",
+           RETURNING attempts, wakes_at""",
         job_id,
         limit,
     )
-    if row is not None:
+    # a job that waits for a batch is begun again and again
+    if row is not None and row["wakes_at"] is None:
         await add_line(connection, job_id, f"attempt {row['attempts']} begins")
     return row is not None
 
@@ -99,6 +102,19 @@ async def withdraw_attempt(connection: Connection, job_id: int) -> None:
         """UPDATE job SET attempts_without_progress = greatest(attempts_without_progress - 1, 0)
            WHERE id = $1 AND state = 'running'""",
         job_id,
+    )
+
+
+async def suspend(connection: Connection, job_id: int, seconds: float) -> None:
+    """Let a running job wait until it is run again in `seconds`; if it is to be cancelled, it is."""
+    await connection.execute(
+        """UPDATE job SET wakes_at = now() + make_interval(secs => $2), updated_at = now(),
+             attempts = attempts - 1, attempts_without_progress = 0, error = NULL,
+             state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END::job_state,
+             finished_at = CASE WHEN cancel_requested THEN now() END
+           WHERE id = $1 AND state = 'running'""",
+        job_id,
+        seconds,
     )
 
 
@@ -218,14 +234,15 @@ async def update_progress(connection: Connection, job_id: int, rows_done: int) -
     return bool(cancel)
 
 
-async def note_items(connection: Connection, job_id: int, done: int) -> None:
-    """Note the items that an attempt has stored results of."""
+async def note_items(connection: Connection, job_id: int, done: int, of_run: int) -> None:
+    """Note the items that a job has stored results of: `done` since it was begun or resumed, `of_run` in this run."""
     await connection.execute(
         """UPDATE job SET rows_done = $2::bigint, updated_at = now(),
-             attempts_without_progress = CASE WHEN $2::bigint > 0 THEN 0 ELSE attempts_without_progress END
+             attempts_without_progress = CASE WHEN $3::bigint > 0 THEN 0 ELSE attempts_without_progress END
            WHERE id = $1""",
         job_id,
         done,
+        of_run,
     )
 
 
@@ -266,16 +283,17 @@ def options(job: Record) -> dict[str, Any]:
 
 
 async def request_cancel(connection: Connection, job_id: int) -> bool:
-    """Ask for the end of a job that is queued or running; a job that no process runs is cancelled at once, and what it
-    left is listed by `left_behind`.
+    """Ask for the end of a job that is queued or running, or has failed and left a batch open; a job that no process
+    runs is cancelled at once, and what it left is listed by `left_behind`.
 
-    Returns whether the job was queued or running.
+    Returns whether it is such a job.
     """
     row = await connection.fetchrow(
         f"""UPDATE job SET cancel_requested = true,
               state = CASE WHEN {LOCKED} THEN state ELSE 'cancelled' END,
               finished_at = CASE WHEN {LOCKED} THEN NULL ELSE now() END
-            WHERE id = $1 AND state IN ('queued', 'running') RETURNING id""",  # noqa: S608 (constants)
+            WHERE id = $1 AND (state IN ('queued', 'running') OR state = 'failed'
+              AND EXISTS (SELECT FROM job_batch WHERE job_id = job.id)) RETURNING id""",  # noqa: S608 (constants)
         job_id,
     )
     return row is not None
@@ -307,9 +325,10 @@ async def running(connection: Connection) -> set[int]:
 
 
 async def waiting(connection: Connection) -> list[tuple[int, str]]:
-    """(number, kind) of the background jobs that no process runs: queued, or interrupted."""
+    """(number, kind) of the background jobs that are to be run and that no process runs: queued, or interrupted."""
     rows = await connection.fetch(
         f"""SELECT id, kind FROM job WHERE background AND state IN ('queued', 'running') AND NOT {LOCKED}
+              AND (wakes_at IS NULL OR wakes_at <= now())
             ORDER BY id"""  # noqa: S608 (constants)
     )
     return [(row["id"], row["kind"]) for row in rows]
@@ -319,7 +338,7 @@ async def requeue(connection: Connection, job_id: int) -> str | None:
     """Hand a job that nobody runs and that is not done to the worker; returns its kind, None if it is no such job."""
     row = await connection.fetchrow(
         f"""UPDATE job SET state = 'queued', background = true, cancel_requested = false, error = NULL,
-              attempts_without_progress = 0, finished_at = NULL, updated_at = now()
+              attempts_without_progress = 0, finished_at = NULL, wakes_at = NULL, updated_at = now()
             WHERE id = $1 AND state <> 'done' AND NOT {LOCKED} RETURNING kind""",  # noqa: S608 (constants)
         job_id,
     )

@@ -20,9 +20,9 @@ from pgqueuer.models import Job as QueueEntry
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.jobs import queue, repository
-from memicos_webapp.jobs.kinds import JobKind, JobRun
+from memicos_webapp.jobs.kinds import JobKind, JobRun, Suspended
 from memicos_webapp.jobs.models import JobState
-from memicos_webapp.jobs.progress import JobCancelled
+from memicos_webapp.jobs.progress import JobCancelled, Progress
 from memicos_webapp.jobs.runner import execute, is_lost
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,11 @@ async def _clean_up(worker: _Worker, connection: asyncpg.Connection, job: asyncp
 
 
 def _job_run(worker: _Worker, connection: asyncpg.Connection, job: asyncpg.Record) -> JobRun:
-    return JobRun(job["id"], job["location"], repository.options(job), worker.url, connection)
+    continued = job["wakes_at"] is not None
+    progress = Progress(job["rows_done"]) if continued else Progress()
+    return JobRun(
+        job["id"], job["location"], repository.options(job), worker.url, connection, progress, True, continued
+    )
 
 
 async def _sleep(stop: asyncio.Event) -> None:
@@ -164,11 +168,14 @@ async def _run_started(worker: _Worker, connection: asyncpg.Connection, job_id: 
     job = await repository.get(connection, job_id)
     assert job is not None
     run = _job_run(worker, connection, job)
-    log.info("job %d: %s of %s", job_id, job["kind"], job["location"])
+    if not run.continued:
+        log.info("job %d: %s of %s", job_id, job["kind"], job["location"])
     try:
         kind = worker.kinds[job["kind"]]
         await execute(kind, run, kind.run(run))
         log.info("job %d: done", job_id)
+    except Suspended as pause:
+        await repository.suspend(connection, job_id, pause.seconds)
     except JobCancelled:
         log.info("job %d: cancelled", job_id)
     except asyncio.CancelledError:

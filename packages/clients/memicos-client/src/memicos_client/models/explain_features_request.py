@@ -19,6 +19,8 @@ class ExplainFeaturesRequest:
         profile (None | str | Unset): provider; null: the default one
         model (None | str | Unset): language model; null: the profile's first
         budget (float | None | Unset): most US dollars to pay; null only for a model without a price
+        batch (bool | Unset): whether what follows the sample is asked by OpenAI's Batch API, for the batch price; only
+            where the profile has batches Default: False.
         min_density (float | Unset): smallest share of active tokens Default: 0.0.
         max_density (float | Unset): largest share of active tokens Default: 1.0.
         score_below (float | None | Unset): only features whose label has a lower score
@@ -35,6 +37,7 @@ class ExplainFeaturesRequest:
     profile: None | str | Unset = UNSET
     model: None | str | Unset = UNSET
     budget: float | None | Unset = UNSET
+    batch: bool | Unset = False
     min_density: float | Unset = 0.0
     max_density: float | Unset = 1.0
     score_below: float | None | Unset = UNSET
@@ -65,6 +68,8 @@ class ExplainFeaturesRequest:
             budget = UNSET
         else:
             budget = self.budget
+
+        batch = self.batch
 
         min_density = self.min_density
 
@@ -105,6 +110,8 @@ class ExplainFeaturesRequest:
             field_dict["model"] = model
         if budget is not UNSET:
             field_dict["budget"] = budget
+        if batch is not UNSET:
+            field_dict["batch"] = batch
         if min_density is not UNSET:
             field_dict["minDensity"] = min_density
         if max_density is not UNSET:
@@ -158,6 +165,8 @@ class ExplainFeaturesRequest:
 
         budget = _parse_budget(d.pop("budget", UNSET))
 
+        batch = d.pop("batch", UNSET)
+
         min_density = d.pop("minDensity", UNSET)
 
         max_density = d.pop("maxDensity", UNSET)
@@ -195,6 +204,7 @@ class ExplainFeaturesRequest:
             profile=profile,
             model=model,
             budget=budget,
+            batch=batch,
             min_density=min_density,
             max_density=max_density,
             score_below=score_below,

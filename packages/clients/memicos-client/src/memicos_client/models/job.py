@@ -18,10 +18,11 @@ class Job:
 
     Attributes:
         id (int): its number
-        kind (str): import, verify, delete, export, explain or score
+        kind (str): import, verify, delete, export, explain, score or cancel-batches
         subject (None | str): what it works on; null until that is known
         location (str): where its data is, or the name of a source or set
-        state (JobState): interrupted: its process ended, and the worker continues it
+        state (JobState): interrupted: its process ended, and the worker continues it; waiting: a batch of requests to a
+            language model is in progress
         stage (None | str): what it does now, in words; null where it does not run
         files (int): number of its files
         files_done (int): files that are stored
@@ -29,6 +30,7 @@ class Job:
         rows_done (int): rows sent to the database so far
         bytes_ (int): bytes of its files
         rejects (int): rows that it left out, or features that failed
+        batches (int): batches of a language model whose answers are not stored yet
         paid (float): US dollars that language models were paid
         error (None | str): why it failed, or the last unexpected error
         created_at (datetime.datetime): when it was added
@@ -47,6 +49,7 @@ class Job:
     rows_done: int
     bytes_: int
     rejects: int
+    batches: int
     paid: float
     error: None | str
     created_at: datetime.datetime
@@ -80,6 +83,8 @@ class Job:
 
         rejects = self.rejects
 
+        batches = self.batches
+
         paid = self.paid
 
         error: None | str
@@ -109,6 +114,7 @@ class Job:
                 "rowsDone": rows_done,
                 "bytes": bytes_,
                 "rejects": rejects,
+                "batches": batches,
                 "paid": paid,
                 "error": error,
                 "createdAt": created_at,
@@ -155,6 +161,8 @@ class Job:
 
         rejects = d.pop("rejects")
 
+        batches = d.pop("batches")
+
         paid = d.pop("paid")
 
         def _parse_error(data: object) -> None | str:
@@ -194,6 +202,7 @@ class Job:
             rows_done=rows_done,
             bytes_=bytes_,
             rejects=rejects,
+            batches=batches,
             paid=paid,
             error=error,
             created_at=created_at,

@@ -1,6 +1,6 @@
 from typing import Literal
 
-JobState = Literal["cancelled", "cancelling", "done", "failed", "interrupted", "queued", "running"]
+JobState = Literal["cancelled", "cancelling", "done", "failed", "interrupted", "queued", "running", "waiting"]
 
 JOB_STATE_VALUES: set[JobState] = {
     "cancelled",
@@ -10,6 +10,7 @@ JOB_STATE_VALUES: set[JobState] = {
     "interrupted",
     "queued",
     "running",
+    "waiting",
 }
 
 

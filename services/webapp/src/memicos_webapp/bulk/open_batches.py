@@ -1,0 +1,106 @@
+"""Batches of jobs in PostgreSQL: a job that was killed goes on with its batch, and no other job pays for it."""
+
+from collections.abc import Collection
+
+from memicos_autointerp_core.bulk.meter import CannotContinue
+from memicos_autointerp_core.bulk.stored_batches import OpenBatch
+from memicos_autointerp_core.providers.chat import Answer, Chat, ChatRequest
+from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.types import Text
+
+from memicos_webapp.database.engine import Database
+from memicos_webapp.jobs.models import JobBatch, JobBatchRequest
+
+_ADD_REQUESTS = text("INSERT INTO job_batch_request (batch, key) SELECT :batch, unnest(:keys)").bindparams(
+    bindparam("keys", type_=ARRAY(Text))
+)
+_SILENT = text(
+    """UPDATE job_batch SET silent_since = coalesce(silent_since, now()) WHERE name = :name
+       RETURNING extract(epoch FROM now() - silent_since)::double precision"""
+)
+_AWAITED = text(
+    """SELECT job_id FROM job_batch JOIN job_batch_request ON batch = name
+       WHERE job_batch_request.key = :key AND job_id <> :job
+         AND NOT EXISTS (SELECT FROM language_model_answer answer WHERE answer.key = :key) LIMIT 1"""
+)
+
+
+class DatabaseBatches:
+    """The `BatchStore` of a job."""
+
+    def __init__(self, database: Database, job_id: int) -> None:
+        self._database, self._job_id = database, job_id
+
+    async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
+        values = {
+            "name": batch.name,
+            "job_id": self._job_id,
+            "batch_id": batch.id,
+            "model": batch.model,
+            "max_tokens": batch.max_tokens,
+            "most": batch.most,
+        }
+        async with self._database.transaction() as session:
+            await session.execute(insert(JobBatch).values(values))
+            await session.execute(_ADD_REQUESTS, {"batch": batch.name, "keys": list(requests)})
+
+    async def submitted(self, name: str, batch_id: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(update(JobBatch).where(JobBatch.name == name).values(batch_id=batch_id))
+
+    async def remove(self, name: str) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(delete(JobBatch).where(JobBatch.name == name))
+
+    async def open(self) -> list[OpenBatch]:
+        statement = (
+            select(JobBatch.name, JobBatch.batch_id, JobBatch.model, JobBatch.max_tokens, JobBatch.most)
+            .where(JobBatch.job_id == self._job_id)
+            .order_by(JobBatch.created_at, JobBatch.name)
+        )
+        async with self._database.snapshot() as session:
+            return [OpenBatch(*row) for row in await session.execute(statement)]
+
+    async def requests(self, name: str) -> set[str]:
+        async with self._database.snapshot() as session:
+            found = await session.scalars(select(JobBatchRequest.key).where(JobBatchRequest.batch == name))
+            return set(found)
+
+    async def heard(self, name: str) -> None:
+        statement = update(JobBatch).where(JobBatch.name == name, JobBatch.silent_since.is_not(None))
+        async with self._database.transaction() as session:
+            await session.execute(statement.values(silent_since=None))
+
+    async def unheard(self, name: str) -> float:
+        async with self._database.transaction() as session:
+            return await session.scalar(_SILENT, {"name": name}) or 0.0
+
+
+async def open_count(database: Database, job_id: int) -> int:
+    """Number of the open batches of a job."""
+    async with database.snapshot() as session:
+        return await session.scalar(select(func.count()).where(JobBatch.job_id == job_id)) or 0
+
+
+class PaidOnceChat:
+    """A `Chat` that asks nothing to which a batch of another job will have the answer."""
+
+    def __init__(self, chat: Chat, database: Database, job_id: int, base_url: str) -> None:
+        self._chat, self._database, self._job_id, self._base_url = chat, database, job_id, base_url
+
+    async def chat(self, request: ChatRequest) -> Answer:
+        """
+        Raises:
+            CannotContinue: another job waits for the answer.
+            ProviderError: see `Chat.chat`.
+        """
+        values = {"key": request.digest(self._base_url), "job": self._job_id}
+        async with self._database.snapshot() as session:
+            other = await session.scalar(_AWAITED, values)
+        if other is not None:
+            raise CannotContinue(
+                f"A batch of job {other} has a request of this job, which would be paid twice: resume this job when "
+                f"job {other} has ended, or cancel that one."
+            )
+        return await self._chat.chat(request)
