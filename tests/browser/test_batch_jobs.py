@@ -98,6 +98,12 @@ def test_features_are_explained_in_batches(
             return
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator("[data-job-state]")).to_have_text("cancelled", timeout=30_000)
+        (batch,) = llm.batches.batches.values()
+        for _ in range(300):
+            if batch.status == "cancelled":
+                break
+            page.wait_for_timeout(100)
+        assert batch.status == "cancelled"
         page.goto(f"{url}/account/data")
         expect(page.locator("main")).to_contain_text("cancel-batches")
         assert fits()

@@ -80,7 +80,9 @@ class ProviderSettings(ServiceSettings):
         None, ge=0, le=2, description="Sampling temperature; empty: none is sent, as some models refuse it."
     )
     batch_poll_seconds: float = Field(
-        30, ge=0.1, description="Of explaining and scoring in batches: time between two questions whether one has ended."
+        30,
+        ge=0.1,
+        description="Of explaining and scoring in batches: time between two questions whether one has ended.",
     )
     batch_requests: int = Field(
         50_000, ge=1, description="Most requests of one batch; further ones wait for the next batch."

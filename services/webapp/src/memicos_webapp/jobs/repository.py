@@ -291,6 +291,7 @@ async def request_cancel(connection: Connection, job_id: int) -> bool:
     row = await connection.fetchrow(
         f"""UPDATE job SET cancel_requested = true,
               state = CASE WHEN {LOCKED} THEN state ELSE 'cancelled' END,
+              stage = CASE WHEN {LOCKED} THEN stage END,
               finished_at = CASE WHEN {LOCKED} THEN NULL ELSE now() END
             WHERE id = $1 AND (state IN ('queued', 'running') OR state = 'failed'
               AND EXISTS (SELECT FROM job_batch WHERE job_id = job.id)) RETURNING id""",  # noqa: S608 (constants)
