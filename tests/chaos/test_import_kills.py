@@ -122,7 +122,9 @@ async def check(server: ImportServer, dataset: Path, manifest: Manifest, kills: 
             assert statuses, place
             assert statuses <= ({200, 503} if shown else {200, 404, 503}), f"{place}: {statuses}"
             await server.wait(client)
-            (stored,) = (await client.get("/api/admin/data")).raise_for_status().json()["sets"]
+            # the other test's set is there as well
+            sets = (await client.get("/api/admin/data")).raise_for_status().json()["sets"]
+            (stored,) = [own for own in sets if f"{own['model']}/{own['set']}" == source_set]
             assert all(own["verifiedAt"] and own["problem"] is None for own in stored["sources"]), f"{place}: {stored}"
             assert await stored_rows(server.url) == expected, place
             states = await fetch(server.url, "SELECT DISTINCT state::text FROM load")
