@@ -883,7 +883,8 @@ export interface paths {
         /**
          * Cancel a job
          * @description End a job that is queued or runs. What an import has stored is deleted, and pages do not change. Sources
-         *     that a deletion has hidden by then stay hidden.
+         *     that a deletion has hidden by then stay hidden. A job `cancel-batches` is added where a batch of a language model is
+         *     open, also of a job that has failed.
          */
         post: operations["cancel_job"];
         delete?: never;

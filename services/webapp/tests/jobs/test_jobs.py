@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from memicos_webapp.datasets.public_layout import work_folder
 from memicos_webapp.datasets.service import IMPORT, add_import, load
 from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import Conflict, NotFound
-from memicos_webapp.jobs import repository, service
-from memicos_webapp.jobs.kinds import JobKind, JobRun
+from memicos_webapp.jobs import progress, repository, service
+from memicos_webapp.jobs.kinds import JobKind, JobRun, Suspended
 from memicos_webapp.jobs.progress import JobCancelled
 
 CONTENT = """SELECT source.name, feature.index, feature.max_activation, feature.values FROM feature
@@ -182,6 +183,73 @@ async def test_a_job_that_faults_fails_after_a_limited_number_of_attempts(fresh_
     async with connected(fresh_url) as connection:
         await service.resume(connection, faulty)
         assert await connection.fetchval("SELECT attempts_without_progress FROM job WHERE id = $1", faulty) == 0
+
+
+async def test_a_suspended_job_is_run_again_as_the_same_attempt(fresh_url: str) -> None:
+    runs: list[tuple[bool, int]] = []
+
+    async def paint(run: JobRun) -> None:
+        runs.append((run.continued, run.progress.rows))
+        run.progress.rows += 1
+        await asyncio.sleep(progress.SECONDS * 1.5)
+        if len(runs) < 3:
+            raise Suspended(0.1)
+        if run.location == "/ruin":
+            raise RuntimeError("the wall fell")
+
+    async with connected(fresh_url) as connection:
+        for age in (timedelta(days=8), timedelta(days=6)):
+            await connection.execute(
+                """INSERT INTO pgqueuer_log (created, job_id, status, priority, entrypoint)
+                   VALUES (now() - $1::interval, 1, 'successful', 0, 'x')""",
+                age,
+            )
+        number = await service.add(connection, "paint", "/house", {})
+
+    async def ended() -> bool:
+        return (await fetch(fresh_url, JOBS))[-1]["state"] in ("done", "failed")
+
+    async with worker(fresh_url, JobKind("paint", paint), attempts=2):
+        await until(ended)
+        (job,) = await fetch(fresh_url, JOBS)
+        assert (job["state"], job["attempts"]) == ("done", 1) and runs == [(False, 0), (True, 1), (True, 2)]
+        lines = await fetch(fresh_url, "SELECT line FROM job_line WHERE job_id = $1 ORDER BY id", number)
+        assert [row["line"] for row in lines] == ["attempt 1 begins", "done"]
+        assert (await fetch(fresh_url, "SELECT count(*) AS n FROM pgqueuer_log WHERE entrypoint = 'x'"))[0]["n"] == 1
+        # a job that was suspended fails like another one
+        runs.clear()
+        async with connected(fresh_url) as connection:
+            await service.add(connection, "paint", "/ruin", {})
+        await until(ended)
+    failed = (await fetch(fresh_url, JOBS))[-1]
+    assert failed["state"] == "failed" and "the wall fell" in failed["error"] and len(runs) == 4
+
+
+async def test_a_suspended_job_is_cancelled_at_once(fresh_url: str) -> None:
+    left: list[int] = []
+
+    async def paint(run: JobRun) -> None:
+        raise Suspended(3600)
+
+    async def clean(run: JobRun) -> None:
+        left.append(run.id)
+
+    async with connected(fresh_url) as connection:
+        number = await service.add(connection, "paint", "/house", {})
+
+    async def suspended() -> bool:
+        return bool(await fetch(fresh_url, "SELECT FROM job WHERE state = 'queued' AND wakes_at IS NOT NULL"))
+
+    async def cleaned() -> bool:
+        return left == [number]
+
+    async with worker(fresh_url, JobKind("paint", paint, after=clean)):
+        await until(suspended)
+        async with connected(fresh_url) as connection:
+            await service.cancel(connection, number)
+        (job,) = await fetch(fresh_url, JOBS)
+        assert job["state"] == "cancelled"
+        await until(cleaned)
 
 
 @pytest.mark.parametrize("per_kind", [1, 2])

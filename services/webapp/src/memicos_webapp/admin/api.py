@@ -162,7 +162,8 @@ async def get_job(_: OwnerAccess, admin: AdminDep, number: JobNumber) -> JobDeta
 @router.post("/jobs/{number}/cancel", summary="Cancel a job", responses=OWNER_ONLY | UNKNOWN | ENDED)
 async def cancel_job(_: OwnerAccess, admin: AdminDep, number: JobNumber) -> Job:
     """End a job that is queued or runs. What an import has stored is deleted, and pages do not change. Sources
-    that a deletion has hidden by then stay hidden."""
+    that a deletion has hidden by then stay hidden. A job `cancel-batches` is added where a batch of a language model is
+    open, also of a job that has failed."""
     return await admin.cancel(number)
 
 

@@ -113,7 +113,7 @@ def list_rejects(number: JobNumber) -> None:
 
 def cancel_job(number: JobNumber) -> None:
     """Cancel a job. What an import has stored is deleted, and pages do not change; sources that a deletion has hidden
-    stay hidden."""
+    stay hidden. The worker cancels the batches of a job that explains or scores at the provider."""
     with_connection("jobs cancel", lambda connection: service.cancel(connection, number))
     sys.stdout.write(f"job {number} is cancelled\n")
 

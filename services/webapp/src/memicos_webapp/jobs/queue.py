@@ -8,6 +8,15 @@ def entrypoint(kind: str) -> str:
     return f"job-{kind}"
 
 
+LOG_DAYS = 7
+
+
+async def delete_old_log(connection: Connection) -> None:
+    """Delete PgQueuer's log of entries, of which nothing reads old rows: a job that waits for a batch has three of them
+    for each question."""
+    await connection.execute("DELETE FROM pgqueuer_log WHERE created < now() - make_interval(days => $1)", LOG_DAYS)
+
+
 async def enqueue(connection: Connection, job_id: int, kind: str) -> None:
     """Queue a job of a kind, unless it is queued or a worker runs it; part of the caller's transaction."""
     # takes half a second to import, which only the programs that queue jobs need

@@ -19,7 +19,8 @@ async def add(connection: Connection, kind: str, location: str, options: Mapping
 
 
 async def cancel(connection: Connection, job_id: int) -> None:
-    """Cancel a job that is queued, runs or was interrupted. The clean-up deletes its rows, the worker its files.
+    """Cancel a job that is queued, runs, was interrupted, or has failed and left a batch open. The clean-up deletes its
+    rows, the worker its files, and a job that is added cancels its batches.
 
     Raises:
         NotFound: there is no such job.

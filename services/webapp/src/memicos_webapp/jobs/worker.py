@@ -8,6 +8,7 @@ further complete file, by an error of the program or with the worker's process, 
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseError, OSError)
 """Errors of a database that does not answer; jobs are continued when it does."""
 SWEEP_SECONDS = 2
 """How often the worker looks for jobs that nobody runs, and how soon it connects again."""
+CLEAN_UP_SECONDS = 3600
+"""How often the worker deletes old rows of the queue's log."""
 HEARTBEAT = timedelta(seconds=10)
 """A job whose worker sends no heartbeat for so long is handed to another one."""
 DEQUEUE = timedelta(seconds=5)
@@ -99,8 +102,12 @@ async def _serve(worker: _Worker) -> None:
 async def _sweep(worker: _Worker) -> None:
     """Queue jobs that nobody runs until `stop` is set."""
     connection = await connect(worker.url, "memicos-worker")
+    clean_up_at = 0.0
     try:
         while not worker.stop.is_set():
+            if time.monotonic() >= clean_up_at:
+                await queue.delete_old_log(connection)
+                clean_up_at = time.monotonic() + CLEAN_UP_SECONDS
             for job_id in await repository.fail_exhausted(connection, worker.attempts):
                 log.error("job %d failed after %d attempts", job_id, worker.attempts)
             for job_id in await repository.fail_unknown(connection, worker.kinds):

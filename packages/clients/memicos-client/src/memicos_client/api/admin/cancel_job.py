@@ -85,7 +85,9 @@ def sync_detailed(
 
      End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
     Sources
-    that a deletion has hidden by then stay hidden.
+    that a deletion has hidden by then stay hidden. A job `cancel-batches` is added where a batch of a
+    language model is
+    open, also of a job that has failed.
 
     Args:
         number (int): number of the job
@@ -118,7 +120,9 @@ async def asyncio_detailed(
 
      End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
     Sources
-    that a deletion has hidden by then stay hidden.
+    that a deletion has hidden by then stay hidden. A job `cancel-batches` is added where a batch of a
+    language model is
+    open, also of a job that has failed.
 
     Args:
         number (int): number of the job
@@ -157,7 +161,9 @@ def sync(
 
      End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
     Sources
-    that a deletion has hidden by then stay hidden.
+    that a deletion has hidden by then stay hidden. A job `cancel-batches` is added where a batch of a
+    language model is
+    open, also of a job that has failed.
 
     Args:
         number (int): number of the job
@@ -190,7 +196,9 @@ async def asyncio(
 
      End a job that is queued or runs. What an import has stored is deleted, and pages do not change.
     Sources
-    that a deletion has hidden by then stay hidden.
+    that a deletion has hidden by then stay hidden. A job `cancel-batches` is added where a batch of a
+    language model is
+    open, also of a job that has failed.
 
     Args:
         number (int): number of the job
