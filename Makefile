@@ -43,12 +43,12 @@ setup: .venv/.ok ## create .venv from requirements.lock (other commands run it t
 	$(UV) pip install -q -p .venv $(LOCKED) $(TOOLS) $(foreach m,$(MEMBERS),-e "$(m)")
 	@touch $@
 
-# 350 MB that only `memicos generate --executor ray` and its tests need
+# 350 MB that only `--executor ray` of `memicos generate`, `explain` and `score`, and its tests, need
 .venv/.ray: .venv/.ok
 	$(UV) pip install -q -p .venv $(LOCKED) -e "packages/pipeline[generate,ray]"
 	@touch $@
 
-generate-ray-install: .venv/.ray ## install Ray, for `memicos generate --executor ray`
+generate-ray-install: .venv/.ray ## install Ray, for `--executor ray` of `memicos generate`, `explain` and `score`
 
 doctor: ## list what memicos needs and this machine lacks, with the commands that install it (WITHOUT=docker,gpu,hub: what you do not use)
 	@PYTHONPATH=packages/cli/src $(PYTHON) -m memicos_cli.doctor $(if $(WITHOUT),--without "$(WITHOUT)")
@@ -242,8 +242,8 @@ test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGK
 test-buckets: setup ## publish to and import from a local S3 server, also 2,500 objects; access that GCS refuses; not in `make test-slow`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/buckets
 
-test-ray: .venv/.ray ## run `memicos generate --executor ray` with 1, 2 and 4 workers, one killed, and on a cluster; not in `make test-slow`
-	$(BIN)/pytest $(PYTEST_ARGS) packages/pipeline/tests/test_ray.py tests/ray_cluster
+test-ray: .venv/.ray ## run `memicos generate --executor ray` with 1, 2 and 4 workers, one killed, and on a cluster, and replicas of `memicos explain`; not in `make test-slow`
+	$(BIN)/pytest $(PYTEST_ARGS) packages/pipeline/tests/test_ray.py packages/pipeline/tests/replicas tests/ray_cluster
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
 	@status=0; $(BIN)/pytest $(PYTEST_ARGS) tests/hub_network || status=$$?; \

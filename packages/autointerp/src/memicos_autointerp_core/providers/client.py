@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -38,9 +38,14 @@ LONGEST_WAIT_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def open_http(options: ProviderOptions) -> AsyncIterator[httpx2.AsyncClient]:
-    """An HTTP client that all providers share. It stores no cookies, follows no redirects and ends too large
-    answers."""
+async def open_http(
+    options: ProviderOptions, transport: httpx2.AsyncBaseTransport | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client that all providers share. It stores no cookies, follows no redirects and ends too large answers.
+
+    Args:
+        transport: sends the requests; None: connections to the hosts of their URLs.
+    """
     for name in IGNORED_VARIABLES:
         os.environ.pop(name, None)
     async with httpx2.AsyncClient(
@@ -51,6 +56,7 @@ async def open_http(options: ProviderOptions) -> AsyncIterator[httpx2.AsyncClien
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         # the rate limiter of each provider bounds the connections
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+        transport=transport,
     ) as http:
         yield http
 
@@ -103,6 +109,8 @@ class Provider:
         http: connections, from `open_http`.
         options: limits of each call.
         cache: where answers are stored and found; None stores none.
+        ready: awaited before each attempt, outside of its time-out, for an endpoint that may have to be started; what
+            it raises, `chat` raises.
     """
 
     def __init__(
@@ -112,11 +120,13 @@ class Provider:
         http: httpx2.AsyncClient,
         options: ProviderOptions | None = None,
         cache: AnswerCache | None = None,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.profile = profile
         self._key = key.get_secret_value().strip() if key else ""
         self._options = options or ProviderOptions()
         self._cache = cache
+        self._ready = ready
         self._limiter = RateLimiter(profile.limits)
         self._calls = SharedCalls()
         self._headers: dict[str, Any] = {} if self._key else {"extra_headers": {"Authorization": openai.Omit()}}
@@ -190,6 +200,8 @@ class Provider:
     async def _attempt(self, request: ChatRequest) -> Answer:
         tokens = request.characters // CHARACTERS_PER_TOKEN + request.max_tokens
         async with self._limiter.call(tokens):
+            if self._ready is not None:
+                await self._ready()
             try:
                 # the library's own time-out begins again with each byte
                 async with asyncio.timeout(self._options.timeout_seconds):

@@ -101,6 +101,18 @@ class ProviderSettings(ServiceSettings):
         gt=0,
         description="Longest time in which a file of a batch is sent or read, or the list of batches is read.",
     )
+    vllm_command: str = Field(
+        "vllm serve",
+        min_length=1,
+        description="Of `--executor ray`: program that starts a replica, as a shell splits it; model, host and port "
+        "are added. A program that is not on the PATH of the machines is named by its path.",
+    )
+    vllm_start_seconds: float = Field(
+        1800,
+        gt=0,
+        description="Longest time until a replica's /health answers; it downloads and loads the model meanwhile.",
+    )
+    vllm_concurrency: int = Field(64, ge=1, description="Requests in flight to each replica.")
     answer_bytes: int = Field(
         4_000_000, ge=1, description="Largest answer of a provider, as it is sent and after decompression."
     )

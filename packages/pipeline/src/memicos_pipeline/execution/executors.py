@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from memicos_pipeline.config import ConfigError, GenerateConfig
+from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.earlier_runs import FinishedSource
 from memicos_pipeline.execution.processes import ProcessPool
-from memicos_pipeline.execution.ray_environment import prepare_environment
+from memicos_pipeline.execution.ray_environment import prepare_environment, require_ray
 from memicos_pipeline.execution.stored_contexts import store_contexts
 from memicos_pipeline.execution.tasks import ShardTask, SourceTask, Task, TaskResult, WorkerPlan
 from memicos_pipeline.execution.worker import Worker, shard_shape
@@ -24,12 +23,8 @@ def check_executor(config: GenerateConfig) -> None:
     Raises:
         ConfigError: Ray is named, and not installed.
     """
-    # a folder `ray` in the working folder has no origin
-    if config.execution.executor == "ray" and not getattr(find_spec("ray"), "origin", None):
-        raise ConfigError(
-            "execution.executor: Ray is not installed: pip install 'memicos[ray]', or in a checkout "
-            "make generate-ray-install"
-        )
+    if config.execution.executor == "ray":
+        require_ray("execution.executor")
 
 
 class Executor(Protocol):

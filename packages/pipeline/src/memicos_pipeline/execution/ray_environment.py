@@ -2,6 +2,9 @@
 
 import os
 import secrets
+from importlib.util import find_spec
+
+from memicos_pipeline.config import ConfigError
 
 _LOCAL_CLUSTER = {
     # nothing about the run is sent to anyone
@@ -12,6 +15,18 @@ _LOCAL_CLUSTER = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
 }
+
+
+def require_ray(option: str) -> None:
+    """
+    Raises:
+        ConfigError: Ray, which `option` names, is not installed.
+    """
+    # a folder `ray` in the working folder has no origin
+    if not getattr(find_spec("ray"), "origin", None):
+        raise ConfigError(
+            f"{option}: Ray is not installed: pip install 'memicos[ray]', or in a checkout make generate-ray-install"
+        )
 
 
 def cluster_address() -> str | None:

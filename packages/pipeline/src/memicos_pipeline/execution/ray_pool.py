@@ -1,11 +1,8 @@
 """Workers as actors of Ray: on the cluster that RAY_ADDRESS names, else on a local one for this run."""
 
-import logging
-import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,12 +10,10 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from memicos_pipeline.execution.errors import WorkerError
-from memicos_pipeline.execution.ray_environment import cluster_address
+from memicos_pipeline.execution.ray_cluster import connect
 from memicos_pipeline.execution.tasks import Task, TaskResult, WorkerPlan
 from memicos_pipeline.execution.worker import PlannedWorker
 
-OBJECT_STORE_BYTES = 100 * 2**20
-"""Memory for objects in a local cluster. Activations are in files, so that tasks and results are small."""
 START_SECONDS = 300.0
 """Time for a first actor to start. A cluster that is busy, or too small, starts none."""
 
@@ -55,7 +50,7 @@ class RayPool:
         """Results of `tasks`, in any order. Raises: as `WorkerPool.run`, and what a task raises."""
         waiting, lost = deque(tasks), Counter[Task | None]()
         if waiting:
-            self._connect()
+            connect(self._count * self._plan.threads, self._exits)
         while len(self._actors) < min(self._count, len(waiting)):
             self._start_actor()
         while waiting or self._tasks_run():
@@ -95,31 +90,6 @@ class RayPool:
                 f"cluster's free resources are {ray.available_resources()}"
             )
         return *self._running.pop(ready[0]), ready[0]
-
-    def _connect(self) -> None:
-        if ray.is_initialized():
-            return
-        address = cluster_address()
-        try:
-            if address:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-            else:
-                # names of sockets have about 100 characters, so that it cannot be inside the work folder
-                private = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
-                ray.init(
-                    address="local",
-                    num_cpus=self._count * self._plan.threads,
-                    include_dashboard=False,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    log_to_driver=False,
-                    logging_level=logging.WARNING,
-                    # Ray lets every user of the machine read its folder
-                    _temp_dir=str(Path(self._exits.enter_context(private), "r")),
-                )
-        except Exception as error:  # Ray raises no other type where a node does not start in time
-            line = str(error).strip().partition("\n")[0]
-            raise WorkerError(f"Ray: {f'no connection to {address}' if address else 'not started'}: {line}") from error
-        self._exits.callback(ray.shutdown)
 
     def _resources(self) -> dict[str, int]:
         cuda = self._plan.config.model.device.startswith("cuda")

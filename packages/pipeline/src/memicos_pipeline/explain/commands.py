@@ -8,6 +8,15 @@ from typing import Annotated
 
 import typer
 
+from memicos_pipeline.replicas.options import (
+    Executor,
+    Replicas,
+    VllmArguments,
+    VllmGpus,
+    VllmModel,
+    chosen_replicas,
+)
+
 LISTED_FAILURES = 20
 """Failures that are printed; all of them are in the state."""
 
@@ -48,6 +57,11 @@ def explain(
     work: Annotated[
         Path | None, typer.Option(help="folder of stored answers; default: beside the dataset, NAME.explain")
     ] = None,
+    executor: Executor = "local",
+    replicas: Replicas = 1,
+    vllm_model: VllmModel = None,
+    vllm_gpus: VllmGpus = 1,
+    vllm_argument: VllmArguments = None,
 ) -> None:
     """Explain features of a dataset with a language model.
 
@@ -87,13 +101,16 @@ def explain(
             score_method,
             read_indices(indices) if indices is not None else None,
         )
+        plan = chosen_replicas(
+            settings, executor, replicas, vllm_model, vllm_gpus, vllm_argument, profile, model, batch or cancel_batch
+        )
         folder = dataset.resolve()
         run = ExplainRun(
             folder,
             (work or folder.with_name(f"{folder.name}.explain")).resolve(),
             explainer,
             selection,
-            ModelChoice(profile, model, budget),
+            ModelChoice(profile, model, budget, plan),
             texts,
             around,
             retry_failed,

@@ -83,7 +83,7 @@ async def explain_dataset(
             "negatives": run.negatives,
             "selection": asdict(run.selection),
         }
-        async with open_model(settings, run.choice, run.work, identity) as model:
+        async with open_model(settings, run.choice, run.work, identity, report) as model:
             state = WorkState(run.work / STATE_FILE, _work(run, manifest, model))
             try:
                 async with open_batches(run.batches, model, settings, run.work, report) as batches:

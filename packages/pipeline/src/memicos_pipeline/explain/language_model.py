@@ -1,7 +1,7 @@
 """The language model that a bulk command calls: profile, key, connections and stored answers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +13,29 @@ from memicos_autointerp_core.providers.choice import find_profile, profile_key
 from memicos_autointerp_core.providers.client import Provider, open_http
 from memicos_autointerp_core.providers.profile import Profile
 from memicos_autointerp_core.providers.settings import ProviderSettings
+from memicos_autointerp_core.providers.spread import SpreadTransport
 from pydantic import SecretStr
+
+from memicos_pipeline.execution.ray_environment import prepare_environment
+from memicos_pipeline.replicas.plan import ReplicaPlan
 
 STATE_FILE = "state.sqlite"
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Profile and model of a run; None: the default ones. `budget`: US dollars; None: no limit, after a yes."""
+    """Which language model a run asks.
+
+    Attributes:
+        profile, model: None: the default ones.
+        budget: US dollars; None: no limit, after a yes.
+        replicas: servers to start, which are asked in place of a profile's endpoint.
+    """
 
     profile: str | None = None
     model: str | None = None
     budget: float | None = None
+    replicas: ReplicaPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -41,27 +52,42 @@ class BulkModel:
 
 @asynccontextmanager
 async def open_model(
-    settings: ProviderSettings, choice: ModelChoice, folder: Path, run: dict[str, object]
+    settings: ProviderSettings,
+    choice: ModelChoice,
+    folder: Path,
+    run: dict[str, object],
+    report: Callable[[str], None],
 ) -> AsyncIterator[BulkModel]:
     """The model of a run, whose answers and payments are stored in `folder`.
 
     Args:
         run: what, besides profile and model, makes this run another one than others: payments are of one run.
+        report: is called with lines about replicas.
 
     Raises:
         ProfileError: see `find_profile`; or there is no key.
         CacheError: the stored answers cannot be used.
     """
-    profile, model = find_profile(settings.read_profiles(), choice.profile, choice.model, choice.budget)
-    key = profile_key(settings, profile)
+    plan = choice.replicas
+    if plan is None:
+        profile, model = find_profile(settings.read_profiles(), choice.profile, choice.model, choice.budget)
+        key = profile_key(settings, profile)
+    else:
+        profile, model, key = plan.profile(), plan.model, None
     work = digest({"base_url": profile.base_url, "model": model})
-    cache = DiskAnswerCache(folder / STATE_FILE, digest({"work": work, **run}))
-    try:
-        async with open_http(settings.bulk_options) as http:
-            provider = Provider(profile, key, http, settings.bulk_options, cache)
-            yield BulkModel(profile, model, Meter(provider, choice.budget, cache.paid(), cache.pay), work, key, cache)
-    finally:
-        cache.close()
+    async with AsyncExitStack() as exits:
+        cache = DiskAnswerCache(folder / STATE_FILE, digest({"work": work, **run}))
+        exits.callback(cache.close)
+        transport = ready = None
+        if plan is not None:
+            prepare_environment()
+            from memicos_pipeline.replicas.ray_replicas import open_replicas
+
+            replicas = await exits.enter_async_context(open_replicas(plan, report))
+            transport, ready, key = SpreadTransport(replicas.running), replicas.ready, SecretStr(replicas.key)
+        http = await exits.enter_async_context(open_http(settings.bulk_options, transport))
+        provider = Provider(profile, key, http, settings.bulk_options, cache, ready)
+        yield BulkModel(profile, model, Meter(provider, choice.budget, cache.paid(), cache.pay), work, key, cache)
 
 
 def agreement(

@@ -8,6 +8,14 @@ from typing import Annotated
 
 import typer
 
+from memicos_pipeline.replicas.options import (
+    Executor,
+    Replicas,
+    VllmArguments,
+    VllmGpus,
+    VllmModel,
+    chosen_replicas,
+)
 from memicos_pipeline.scores.protocol import ScoreProtocol
 
 _DEFAULT = ScoreProtocol()
@@ -63,6 +71,11 @@ def score(
     cancel_batch: Annotated[
         bool, typer.Option("--cancel-batch", help="cancel the batches of an interrupted run, and keep what is answered")
     ] = False,
+    executor: Executor = "local",
+    replicas: Replicas = 1,
+    vllm_model: VllmModel = None,
+    vllm_gpus: VllmGpus = 1,
+    vllm_argument: VllmArguments = None,
 ) -> None:
     """Score explanations of a dataset: by eleuther_embedding all of them, without a language model and without a key.
 
@@ -89,6 +102,7 @@ def score(
         raise typer.BadParameter(f"there is no method {method}, only {known}", param_hint="--method")
     selects = source or indices or min_density > 0 or max_density < 1 or score_below is not None
     of_model = every_explanation or retry_failed or profile or model or budget or batch or cancel_batch
+    of_model = of_model or executor != "local" or vllm_model
     if method == BY_EMBEDDINGS and (selects or of_model):
         raise typer.BadParameter(
             f"{BY_EMBEDDINGS} scores all explanations without a language model: options of the selection, the language "
@@ -113,19 +127,22 @@ def score(
 
         listed = read_indices(indices) if indices is not None else None
         selection = Selection(tuple(source or ()), min_density, max_density, False, score_below, score_method, listed)
+        providers = read_or_exit("score", ProviderSettings)
+        plan = chosen_replicas(
+            providers, executor, replicas, vllm_model, vllm_gpus, vllm_argument, profile, model, batch or cancel_batch
+        )
         run = ScoreRun(
             settings,
             LANGUAGE_MODEL_SCORERS[method],
             protocol,
             selection,
-            ModelChoice(profile, model, budget),
+            ModelChoice(profile, model, budget, plan),
             settings.work / "scores",
             every_explanation,
             retry_failed,
             yes,
             BatchUse.CANCEL if cancel_batch else BatchUse.SEND if batch else BatchUse.NONE,
         )
-        providers = read_or_exit("score", ProviderSettings)
         outcome, failures = asyncio.run(score_by_model(run, providers, _ask, typer.echo))
     except (ConfigError, DatasetError, EmbedderError, ProfileError, CacheError, OSError) as error:
         line = str(error).strip().partition("\n")[0]

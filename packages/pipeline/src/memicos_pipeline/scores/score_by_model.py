@@ -91,7 +91,7 @@ async def score_by_model(
             "selection": asdict(run.selection),
             "every": run.every_explanation,
         }
-        async with open_model(settings, run.choice, run.work, parts) as model:
+        async with open_model(settings, run.choice, run.work, parts, report) as model:
             state = WorkState(run.work / STATE_FILE, _work(run, manifest, model))
             try:
                 keys = _keys(run, sources, state)

@@ -74,16 +74,18 @@ class _Server(ThreadingHTTPServer):
 
 
 class LlmProvider:
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._host = host
         self.default = Reply()
         self.batches = LlmBatches()
         self.answer: Callable[[Received], Reply] | None = None
         """Makes the reply to a request that none is scripted for, in place of `default`."""
         self.requests: list[Received] = []
+        self.healthy = True
+        """Whether `GET /health` is answered with 200, or 503."""
         self._script: deque[Reply] = deque()
         self._closed = threading.Event()
-        self._server = _Server((host, 0), self._handler())
+        self._server = _Server((host, port), self._handler())
         self._server.daemon_threads = True
         # a handler may be in a delay: do not wait for it
         self._server.block_on_close = False
@@ -98,7 +100,7 @@ class LlmProvider:
         self._script.extend(replies)
 
     def reset(self) -> None:
-        self.default, self.answer = Reply(), None
+        self.default, self.answer, self.healthy = Reply(), None, True
         self.batches.reset()
         self.requests.clear()
         self._script.clear()
@@ -140,6 +142,9 @@ class LlmProvider:
                 handler.close_connection = True
             else:
                 self._send(handler, Reply(status=answer.status), answer.body)
+            return
+        if handler.path == "/health":
+            self._send(handler, Reply(status=200 if self.healthy else 503), b"")
             return
         body = json.loads(sent_body)
         received = Received(handler.path, headers, body)
