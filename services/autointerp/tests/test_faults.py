@@ -31,6 +31,12 @@ FAILURES = {
     "no credit": (Reply(status=402), "payment_required", "no credit left: scripted failure 402"),
     "unknown model": (Reply(status=404), "unknown_model", "own-model"),
     "too fast": (Reply(status=429), "rate_limited", "try again later"),
+    "too fast, with Retry-After": (
+        Reply(status=429, headers={"Retry-After": "1000"}),
+        "rate_limited",
+        "try again in 1000 s",
+    ),
+    "reset mid-body": (Reply(cut=True), "unreachable", "No answer from 127.0.0.1"),
     "quota": (
         Reply(status=429, body={"error": {"message": "You exceeded it", "code": "insufficient_quota"}}),
         "payment_required",

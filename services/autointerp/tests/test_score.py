@@ -182,7 +182,7 @@ async def test_the_published_client_calls_every_method(serve: Serve, provider: L
     url = await serve(openrouter_url=provider.base_url)
     texts = [NPActivation(tokens=item["tokens"], values=item["values"]) for item in TEXTS]
 
-    def call() -> tuple[Any, Any, Any]:
+    def call() -> tuple[Any, Any, Any, Any]:
         with ApiClient(Configuration(host=f"{url}/v1")) as client:
             api = DefaultApi(client)
             key = {"openrouter_key": "sk-or-mine", "model": "vendor/model"}
@@ -191,15 +191,19 @@ async def test_the_published_client_calls_every_method(serve: Serve, provider: L
             embedded = api.score_embedding_post(
                 ScoreEmbeddingPostRequest(activations=texts, explanation="ships and whales at sea")
             )
-            fuzzed = api.score_fuzz_detection_post(
-                ScoreFuzzDetectionPostRequest(
-                    activations=texts, explanation=" ".join(SEA), type=NPScoreFuzzDetectionType.FUZZ, **key
+            fuzzed, detected = (
+                api.score_fuzz_detection_post(
+                    ScoreFuzzDetectionPostRequest(activations=texts, explanation=" ".join(SEA), type=kind, **key)
                 )
+                for kind in (NPScoreFuzzDetectionType.FUZZ, NPScoreFuzzDetectionType.DETECTION)
             )
-        return explained, embedded, fuzzed
+        return explained, embedded, fuzzed, detected
 
-    explained, embedded, fuzzed = await asyncio.to_thread(call)
+    explained, embedded, fuzzed, detected = await asyncio.to_thread(call)
     assert explained.explanation == "the sea"
     assert embedded.score > 0.9 and embedded.breakdown[0].distance == 1
-    assert fuzzed.score >= 0.9 and fuzzed.breakdown[0].ground_truth is True and len(fuzzed.breakdown) == 24
+    for answered in (fuzzed, detected):
+        assert answered.score >= 0.9 and len(answered.breakdown) == 24
+        assert answered.breakdown[0].ground_truth is True and answered.breakdown[0].correct is True
+    assert fuzzed.breakdown != detected.breakdown
     assert {request.headers["authorization"] for request in provider.requests} == {"Bearer sk-or-mine"}

@@ -155,6 +155,7 @@ FAULTS = {
     "401": (Reply(status=401), True),
     "402": (Reply(status=402), True),
     "429": (Reply(status=429), False),
+    "429 with Retry-After": (Reply(status=429, headers={"Retry-After": "0.1"}), False),
     "500": (Reply(status=500), False),
     "hang": (Reply(delay=20), False),
     "reset mid-body": (Reply(cut=True), False),
