@@ -25,6 +25,8 @@ from memicos_webapp.stored_sources.selection import select
 BUCKET = "published"
 MODEL = f"s3://{BUCKET}/v1/small"
 MORE_OBJECTS = 2500
+IMPORT_SECONDS = 600
+"""Longest time of an import on a busy machine."""
 VALUES = """SELECT index, max_activation, values FROM feature JOIN source ON source.current_load_id = load_id
             WHERE source.name = '1-res' ORDER BY index"""
 
@@ -55,7 +57,7 @@ async def check_imported(database: str, location: str, dataset: Path, conversion
         return row["state"] in ("failed", "done")
 
     async with worker(database, IMPORT, attempts=1):
-        await until(ended)
+        await until(ended, IMPORT_SECONDS)
     (row,) = await fetch(database, "SELECT state, error FROM job WHERE id = $1", job)
     assert (row["state"], row["error"]) == ("done", None)
     async with connected(database) as connection:

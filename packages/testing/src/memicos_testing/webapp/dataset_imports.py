@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,8 +41,14 @@ async def stopped_before(url: str, folder: Path, table: str) -> AsyncIterator[as
         yield process
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(1200):
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    """Wait until `condition` is true.
+
+    Raises:
+        TimeoutError: it is not after `seconds`.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         if await condition():
             return
         await asyncio.sleep(0.05)
