@@ -1,6 +1,6 @@
 """Compares the explanations of a feature: their scores, and what a method answered about each text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +18,8 @@ from memicos_webapp.scores.texts import ScoredText, scored_texts
 
 @dataclass(frozen=True)
 class ComparedText:
-    """A text, and what the method answered about it under each explanation; None where it was not asked."""
+    """A text with the tokens that were marked in it, and the method's answer under each explanation; None where the
+    explanation was not scored on it."""
 
     text: ScoredText
     answers: list[ScoredText | None]
@@ -61,9 +62,9 @@ async def compare(
     explanations = (await feature_repository.explanations(session, info, [index])).get(index, [])
     of_feature = await repository.of_feature(session, info, index)
     scores: dict[str, list[ScoreRow | None]] = {}
-    for place, explanation in enumerate(explanations):
+    for column, explanation in enumerate(explanations):
         for score in reversed(of_feature.get(explanation.id, [])):  # the newest of a method last
-            scores.setdefault(score.method, [None] * len(explanations))[place] = score
+            scores.setdefault(score.method, [None] * len(explanations))[column] = score
     scores = dict(sorted(scores.items(), key=lambda item: (item[1].count(None), item[0])))
     if scorer and scorer not in scores:
         available = f"available: {', '.join(scores)}" if scores else "none of them has a score"
@@ -78,10 +79,13 @@ async def compare(
 
 def _by_text(columns: list[list[ScoredText]]) -> list[ComparedText]:
     """One row for each text of more than one of `columns`: active texts first, in the order of their intervals."""
-    rows: dict[tuple[int, int] | str, ComparedText] = {}
-    for number, texts in enumerate(columns):
+    rows: dict[tuple[object, ...], ComparedText] = {}
+    for column, texts in enumerate(columns):
         for text in texts:
-            row = rows.setdefault(text.place, ComparedText(text, [None] * len(columns)))
-            row.answers[number] = text
+            marked = sorted(text.marked)
+            # what else the method says of a text differs by explanation
+            shown = replace(text, detail={"marked": marked})
+            row = rows.setdefault((text.corpus_position, *marked), ComparedText(shown, [None] * len(columns)))
+            row.answers[column] = text
     shared = [row for row in rows.values() if len(row.answers) - row.answers.count(None) > 1]
     return sorted(shared, key=lambda row: (not row.text.active, abs(row.text.distance)))

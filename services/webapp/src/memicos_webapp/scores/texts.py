@@ -20,7 +20,7 @@ class ScoredText:
     distance: int
     answer: float | None
     detail: Detail
-    place: tuple[int, int] | str
+    corpus_position: tuple[int, int] | str
     """Number of the context and position in it; of a text that is not cut from the corpus, the text."""
 
     @property
