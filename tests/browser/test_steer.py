@@ -216,14 +216,31 @@ def test_a_phone_shows_features_prompt_and_texts_in_this_order(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_typing_cancels_the_previous_search(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
+TYPE = """(box, text) => {
+  for (let length = 1; length <= text.length; length += 1) {
+    box.value = text.slice(0, length);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}"""
+
+
+def test_typing_searches_once_and_cancels_the_previous_search(
+    page: Page, webapp_url: str, inference: FakeInferenceServer
+) -> None:
     queries: list[str] = []
+    cancelled: list[str] = []
     page.on("request", lambda request: queries.append(request.url) if "/steer/find" in request.url else None)
+    page.on("requestfailed", lambda request: cancelled.append(request.url))
+    page.route("**/steer/find?q=sea", lambda _: None)  # it is never answered
     page.goto(f"{webapp_url}/small/steer")
     page.get_by_role("button", name="Add by explanation or index").click()
-    page.get_by_role("searchbox", name="words of an explanation, or an index").press_sequentially("whale", delay=20)
+    box = page.get_by_role("searchbox", name="words of an explanation, or an index")
+    with page.expect_request("**/steer/find?q=sea"):
+        box.evaluate(TYPE, "sea")
+    box.evaluate(TYPE, "whale")
     expect(page.get_by_role("button", name="2-res/5")).to_be_visible()
-    assert len(queries) == 1 and queries[0].endswith("q=whale")
+    assert [query.rpartition("=")[2] for query in queries] == ["sea", "whale"]
+    assert cancelled == [queries[0]]
 
 
 def test_a_chat_continues_in_both_columns(page: Page, webapp_url: str, inference: FakeInferenceServer) -> None:
