@@ -84,5 +84,6 @@ def _values(text: str) -> list[Any]:
 
 def _error_position(error: ValueError | RecursionError, text: str) -> int:
     """The character up to which JSON was read; the position of a string without an end is that of its beginning."""
-    known = isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated string")
-    return error.pos if known else len(text)
+    if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated string"):
+        return error.pos
+    return len(text)
