@@ -221,6 +221,20 @@ def test_a_provider_that_cannot_be_reached_for_a_time_is_asked_again(
     result = run(llm, dataset, "--batch", "--yes", BATCH_UNREACHABLE_SECONDS=seconds, RETRIES="0")
     assert (result.exit_code, len(explained(dataset))) == ((1, SAMPLE) if ends else (0, LIVE)), result.stderr
     assert "status 503" in (result.stderr if ends else result.stdout)
+    # the id is known from the answer to the submission
+    assert ends or re.search("batch batch-0: .*status 503", result.stdout), result.stdout
+
+
+def test_a_batch_that_is_found_by_its_name_is_named_by_its_id(
+    llm: LlmProvider, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memicos_autointerp_core.providers.settings.BULK_RETRIES", 0)
+    llm.batches.lose_next = ["POST batches"]
+    assert run(llm, dataset, "--batch", "--yes", RETRIES="0").exit_code == 1
+    # the list has it still
+    llm.batches.held, llm.batches.fail_next = True, {"POST batches/cancel": [404]}
+    result = run(llm, dataset, "--cancel-batch", RETRIES="0")
+    assert "batch batch-0: 127.0.0.1" in result.stdout, result.stdout
 
 
 def test_a_request_that_is_too_large_for_a_batch_is_named(llm: LlmProvider, dataset: Path) -> None:

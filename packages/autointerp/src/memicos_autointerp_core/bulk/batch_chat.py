@@ -140,13 +140,14 @@ class BatchChat:
                 await self._stored.remove(batch.name)
             raise CannotContinue(f"{error.cause}: {error.message}") from None
         await self._stored.submitted(batch.name, number)
+        batch = replace(batch, id=number)
         await self._watch.say(f"batch {number}: {len(self._collected):,} requests submitted")
         self._collected.clear()
         self._first = None
         self._bytes = self._reserved = self._most = 0.0
         self._over_budget = False
         try:
-            await self._finish(batch, number)
+            await self._finish(batch)
         except NotFoundError as error:
             raise self._gone(error) from None
         except ProviderError as error:
@@ -165,18 +166,20 @@ class BatchChat:
         Raises:
             CannotContinue: the provider does not say how they are, or has one no longer.
         """
-        for batch in await self._stored.open():
+        for stored in await self._stored.open():
+            batch = stored
             try:
                 number = batch.id or await self._patiently(batch, lambda name=batch.name: self._batches.find(name))
                 if number is None:
                     await self._stored.remove(batch.name)
                     continue
                 await self._stored.submitted(batch.name, number)
+                batch = replace(batch, id=number)
                 if interrupted:
                     await self._watch.say(f"batch {number}: of an interrupted run")
                 if cancel:
                     await self._patiently(batch, lambda number=number: self._cancel(number))
-                await self._finish(batch, number)
+                await self._finish(batch)
             except NotFoundError as error:
                 if not cancel:
                     raise self._gone(error) from None
@@ -195,39 +198,41 @@ class BatchChat:
         if not now.ended and now.status != "cancelling":
             await self._batches.cancel(number)
 
-    async def _finish(self, batch: OpenBatch, number: str) -> None:
-        """Wait until a batch ends, and store its answers.
+    async def _finish(self, batch: OpenBatch) -> None:
+        """Wait until a submitted batch ends, and store its answers.
 
         Raises:
             ProviderError: the provider does not send state or answers.
             CannotContinue: it refused the batch.
         """
-        now = await self._ended(batch, number)
+        now = await self._ended(batch)
         found, target = set[str](), self._folder / ANSWERS_FILE
         for file in (now.output_file, now.error_file):
             if file is not None:
                 await self._patiently(batch, lambda file=file: self._batches.download(file, target))
                 await self._take(batch, found)
         if now.problem is None:
-            message = f"{self._batches.profile.host}: the batch {number} has no answer to this request."
+            message = f"{self._batches.profile.host}: the batch {batch.id} has no answer to this request."
             for digest in await self._stored.requests(batch.name) - found:
                 self._failures[digest] = ProviderError("malformed", message)
         await self._stored.remove(batch.name)
-        await self._watch.say(f"batch {number}: {_progress(now)}")
+        await self._watch.say(f"batch {batch.id}: {_progress(now)}")
         if now.problem is not None:
-            raise CannotContinue(f"rejected: {self._batches.profile.host} refused the batch {number}: {now.problem}")
+            raise CannotContinue(f"rejected: {self._batches.profile.host} refused the batch {batch.id}: {now.problem}")
 
-    async def _ended(self, batch: OpenBatch, number: str) -> BatchState:
-        """The state of a batch once it has ended.
+    async def _ended(self, batch: OpenBatch) -> BatchState:
+        """The state of a submitted batch once it has ended.
 
         Raises:
             ProviderError: the provider refuses to say it, or did not answer for `unreachable_seconds`.
         """
+        batch_id = batch.id
+        assert batch_id is not None
         while True:
-            now = await self._patiently(batch, lambda: self._batches.state(number, retries=0))
+            now = await self._patiently(batch, lambda: self._batches.state(batch_id, retries=0))
             if now.ended:
                 return now
-            await self._watch.progress(f"batch {number}: {_progress(now)}")
+            await self._watch.progress(f"batch {batch_id}: {_progress(now)}")
             await self._watch.pause()
 
     async def _patiently(self, batch: OpenBatch, call: Callable[[], Awaitable[Result]]) -> Result:

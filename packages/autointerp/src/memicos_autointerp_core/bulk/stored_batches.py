@@ -5,7 +5,8 @@ This module does not import the openai library.
 
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,23 +101,18 @@ class StoredBatches:
 
     async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
         values = (batch.name, self._work, batch.id, batch.model, batch.max_tokens, batch.most)
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", values)
+        with self._transaction() as connection:
+            connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", values)
             keys = ((batch.name, key) for key in requests)
-            self._connection.executemany("INSERT INTO batch_requests VALUES (?, ?)", keys)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.rollback()
-            raise self._error(error) from error
+            connection.executemany("INSERT INTO batch_requests VALUES (?, ?)", keys)
 
     async def submitted(self, name: str, batch_id: str) -> None:
         self._execute("UPDATE batches SET id = ? WHERE name = ?", (batch_id, name))
 
     async def remove(self, name: str) -> None:
-        self._execute("DELETE FROM batches WHERE name = ?", (name,))
-        self._execute("DELETE FROM batch_requests WHERE batch = ?", (name,))
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM batches WHERE name = ?", (name,))
+            connection.execute("DELETE FROM batch_requests WHERE batch = ?", (name,))
 
     async def open(self) -> list[OpenBatch]:
         rows = self._execute(
@@ -137,6 +133,17 @@ class StoredBatches:
 
     def close(self) -> None:
         self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise self._error(error) from error
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
