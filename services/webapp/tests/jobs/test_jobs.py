@@ -252,6 +252,18 @@ async def test_a_suspended_job_is_cancelled_at_once(fresh_url: str) -> None:
         await until(cleaned)
 
 
+async def test_a_job_that_is_cancelled_when_it_is_suspended_has_no_stage(fresh_url: str) -> None:
+    async with connected(fresh_url) as connection:
+        for cancelled in (False, True):
+            number = await service.add(connection, "paint", "/house", {})
+            await repository.start(connection, number)
+            await repository.set_stage(connection, number, "the paint dries")
+            await connection.execute("UPDATE job SET cancel_requested = $2 WHERE id = $1", number, cancelled)
+            await repository.suspend(connection, number, 60)
+    rows = await fetch(fresh_url, "SELECT state::text, stage FROM job ORDER BY id")
+    assert [tuple(row) for row in rows] == [("queued", "the paint dries"), ("cancelled", None)]
+
+
 @pytest.mark.parametrize("per_kind", [1, 2])
 async def test_a_long_job_delays_no_job_of_another_kind(fresh_url: str, per_kind: int) -> None:
     go, begun, sung = asyncio.Event(), [0], asyncio.Event()

@@ -7,6 +7,7 @@ from memicos_autointerp_core.bulk.stored_batches import OpenBatch
 from memicos_autointerp_core.providers.chat import Answer, Chat, ChatRequest
 from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Text
 
 from memicos_webapp.database.engine import Database
@@ -19,11 +20,14 @@ _SILENT = text(
     """UPDATE job_batch SET silent_since = coalesce(silent_since, now()) WHERE name = :name
        RETURNING extract(epoch FROM now() - silent_since)::double precision"""
 )
+_LOCK = 0x62617463
+"""Key of the advisory lock ("batc" in ASCII): one job at a time adds a batch, and checks for those of others."""
 _AWAITED = text(
     """SELECT job_id FROM job_batch JOIN job_batch_request ON batch = name
-       WHERE job_batch_request.key = :key AND job_id <> :job
-         AND NOT EXISTS (SELECT FROM language_model_answer answer WHERE answer.key = :key) LIMIT 1"""
-)
+       WHERE job_batch_request.key = ANY(:keys) AND job_id <> :job
+         AND NOT EXISTS (SELECT FROM language_model_answer answer WHERE answer.key = job_batch_request.key)
+       LIMIT 1"""
+).bindparams(bindparam("keys", type_=ARRAY(Text)))
 
 
 class DatabaseBatches:
@@ -33,6 +37,11 @@ class DatabaseBatches:
         self._database, self._job_id = database, job_id
 
     async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
+        """
+        Raises:
+            CannotContinue: a batch that another job has added meanwhile has one of the requests.
+        """
+        keys = list(requests)
         values = {
             "name": batch.name,
             "job_id": self._job_id,
@@ -42,8 +51,10 @@ class DatabaseBatches:
             "most": batch.most,
         }
         async with self._database.transaction() as session:
+            await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+            await _refuse_awaited(session, keys, self._job_id)
             await session.execute(insert(JobBatch).values(values))
-            await session.execute(_ADD_REQUESTS, {"batch": batch.name, "keys": list(requests)})
+            await session.execute(_ADD_REQUESTS, {"batch": batch.name, "keys": keys})
 
     async def submitted(self, name: str, batch_id: str) -> None:
         async with self._database.transaction() as session:
@@ -77,10 +88,17 @@ class DatabaseBatches:
             return await session.scalar(_SILENT, {"name": name}) or 0.0
 
 
-async def open_count(database: Database, job_id: int) -> int:
-    """Number of the open batches of a job."""
-    async with database.snapshot() as session:
-        return await session.scalar(select(func.count()).where(JobBatch.job_id == job_id)) or 0
+async def _refuse_awaited(session: AsyncSession, keys: list[str], job_id: int) -> None:
+    """
+    Raises:
+        CannotContinue: a batch of another job will have the answer to one of these requests.
+    """
+    other = await session.scalar(_AWAITED, {"keys": keys, "job": job_id})
+    if other is not None:
+        raise CannotContinue(
+            f"A batch of job {other} has a request of this job, which would be paid twice. Resume this job when the "
+            f"batches of job {other} are closed (resume or cancel job {other})."
+        )
 
 
 class PaidOnceChat:
@@ -95,12 +113,6 @@ class PaidOnceChat:
             CannotContinue: another job waits for the answer.
             ProviderError: see `Chat.chat`.
         """
-        values = {"key": request.digest(self._base_url), "job": self._job_id}
         async with self._database.snapshot() as session:
-            other = await session.scalar(_AWAITED, values)
-        if other is not None:
-            raise CannotContinue(
-                f"A batch of job {other} has a request of this job, which would be paid twice: resume this job when "
-                f"job {other} has ended, or cancel that one."
-            )
+            await _refuse_awaited(session, [request.digest(self._base_url)], self._job_id)
         return await self._chat.chat(request)

@@ -111,6 +111,7 @@ async def suspend(connection: Connection, job_id: int, seconds: float) -> None:
         """UPDATE job SET wakes_at = now() + make_interval(secs => $2), updated_at = now(),
              attempts = attempts - 1, attempts_without_progress = 0, error = NULL,
              state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END::job_state,
+             stage = CASE WHEN cancel_requested THEN NULL ELSE stage END,
              finished_at = CASE WHEN cancel_requested THEN now() END
            WHERE id = $1 AND state = 'running'""",
         job_id,
@@ -304,6 +305,16 @@ async def is_wanted(connection: Connection, location: str) -> bool:
     """Whether a job of what is at a location is queued or running."""
     count = await connection.fetchval(
         "SELECT count(*) FROM job WHERE location = $1 AND state IN ('queued', 'running')", location
+    )
+    return bool(count)
+
+
+async def has_unfinished(connection: Connection, kind: str, options: Mapping[str, Any]) -> bool:
+    """Whether a job of a kind with exactly these options is queued or running."""
+    count = await connection.fetchval(
+        "SELECT count(*) FROM job WHERE kind = $1 AND options = $2::jsonb AND state IN ('queued', 'running')",
+        kind,
+        json.dumps(options),
     )
     return bool(count)
 
