@@ -27,7 +27,7 @@ async def run_batch_task(
     sample: int = SAMPLE_ITEMS,
     agreed: bool = False,
 ) -> Outcome:
-    """As `task.run_task`, but what follows the sample is asked in batches. `task.work` asks through `chat`.
+    """As `task.run_task`, but what follows the sample is sent in batches. `task.work` sends its requests by `chat`.
 
     Args:
         agreed: an earlier run of the same work has done the sample, and its cost was agreed to: there is none.

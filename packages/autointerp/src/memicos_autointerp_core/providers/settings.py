@@ -82,7 +82,7 @@ class ProviderSettings(ServiceSettings):
     batch_poll_seconds: float = Field(
         30,
         ge=0.1,
-        description="Of explaining and scoring in batches: time between two questions whether one has ended.",
+        description="Of explaining and scoring in batches: time between two requests for the state of a batch.",
     )
     batch_requests: int = Field(
         50_000, ge=1, description="Most requests of one batch; further ones wait for the next batch."
@@ -93,8 +93,8 @@ class ProviderSettings(ServiceSettings):
     batch_unreachable_seconds: float = Field(
         3600,
         ge=0,
-        description="Longest time without an answer of the provider while a batch is awaited; then the command or the "
-        "job ends, and goes on with the batch when it is begun again or resumed.",
+        description="Longest time without an answer of the provider while a job or command waits for a batch; "
+        "then it ends, and goes on with the batch when the command is repeated or the job resumed.",
     )
     batch_file_seconds: float = Field(
         3600,

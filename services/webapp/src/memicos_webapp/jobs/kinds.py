@@ -10,7 +10,7 @@ from memicos_webapp.jobs.progress import Progress
 
 
 class Suspended(Exception):
-    """A background job waits for something outside, and holds no place of the worker meanwhile: it is run again.
+    """A background job waits for something outside, and does not occupy a worker slot meanwhile: it is run again.
 
     Args:
         seconds: after which it is run again.

@@ -9,6 +9,7 @@ def entrypoint(kind: str) -> str:
 
 
 LOG_DAYS = 7
+"""Days for which rows of PgQueuer's log are kept."""
 
 
 async def delete_old_log(connection: Connection) -> None:
