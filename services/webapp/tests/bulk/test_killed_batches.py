@@ -110,3 +110,16 @@ async def test_a_command_that_is_killed_goes_on_with_its_batch(own_url: str, llm
     (job,) = await fetch(own_url, "SELECT state, paid FROM job WHERE kind = 'explain'")
     assert job["state"] == "done"
     assert job["paid"] == pytest.approx((SAMPLE + (LIVE - SAMPLE) / 2) * PRICE_EACH, rel=1e-9)
+
+
+async def test_a_command_that_failed_goes_on_with_its_batch_when_it_is_repeated(own_url: str, llm: LlmProvider) -> None:
+    arguments = ("sources", "explain", "small/1-res", "--profile", "local", "--batch", "--budget", "5")
+    llm.batches.fail_next = {"GET batches": [401]}
+    process = await start(own_url, *arguments)
+    errors = (await process.communicate())[1].decode()
+    assert process.returncode == 1 and "stopped: unauthorized" in errors, errors
+    output, errors = (part.decode() for part in await (await start(own_url, *arguments)).communicate())
+    (job,) = await fetch(own_url, "SELECT id, state, error, background, attempts FROM job WHERE kind = 'explain'")
+    assert f"continues the open batch of the failed job {job['id']}" in output and not errors, output + errors
+    assert tuple(job)[1:] == ("done", None, False, 2) and await explanations(own_url) == LIVE
+    assert len(llm.batches.batches) == 1 and len(llm.requests) == SAMPLE

@@ -35,8 +35,8 @@ def run_command(
     make_options: Callable[[Connection], Awaitable[BulkOptions]],
     asks: bool,
 ) -> None:
-    """Run a job in this process, the interrupted one of the same options if there is one; ends the program with status
-    1 where a feature failed or the job was stopped.
+    """Run a job in this process: that of the same options which was interrupted, or failed with an open batch, if there
+    is one. Ends the program with status 1 where a feature failed or the job was stopped.
 
     Args:
         program: name of the command.
@@ -91,16 +91,29 @@ async def _execute(kind: JobKind, run: JobRun, work: Work, agree: Agree) -> bool
 
 
 async def _begin(connection: Connection, kind: JobKind, location: str, options: BulkOptions) -> int:
-    """Start the interrupted job of a command with these options, else a new one; hold its lock."""
-    for interrupted in await jobs.interrupted_at(connection, location):
-        job = await jobs.get(connection, interrupted)
+    """Start the job with these options that was interrupted, or that failed and left a batch open, else a new one; hold
+    its lock."""
+
+    async def start(job_id: int) -> bool:
+        return await jobs.start(connection, job_id)
+
+    async def start_failed(job_id: int) -> bool:
+        async with connection.transaction():
+            return await jobs.reopen_failed(connection, job_id) and await jobs.start(connection, job_id)
+
+    interrupted = await jobs.interrupted_at(connection, location)
+    failed = await jobs.failed_with_batch(connection, location)
+    candidates = [(job_id, "interrupted job", start) for job_id in interrupted]
+    candidates += [(job_id, "open batch of the failed job", start_failed) for job_id in failed]
+    for job_id, what, begin in candidates:
+        job = await jobs.get(connection, job_id)
         same = job and job["kind"] == kind.name and jobs.options(job) == options.as_json()
-        if not same or not await jobs.try_lock(connection, interrupted):
+        if not same or not await jobs.try_lock(connection, job_id):
             continue
-        if await jobs.start(connection, interrupted):
-            sys.stdout.write(f"continues the interrupted job {interrupted}\n")
-            return interrupted
-        await jobs.unlock(connection, interrupted)
+        if await begin(job_id):
+            sys.stdout.write(f"continues the {what} {job_id}\n")
+            return job_id
+        await jobs.unlock(connection, job_id)
     new = await jobs.next_id(connection)
     # before others see its row, which without a lock would be of an interrupted job
     await jobs.try_lock(connection, new)

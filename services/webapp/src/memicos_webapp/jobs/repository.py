@@ -170,6 +170,28 @@ async def interrupted_at(connection: Connection, location: str) -> list[int]:
     return [row["id"] for row in rows]
 
 
+async def failed_with_batch(connection: Connection, location: str) -> list[int]:
+    """Jobs of what is at a location that have failed and left a batch open, the newest first."""
+    rows = await connection.fetch(
+        f"""SELECT id FROM job WHERE location = $1 AND state = 'failed' AND NOT {LOCKED}
+              AND EXISTS (SELECT FROM job_batch WHERE job_id = job.id) ORDER BY id DESC""",  # noqa: S608 (constants)
+        location,
+    )
+    return [row["id"] for row in rows]
+
+
+async def reopen_failed(connection: Connection, job_id: int) -> bool:
+    """Queue a failed job for a command that runs it, if it has an open batch; returns whether it has. The caller holds
+    its lock."""
+    row = await connection.fetchrow(
+        """UPDATE job SET state = 'queued', background = false, cancel_requested = false, error = NULL,
+             attempts_without_progress = 0, finished_at = NULL, wakes_at = NULL, updated_at = now()
+           WHERE id = $1 AND state = 'failed' AND EXISTS (SELECT FROM job_batch WHERE job_id = job.id) RETURNING id""",
+        job_id,
+    )
+    return row is not None
+
+
 async def interrupted(connection: Connection, subject: str, sha256: str) -> list[int]:
     """Imports by a command that were interrupted while they imported this manifest, the newest first."""
     rows = await connection.fetch(
