@@ -13,7 +13,7 @@ import pytest
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_pipeline.config import ConfigError
 from memicos_pipeline.replicas import guard, server_process
-from memicos_pipeline.replicas.plan import ReplicaPlan, replica_plan
+from memicos_pipeline.replicas.plan import ATTEMPTS, ReplicaPlan, losses_without_answer, replica_plan
 from memicos_pipeline.replicas.server_process import ReplicaError, ServerProcess, free_port
 from memicos_testing.llm_provider import vllm_stand_in
 from memicos_testing.llm_provider.vllm_stand_in import Behaviour, write_behaviour
@@ -160,3 +160,11 @@ def test_the_command_of_a_replica(tmp_path: Path) -> None:
     for wrong in ("'vllm", " "):
         with pytest.raises(ConfigError, match="AUTOINTERP_VLLM_COMMAND"):
             replica_plan(ProviderSettings.model_validate({"vllm_command": wrong}), 1, "m", None, 1, ())
+
+
+def test_an_answer_begins_the_row_of_losses_anew() -> None:
+    lost, row = 0, []
+    for answered in (0, 0, 5, 0, 0):
+        lost = losses_without_answer(lost, answered)
+        row.append(lost)
+    assert row == [1, 2, 1, 2, 3] and row[-1] == ATTEMPTS

@@ -56,7 +56,9 @@ def chosen_replicas(
     if weights is None:
         raise typer.BadParameter("--executor ray needs the model that is served", param_hint="--vllm-model")
     if profile is not None:
-        raise typer.BadParameter("--executor ray asks no endpoint of a profile", param_hint="--profile")
+        raise typer.BadParameter(
+            "--executor ray uses no endpoint of a profile: leave out --profile", param_hint="--profile"
+        )
     if batch:
         raise typer.BadParameter("vLLM has no batches: leave out --batch and --cancel-batch", param_hint="--executor")
     require_ray("--executor ray")

@@ -13,6 +13,8 @@ from memicos_pipeline.config import ConfigError
 BASE_URL = "http://vllm.invalid/v1"
 """Stands for all replicas, whose ports differ from run to run: stored answers are found by it. No host is named so."""
 TENSOR_PARALLEL = "--tensor-parallel-size"
+ATTEMPTS = 3
+"""Starts of a replica, one after the other, of which none answers a request, after which it is given up."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,16 @@ class ReplicaPlan:
             structured_output=True,
             logprobs=True,
         )
+
+
+def losses_without_answer(before: int, answered: int) -> int:
+    """Losses of a replica in a row, including the one of now.
+
+    Args:
+        before: such losses until now.
+        answered: number of requests that the lost one has answered. With one of them the row begins anew.
+    """
+    return 1 if answered else before + 1
 
 
 def replica_plan(

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports]
@@ -17,13 +19,12 @@ from memicos_pipeline.execution.errors import WorkerError
 from memicos_pipeline.execution.ray_cluster import connect
 from memicos_pipeline.execution.ray_environment import cluster_address
 from memicos_pipeline.replicas.actor import ReplicaActor
-from memicos_pipeline.replicas.plan import ReplicaPlan
+from memicos_pipeline.replicas.plan import ATTEMPTS, ReplicaPlan, losses_without_answer
 from memicos_pipeline.replicas.server_process import STOP_SECONDS, ReplicaError
 
 PLACE_SECONDS = 300.0
 """Time until the cluster has room for a replica, as in `ray_pool`."""
-ATTEMPTS = 3
-"""Starts of a replica, one after the other, of which none answers a request, after which it is given up."""
+_log = logging.getLogger(__name__)
 
 
 class RayReplicas:
@@ -46,7 +47,8 @@ class RayReplicas:
         self._actors: dict[int, Any] = {}
         self._pending: set[Any] = set()
         self._keepers: list[asyncio.Task[None]] = []
-        self._given_up: list[str] = []
+        # the cause by the replica's number; 0 is for all of them
+        self._given_up: dict[int, str] = {}
         self._changed = asyncio.Event()
 
     async def ready(self) -> None:
@@ -59,7 +61,7 @@ class RayReplicas:
             self._begin()
         while not self.running:
             if len(self._given_up) >= max(1, len(self._keepers)):
-                raise CannotContinue(self._given_up[0])
+                raise CannotContinue(next(iter(self._given_up.values())))
             self._changed.clear()
             await self._changed.wait()
 
@@ -69,9 +71,20 @@ class RayReplicas:
             connect(plan.count, self._exits)
             self._check_room()
         except (WorkerError, ReplicaError) as error:
-            self._given_up.append(str(error))
+            self._given_up[0] = str(error)
             return
-        self._keepers = [asyncio.create_task(self._keep(number)) for number in range(1, plan.count + 1)]
+        for number in range(1, plan.count + 1):
+            task = asyncio.create_task(self._keep(number))
+            task.add_done_callback(partial(self._note_error, number))
+            self._keepers.append(task)
+
+    def _note_error(self, number: int, task: asyncio.Task[None]) -> None:
+        """Give up the replica of a task that an unexpected error has ended; else requests would wait for it forever."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        _log.error("replica %d of %d: its task failed", number, self._plan.count, exc_info=error)
+        self._given_up.setdefault(number, f"replica {number}: {type(error).__name__}: {error}")
+        self._changed.set()
 
     def _check_room(self) -> None:
         """Raises ReplicaError where the cluster has too few GPUs, however idle it is."""
@@ -120,11 +133,11 @@ class RayReplicas:
                 if replica in self.running:
                     self.running.remove(replica)
             await self._end(actor)
-            lost = 1 if replica is not None and replica.answered else lost + 1
+            lost = losses_without_answer(lost, replica.answered if replica is not None else 0)
             if final or lost >= ATTEMPTS:
-                self._given_up.append(f"{name} is not running: {reason}")
-                self._report(self._given_up[-1])
+                self._given_up[number] = f"{name} is not running: {reason}"
                 self._changed.set()
+                self._report(self._given_up[number])
                 return
             self._report(f"{name} is started again: {reason}")
 

@@ -102,7 +102,7 @@ def score(
         raise typer.BadParameter(f"there is no method {method}, only {known}", param_hint="--method")
     selects = source or indices or min_density > 0 or max_density < 1 or score_below is not None
     of_model = every_explanation or retry_failed or profile or model or budget or batch or cancel_batch
-    of_model = of_model or executor != "local" or vllm_model
+    of_model = of_model or executor != "local" or vllm_model or replicas != 1 or vllm_gpus != 1 or vllm_argument
     if method == BY_EMBEDDINGS and (selects or of_model):
         raise typer.BadParameter(
             f"{BY_EMBEDDINGS} scores all explanations without a language model: options of the selection, the language "
