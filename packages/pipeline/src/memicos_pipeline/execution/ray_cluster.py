@@ -10,6 +10,8 @@ import ray  # pyright: ignore[reportMissingImports]
 from memicos_pipeline.execution.errors import WorkerError
 from memicos_pipeline.execution.ray_environment import cluster_address
 
+START_SECONDS = 300.0
+"""Time for an actor to start. A cluster that is busy, or too small, starts none."""
 OBJECT_STORE_BYTES = 100 * 2**20
 """Memory for objects in a local cluster. What is large is in files, so that tasks and results are small."""
 

@@ -10,12 +10,9 @@ import ray  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from memicos_pipeline.execution.errors import WorkerError
-from memicos_pipeline.execution.ray_cluster import connect
+from memicos_pipeline.execution.ray_cluster import START_SECONDS, connect
 from memicos_pipeline.execution.tasks import Task, TaskResult, WorkerPlan
 from memicos_pipeline.execution.worker import PlannedWorker
-
-START_SECONDS = 300.0
-"""Time for a first actor to start. A cluster that is busy, or too small, starts none."""
 
 
 class RayPool:

@@ -16,14 +16,12 @@ from memicos_autointerp_core.providers.spread import Replica
 from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from memicos_pipeline.execution.errors import WorkerError
-from memicos_pipeline.execution.ray_cluster import connect
+from memicos_pipeline.execution.ray_cluster import START_SECONDS, connect
 from memicos_pipeline.execution.ray_environment import cluster_address
 from memicos_pipeline.replicas.actor import ReplicaActor
 from memicos_pipeline.replicas.plan import ATTEMPTS, ReplicaPlan, losses_without_answer
 from memicos_pipeline.replicas.server_process import STOP_SECONDS, ReplicaError
 
-PLACE_SECONDS = 300.0
-"""Time until the cluster has room for a replica, as in `ray_pool`."""
 _log = logging.getLogger(__name__)
 
 
@@ -109,11 +107,11 @@ class RayReplicas:
             replica, final = None, False
             try:
                 try:
-                    async with asyncio.timeout(PLACE_SECONDS):
+                    async with asyncio.timeout(START_SECONDS):
                         await self._result(actor.__ray_ready__.remote())
                 except TimeoutError:
                     free = ray.available_resources()
-                    reason = f"the cluster had no room for it within {PLACE_SECONDS:.0f} s; free are {free}"
+                    reason = f"the cluster had no room for it within {START_SECONDS:.0f} s; free are {free}"
                     final = True
                 else:
                     replica = Replica(await self._result(actor.start.remote()))
