@@ -11,9 +11,9 @@ from memicos_autointerp_core.bulk.state import digest
 from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
 from memicos_autointerp_core.providers.choice import find_profile, profile_key
 from memicos_autointerp_core.providers.client import Provider, open_http
+from memicos_autointerp_core.providers.least_busy import LeastBusyTransport
 from memicos_autointerp_core.providers.profile import Profile
 from memicos_autointerp_core.providers.settings import ProviderSettings
-from memicos_autointerp_core.providers.spread import SpreadTransport
 from pydantic import SecretStr
 
 from memicos_pipeline.execution.ray_environment import prepare_environment
@@ -84,7 +84,7 @@ async def open_model(
             from memicos_pipeline.replicas.ray_replicas import open_replicas
 
             replicas = await exits.enter_async_context(open_replicas(plan, report))
-            transport, ready, key = SpreadTransport(replicas.running), replicas.ready, SecretStr(replicas.key)
+            transport, ready, key = LeastBusyTransport(replicas.running), replicas.ready, SecretStr(replicas.key)
         http = await exits.enter_async_context(open_http(settings.bulk_options, transport))
         provider = Provider(profile, key, http, settings.bulk_options, cache, ready)
         yield BulkModel(profile, model, Meter(provider, choice.budget, cache.paid(), cache.pay), work, key, cache)

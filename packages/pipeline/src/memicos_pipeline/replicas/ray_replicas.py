@@ -12,7 +12,7 @@ from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports]
 from memicos_autointerp_core.bulk.meter import CannotContinue
-from memicos_autointerp_core.providers.spread import Replica
+from memicos_autointerp_core.providers.least_busy import Replica
 from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from memicos_pipeline.execution.errors import WorkerError

@@ -12,9 +12,9 @@ from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers import client
 from memicos_autointerp_core.providers.chat import ChatRequest, Message
 from memicos_autointerp_core.providers.client import Provider, open_http
+from memicos_autointerp_core.providers.least_busy import LeastBusyTransport, Replica
 from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
-from memicos_autointerp_core.providers.spread import Replica, SpreadTransport
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Reply
 from memicos_testing.servers import free_port
 from pydantic import SecretStr
@@ -30,7 +30,7 @@ def url(server: LlmProvider) -> str:
 
 async def chats(running: Sequence[Replica], count: int, at_once: int) -> None:
     slots = asyncio.Semaphore(at_once)
-    async with open_http(OPTIONS, SpreadTransport(running)) as http:
+    async with open_http(OPTIONS, LeastBusyTransport(running)) as http:
         provider = Provider(PROFILE, SecretStr(SERVER_KEY), http, OPTIONS)
 
         async def chat(number: int) -> None:
@@ -75,7 +75,7 @@ async def test_the_start_of_an_endpoint_is_no_part_of_a_time_out() -> None:
                 running.append(Replica(url(server)))
 
         options = ProviderOptions(timeout_seconds=0.5, retries=0, deadline_seconds=None)
-        async with open_http(options, SpreadTransport(running)) as http:
+        async with open_http(options, LeastBusyTransport(running)) as http:
             began = time.monotonic()
             provider = Provider(PROFILE, None, http, options, ready=ready)
             assert (await provider.chat(REQUEST)).text and time.monotonic() - began >= 1

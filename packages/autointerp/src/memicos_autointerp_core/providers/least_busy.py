@@ -27,7 +27,7 @@ class Replica:
     failed_at: float = float("-inf")
 
 
-class SpreadTransport(httpx2.AsyncBaseTransport):
+class LeastBusyTransport(httpx2.AsyncBaseTransport):
     """Sends each request to the least busy one of `running`, whatever host its URL names. It repeats none itself.
 
     A proxy of the environment gets none of them.
