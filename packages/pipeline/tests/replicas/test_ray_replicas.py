@@ -201,7 +201,8 @@ def test_the_end_of_a_run_leaves_no_process_and_the_next_one_goes_on(
     dataset: Path, model: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     """After SIGKILL, two of Ray's own agents end minutes later; actors and servers end at once."""
-    write_behaviour(model, Behaviour(delay=0.4))
+    # slow enough that the run is not complete when the signal reaches it
+    write_behaviour(model, Behaviour(delay=2.0))
     with running(dataset, model) as process:
         wait_for_requests(model, 20)
         below = actors(process) if number is signal.SIGKILL else psutil.Process(process.pid).children(recursive=True)
