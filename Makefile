@@ -242,7 +242,7 @@ test-chaos: setup ## kill imports, memicos generate and memicos upload with SIGK
 test-buckets: setup ## publish to and import from a local S3 server, also 2,500 objects; access that GCS refuses; not in `make test-slow`
 	$(BIN)/pytest $(PYTEST_ARGS) tests/buckets
 
-test-ray: .venv/.ray ## run `memicos generate --executor ray` with 1, 2 and 4 workers, one killed, and on a cluster, and replicas of `memicos explain`; not in `make test-slow`
+test-ray: .venv/.ray ## run `memicos generate --executor ray` with 1, 2 and 4 workers, one killed, and on a cluster, and replicas of `memicos explain`; `make test-slow` has a part
 	$(BIN)/pytest $(PYTEST_ARGS) packages/pipeline/tests/test_ray.py packages/pipeline/tests/replicas tests/ray_cluster
 
 test-hub: setup ## compare inference with known values of gpt2-small, fill docs/saelens-directory; needs the hub or its cache (HF_HOME); not in `make test`
