@@ -180,6 +180,8 @@ def test_explanations_are_generated_chosen_as_label_and_deleted(
     provider.script(Reply(delay=600))
     form.get_by_role("button", name="Generate explanation").click()
     expect(form.get_by_role("status")).to_have_text("waiting for the language model…")
+    while len(provider.requests) < 2:  # else the next request would get this reply
+        page.wait_for_timeout(20)
     form.get_by_role("button", name="Cancel").click()
     expect(status).to_contain_text("Cancelled.")
     expect(page.locator("#explanations .explanation")).to_have_count(1)
