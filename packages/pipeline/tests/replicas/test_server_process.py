@@ -12,7 +12,7 @@ import psutil
 import pytest
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_pipeline.config import ConfigError
-from memicos_pipeline.replicas import guard, server_process
+from memicos_pipeline.replicas import process_supervisor, server_process
 from memicos_pipeline.replicas.plan import ATTEMPTS, ReplicaPlan, losses_without_answer, replica_plan
 from memicos_pipeline.replicas.server_process import ReplicaError, ServerProcess, free_port
 from memicos_testing.llm_provider import vllm_stand_in
@@ -85,7 +85,7 @@ def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     server = start(tmp_path)
     began = time.monotonic()
     server.stop()
-    assert processes(tmp_path) == [] and time.monotonic() - began >= guard.GRACE_SECONDS * 0.9
+    assert processes(tmp_path) == [] and time.monotonic() - began >= process_supervisor.GRACE_SECONDS * 0.9
 
 
 def test_a_server_that_ends_while_it_starts_shows_its_last_lines(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ async def waits(url: str, number: int, stage: str = "in_progress") -> None:
     async def has_batch() -> bool:
         job = await get(url, number)
         assert job["state"] not in ("done", "failed"), job["error"]
-        return job["state"] == "queued" and job["wakes_at"] is not None and stage in (job["stage"] or "")
+        return job["state"] == "queued" and job["run_again_at"] is not None and stage in (job["stage"] or "")
 
     await until(has_batch)
 

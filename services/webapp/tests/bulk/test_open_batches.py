@@ -91,7 +91,7 @@ async def test_a_cancellation_waits_while_another_process_uses_the_job(own_url: 
         async def waits() -> bool:
             job = await jobs.get(connection, closing["id"])
             assert job is not None and job["state"] != "done"
-            return job["state"] == "queued" and job["wakes_at"] is not None
+            return job["state"] == "queued" and job["run_again_at"] is not None
 
         async with worker(own_url, explain.EXPLAIN, CANCEL_BATCHES):
             await until(waits)

@@ -238,7 +238,7 @@ async def test_a_suspended_job_is_cancelled_at_once(fresh_url: str) -> None:
         number = await service.add(connection, "paint", "/house", {})
 
     async def suspended() -> bool:
-        return bool(await fetch(fresh_url, "SELECT FROM job WHERE state = 'queued' AND wakes_at IS NOT NULL"))
+        return bool(await fetch(fresh_url, "SELECT FROM job WHERE state = 'queued' AND run_again_at IS NOT NULL"))
 
     async def cleaned() -> bool:
         return left == [number]

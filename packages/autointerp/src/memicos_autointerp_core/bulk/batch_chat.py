@@ -15,7 +15,7 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from memicos_autointerp_core.bulk.meter import BudgetReached, CannotContinue, Meter
-from memicos_autointerp_core.bulk.stored_batches import BatchStore, BatchWatch, OpenBatch
+from memicos_autointerp_core.bulk.stored_batches import BatchCallbacks, BatchStore, OpenBatch
 from memicos_autointerp_core.errors import STOPPING_CAUSES, ProviderError
 from memicos_autointerp_core.providers.answer_cache import AnswerCache
 from memicos_autointerp_core.providers.batches import Batches, BatchState, NotFoundError
@@ -55,7 +55,7 @@ class BatchChat:
         stored: BatchStore,
         options: BatchOptions,
         folder: Path,
-        watch: BatchWatch,
+        watch: BatchCallbacks,
     ) -> None:
         self._meter, self._cache, self._batches, self._stored = meter, cache, batches, stored
         self._options, self._folder, self._watch = options, folder, watch
@@ -247,12 +247,12 @@ class BatchChat:
             except ProviderError as error:
                 if error.cause not in LOST:
                     raise
-                if await self._stored.unheard(batch.name) >= self._options.unreachable_seconds:
+                if await self._stored.seconds_without_answer(batch.name) >= self._options.unreachable_seconds:
                     raise
                 await self._watch.progress(f"batch {batch.id or 'to be found'}: {error.message}")
                 await self._watch.pause()
             else:
-                await self._stored.heard(batch.name)
+                await self._stored.note_answer(batch.name)
                 return result
 
     async def _take(self, batch: OpenBatch, found: set[str]) -> None:
@@ -281,7 +281,7 @@ async def open_batch_chat(
     meter: Meter,
     cache: AnswerCache,
     stored: BatchStore,
-    watch: BatchWatch,
+    watch: BatchCallbacks,
 ) -> AsyncIterator[BatchChat]:
     """A `BatchChat` with connections and a temporary folder of its own."""
     options = replace(settings.bulk_options, answer_bytes=settings.batch_file_bytes)

@@ -52,17 +52,17 @@ class BatchStore(Protocol):
         """Hashes of the requests of a batch."""
         ...
 
-    async def heard(self, name: str) -> None:
+    async def note_answer(self, name: str) -> None:
         """Note that the provider said how a batch is."""
         ...
 
-    async def unheard(self, name: str) -> float:
+    async def seconds_without_answer(self, name: str) -> float:
         """Note that the provider did not; returns for how many seconds it has not."""
         ...
 
 
 @dataclass(frozen=True)
-class BatchWatch:
+class BatchCallbacks:
     """What a run does while it waits for a batch.
 
     Attributes:
@@ -87,7 +87,7 @@ class StoredBatches:
 
     def __init__(self, path: Path, work: str) -> None:
         self._path, self._work = path, work
-        self._silent_since: dict[str, float] = {}
+        self._unanswered_since: dict[str, float] = {}
         try:
             self._connection = open_sqlite(
                 path,
@@ -123,13 +123,13 @@ class StoredBatches:
     async def requests(self, name: str) -> set[str]:
         return {key for (key,) in self._execute("SELECT key FROM batch_requests WHERE batch = ?", (name,))}
 
-    async def heard(self, name: str) -> None:
-        self._silent_since.pop(name, None)
+    async def note_answer(self, name: str) -> None:
+        self._unanswered_since.pop(name, None)
 
-    async def unheard(self, name: str) -> float:
+    async def seconds_without_answer(self, name: str) -> float:
         """Seconds within this process."""
         now = time.monotonic()
-        return now - self._silent_since.setdefault(name, now)
+        return now - self._unanswered_since.setdefault(name, now)
 
     def close(self) -> None:
         self._connection.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memicos_autointerp_core.bulk.batch_chat import BatchChat, open_batch_chat
 from memicos_autointerp_core.bulk.meter import CannotContinue
-from memicos_autointerp_core.bulk.stored_batches import BatchWatch, StoredBatches
+from memicos_autointerp_core.bulk.stored_batches import BatchCallbacks, StoredBatches
 from memicos_autointerp_core.providers.choice import require_batches
 from memicos_autointerp_core.providers.settings import ProviderSettings
 
@@ -78,7 +78,7 @@ async def open_batches(
         stored.close()
 
 
-def _watch(poll_seconds: float, report: Callable[[str], None]) -> BatchWatch:
+def _watch(poll_seconds: float, report: Callable[[str], None]) -> BatchCallbacks:
     """Reports lines, and waits in this process."""
     shown = ""
 
@@ -95,4 +95,4 @@ def _watch(poll_seconds: float, report: Callable[[str], None]) -> BatchWatch:
     async def pause() -> None:
         await asyncio.sleep(poll_seconds)
 
-    return BatchWatch(say, progress, pause, "--cancel-batch forgets the batch.")
+    return BatchCallbacks(say, progress, pause, "--cancel-batch forgets the batch.")

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from memicos_pipeline.replicas import guard
+from memicos_pipeline.replicas import process_supervisor
 
 LAST_LINES = 20
 """Lines of a server's output that a message has."""
@@ -20,7 +20,7 @@ HEALTH_SECONDS = 5.0
 """Between two questions whether a running server is healthy, and the longest time of an answer."""
 UNHEALTHY_ANSWERS = 3
 """Questions in a row without a good answer after which a running server counts as lost."""
-STOP_SECONDS = guard.GRACE_SECONDS + 5
+STOP_SECONDS = process_supervisor.GRACE_SECONDS + 5
 
 
 class ReplicaError(RuntimeError):
@@ -51,13 +51,13 @@ class ServerProcess:
                 f"{command[0]} is not installed on {socket.gethostname()}: install vLLM there (pip install vllm), or "
                 "name the program by its path in AUTOINTERP_VLLM_COMMAND"
             )
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", guard.__file__, *command],
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-I", process_supervisor.__file__, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **environment},
         )
-        self._guard.wait()
+        self._supervisor.wait()
         self._reader = threading.Thread(target=self._read, name="server-output", daemon=True)
         self._reader.start()
 
@@ -99,16 +99,16 @@ class ServerProcess:
 
     def stop(self) -> None:
         """End it, and wait for that."""
-        assert self._guard.stdin is not None
-        self._guard.stdin.close()
+        assert self._supervisor.stdin is not None
+        self._supervisor.stdin.close()
         self._reader.join(STOP_SECONDS)
 
     def _read(self) -> None:
-        assert self._guard.stdout is not None
-        for raw in self._guard.stdout:
+        assert self._supervisor.stdout is not None
+        for raw in self._supervisor.stdout:
             line = raw.decode(errors="replace").rstrip()
-            if line.startswith(guard.STATUS_MARK):
-                self._status = line.removeprefix(guard.STATUS_MARK)
+            if line.startswith(process_supervisor.STATUS_MARK):
+                self._status = line.removeprefix(process_supervisor.STATUS_MARK)
             elif line:
                 self._lines.append(line)
 

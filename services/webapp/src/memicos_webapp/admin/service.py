@@ -320,7 +320,7 @@ async def _job(connection: Connection, number: int) -> Job:
 
 def job_state(job: Record) -> JobState:
     """The state that users see: of a running job also whether a process runs it, of a queued one whether it waits."""
-    if job["state"] == "queued" and job["wakes_at"] is not None:
+    if job["state"] == "queued" and job["run_again_at"] is not None:
         return "waiting"
     if job["state"] == "running":
         return "interrupted" if not job["active"] else "cancelling" if job["cancel_requested"] else "running"

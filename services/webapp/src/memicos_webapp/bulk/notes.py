@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from memicos_autointerp_core.bulk.stored_batches import BatchWatch
+from memicos_autointerp_core.bulk.stored_batches import BatchCallbacks
 
 from memicos_webapp.errors import Fault
 from memicos_webapp.jobs import repository as jobs
@@ -57,7 +57,7 @@ class JobNotes:
         stage = "; ".join(part for part in (self._progress, self._batch) if part)
         await jobs.set_stage(self._run.connection, self._run.id, stage, log=False)
 
-    def watch(self, poll_seconds: float) -> BatchWatch:
+    def watch(self, poll_seconds: float) -> BatchCallbacks:
         """What the job does while it waits for a batch: in the background it is suspended."""
 
         async def say(line: str) -> None:
@@ -79,4 +79,4 @@ class JobNotes:
                 raise Suspended(poll_seconds)
             await asyncio.sleep(poll_seconds)
 
-        return BatchWatch(say, progress, pause, "Cancel the job to forget the batch.")
+        return BatchCallbacks(say, progress, pause, "Cancel the job to forget the batch.")

@@ -16,9 +16,9 @@ from memicos_webapp.jobs.models import JobBatch, JobBatchRequest
 _ADD_REQUESTS = text("INSERT INTO job_batch_request (batch, key) SELECT :batch, unnest(:keys)").bindparams(
     bindparam("keys", type_=ARRAY(Text))
 )
-_SILENT = text(
-    """UPDATE job_batch SET silent_since = coalesce(silent_since, now()) WHERE name = :name
-       RETURNING extract(epoch FROM now() - silent_since)::double precision"""
+_NOTE_NO_ANSWER = text(
+    """UPDATE job_batch SET unanswered_since = coalesce(unanswered_since, now()) WHERE name = :name
+       RETURNING extract(epoch FROM now() - unanswered_since)::double precision"""
 )
 _LOCK = 0x62617463
 """Key of the advisory lock ("batc" in ASCII): one job at a time adds a batch, and checks for those of others."""
@@ -78,14 +78,14 @@ class DatabaseBatches:
             found = await session.scalars(select(JobBatchRequest.key).where(JobBatchRequest.batch == name))
             return set(found)
 
-    async def heard(self, name: str) -> None:
-        statement = update(JobBatch).where(JobBatch.name == name, JobBatch.silent_since.is_not(None))
+    async def note_answer(self, name: str) -> None:
+        statement = update(JobBatch).where(JobBatch.name == name, JobBatch.unanswered_since.is_not(None))
         async with self._database.transaction() as session:
-            await session.execute(statement.values(silent_since=None))
+            await session.execute(statement.values(unanswered_since=None))
 
-    async def unheard(self, name: str) -> float:
+    async def seconds_without_answer(self, name: str) -> float:
         async with self._database.transaction() as session:
-            return await session.scalar(_SILENT, {"name": name}) or 0.0
+            return await session.scalar(_NOTE_NO_ANSWER, {"name": name}) or 0.0
 
 
 async def _refuse_awaited(session: AsyncSession, keys: list[str], job_id: int) -> None:

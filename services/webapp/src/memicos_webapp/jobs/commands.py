@@ -64,7 +64,7 @@ def describe(job: Record) -> str:
         state = "interrupted"
     elif state == "running" and job["cancel_requested"]:
         state = "being cancelled"
-    elif state == "queued" and job["wakes_at"] is not None:
+    elif state == "queued" and job["run_again_at"] is not None:
         state = f"waiting, {job['stage']}" if job["stage"] else "waiting"
     progress = f", {job['files_done']} of {job['files']} files, {job['rows_done']:,} rows" if job["files"] else ""
     progress += f", {job['rejects']} left out" if job["rejects"] else ""

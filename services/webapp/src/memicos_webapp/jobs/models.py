@@ -27,7 +27,7 @@ class Job(Base):
 
     The process that runs it holds the advisory lock of its id. `background`: the worker runs it; otherwise the command
     that began it. `subject` names what it works on, such as the model and the source set; null until that is known.
-    `cancel_requested` of a cancelled job: what it left was not deleted yet. `wakes_at`: when a suspended job is run
+    `cancel_requested` of a cancelled job: what it left was not deleted yet. `run_again_at`: when a suspended job is run
     again; it stays set until the job is resumed by a user. `rows_done` counts rows stored so far,
     `paid` US dollars that language models were paid. `attempts_without_progress` counts starts since a file was
     complete, or the result of a feature stored.
@@ -59,7 +59,7 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
-    wakes_at: Mapped[datetime | None]
+    run_again_at: Mapped[datetime | None]
 
 
 class JobFile(Base):
@@ -109,7 +109,7 @@ class JobBatch(Base):
 
     `name` is that by which the provider finds it, `batch_id` the provider's id: null where it is not known whether the
     batch was submitted. `model` and `max_tokens` are of its requests, `most` the US dollars that one of them can cost
-    at most. `silent_since`: since when the provider does not say how it is; null where it has said so last.
+    at most. `unanswered_since`: time of the first of the missing answers in a row about it; null after an answer.
     """
 
     __tablename__ = "job_batch"
@@ -120,7 +120,7 @@ class JobBatch(Base):
     model: Mapped[str] = mapped_column(Text)
     max_tokens: Mapped[int]
     most: Mapped[float] = mapped_column(Double)
-    silent_since: Mapped[datetime | None]
+    unanswered_since: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

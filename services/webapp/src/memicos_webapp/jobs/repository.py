@@ -81,12 +81,12 @@ async def start(connection: Connection, job_id: int, limit: int | None = None) -
              attempts_without_progress = attempts_without_progress + 1, updated_at = now()
            WHERE id = $1
              AND (state = 'queued' OR state = 'running' AND ($2::int IS NULL OR attempts_without_progress < $2))
-           RETURNING attempts, wakes_at""",
+           RETURNING attempts, run_again_at""",
         job_id,
         limit,
     )
     # a job that waits for a batch is begun again and again
-    if row is not None and row["wakes_at"] is None:
+    if row is not None and row["run_again_at"] is None:
         await add_line(connection, job_id, f"attempt {row['attempts']} begins")
     return row is not None
 
@@ -108,7 +108,7 @@ async def withdraw_attempt(connection: Connection, job_id: int) -> None:
 async def suspend(connection: Connection, job_id: int, seconds: float) -> None:
     """Let a running job wait until it is run again in `seconds`; if it is to be cancelled, it is."""
     await connection.execute(
-        """UPDATE job SET wakes_at = now() + make_interval(secs => $2), updated_at = now(),
+        """UPDATE job SET run_again_at = now() + make_interval(secs => $2), updated_at = now(),
              attempts = attempts - 1, attempts_without_progress = 0, error = NULL,
              state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'queued' END::job_state,
              stage = CASE WHEN cancel_requested THEN NULL ELSE stage END,
@@ -185,7 +185,7 @@ async def reopen_failed(connection: Connection, job_id: int) -> bool:
     its lock."""
     row = await connection.fetchrow(
         """UPDATE job SET state = 'queued', background = false, cancel_requested = false, error = NULL,
-             attempts_without_progress = 0, finished_at = NULL, wakes_at = NULL, updated_at = now()
+             attempts_without_progress = 0, finished_at = NULL, run_again_at = NULL, updated_at = now()
            WHERE id = $1 AND state = 'failed' AND EXISTS (SELECT FROM job_batch WHERE job_id = job.id) RETURNING id""",
         job_id,
     )
@@ -362,7 +362,7 @@ async def waiting(connection: Connection) -> list[tuple[int, str]]:
     """(number, kind) of the background jobs that are to be run and that no process runs: queued, or interrupted."""
     rows = await connection.fetch(
         f"""SELECT id, kind FROM job WHERE background AND state IN ('queued', 'running') AND NOT {LOCKED}
-              AND (wakes_at IS NULL OR wakes_at <= now())
+              AND (run_again_at IS NULL OR run_again_at <= now())
             ORDER BY id"""  # noqa: S608 (constants)
     )
     return [(row["id"], row["kind"]) for row in rows]
@@ -372,7 +372,7 @@ async def requeue(connection: Connection, job_id: int) -> str | None:
     """Hand a job that nobody runs and that is not done to the worker; returns its kind, None if it is no such job."""
     row = await connection.fetchrow(
         f"""UPDATE job SET state = 'queued', background = true, cancel_requested = false, error = NULL,
-              attempts_without_progress = 0, finished_at = NULL, wakes_at = NULL, updated_at = now()
+              attempts_without_progress = 0, finished_at = NULL, run_again_at = NULL, updated_at = now()
             WHERE id = $1 AND state <> 'done' AND NOT {LOCKED} RETURNING kind""",  # noqa: S608 (constants)
         job_id,
     )

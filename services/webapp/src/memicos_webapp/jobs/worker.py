@@ -133,7 +133,7 @@ async def _clean_up(worker: _Worker, connection: asyncpg.Connection, job: asyncp
 
 
 def _job_run(worker: _Worker, connection: asyncpg.Connection, job: asyncpg.Record) -> JobRun:
-    continued = job["wakes_at"] is not None
+    continued = job["run_again_at"] is not None
     progress = Progress(job["rows_done"]) if continued else Progress()
     return JobRun(
         job["id"], job["location"], repository.options(job), worker.url, connection, progress, True, continued

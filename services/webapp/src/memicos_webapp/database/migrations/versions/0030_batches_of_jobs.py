@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("job", sa.Column("wakes_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("job", sa.Column("run_again_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "job_batch",
         sa.Column("name", sa.Text(), nullable=False),
@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("max_tokens", sa.Integer(), nullable=False),
         sa.Column("most", sa.Double(), nullable=False),
-        sa.Column("silent_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("unanswered_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_job_batch_job_id_job"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_job_batch")),
@@ -40,4 +40,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("job_batch_request")
     op.drop_table("job_batch")
-    op.drop_column("job", "wakes_at")
+    op.drop_column("job", "run_again_at")

@@ -1,6 +1,6 @@
 """A program: runs a command, and ends it with all its children when the process that started this one ends.
 
-    python -I guard.py COMMAND …
+    python -I process_supervisor.py COMMAND …
 
 The starter holds the other end of its standard input. What the command prints goes to standard output, whose last line
 is STATUS_MARK and the command's exit status. It imports nothing of memicos, as it starts in milliseconds then.
