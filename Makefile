@@ -225,7 +225,7 @@ HARDENING := tests/hardening \
 	$(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
 	$(addprefix services/inference/tests/,http/test_invalid_requests.py scheduler/test_fairness.py scheduler/test_long_texts.py) \
 	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py) \
-	packages/dataset/tests/test_links.py packages/autointerp/tests/test_json_answers.py
+	packages/dataset/tests/test_links.py packages/autointerp/tests/providers/test_json_answers.py
 
 test-hardening: setup ## test what docs/security.md says: other users, other sites, visitors, broken requests
 	$(BIN)/pytest $(PYTEST_ARGS) $(HARDENING)

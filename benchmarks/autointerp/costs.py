@@ -22,8 +22,8 @@ from memicos_autointerp_core.scorers.language_model import ScoringModel
 from memicos_autointerp_core.scorers.registry import LANGUAGE_MODEL_SCORERS
 from memicos_autointerp_core.scorers.sampling import draw_active, draw_inactive
 from memicos_dataset import read
+from memicos_pipeline.bulk.selection import Selection, select
 from memicos_pipeline.explain.evidence import Corpus, features
-from memicos_pipeline.explain.selection import Selection, select
 from memicos_pipeline.scores.dataset_texts import feature_examples, inactive_text, pool_windows, read_corpus
 from memicos_pipeline.scores.protocol import ScoreProtocol
 from tokenizers import Tokenizer

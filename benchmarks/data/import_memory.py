@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import public_layout
-from memicos_testing.webapp.import_server import ImportServer
+from memicos_testing.webapp.imports.import_server import ImportServer
 
 
 def peak(pid: int) -> int:

@@ -21,7 +21,7 @@ import httpx
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.read import read_manifest
-from memicos_testing.webapp.import_server import ImportServer
+from memicos_testing.webapp.imports.import_server import ImportServer
 
 DEMO = Path(__file__).parents[2] / "demo" / "dataset"
 PAUSE_SECONDS = 0.02

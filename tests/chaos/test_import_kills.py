@@ -17,7 +17,7 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import read_manifest
 from memicos_testing.demo_program import ROOT
 from memicos_testing.webapp.database import fetch
-from memicos_testing.webapp.import_server import PARTS, ImportServer, stored_rows
+from memicos_testing.webapp.imports.import_server import PARTS, ImportServer, stored_rows
 from memicos_testing.webapp.small_dataset import write_dataset
 
 DEMO = ROOT / "demo" / "dataset"

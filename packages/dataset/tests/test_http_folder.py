@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from memicos_dataset.http_folder import HttpFolders
+from memicos_dataset.remote.http_folder import HttpFolders
 
 URL = "http://host.example/a/"
 

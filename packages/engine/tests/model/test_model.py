@@ -14,7 +14,7 @@ from memicos_engine.capture import activations
 from memicos_engine.errors import InvalidRequestError
 from memicos_engine.generation.decoder import generate
 from memicos_engine.generation.generation import Generation, Row, Sampling
-from memicos_engine.model import chat_template
+from memicos_engine.model.chat import chat_template
 from memicos_engine.model.language_model import DEFAULT_MAX_CONTEXT, LanguageModel, load_model, max_context
 from memicos_testing.models import plain_model
 from memicos_testing.models.model_classes import CASES, write_model

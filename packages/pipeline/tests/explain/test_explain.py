@@ -16,9 +16,9 @@ import pytest
 from memicos_autointerp_core.providers import client
 from memicos_cli import main
 from memicos_dataset import read
+from memicos_pipeline.bulk.selection import StoredExplanation, labels, read_indices
 from memicos_pipeline.config import ConfigError
 from memicos_pipeline.explain.evidence import Corpus
-from memicos_pipeline.explain.selection import StoredExplanation, labels, read_indices
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.webapp.small_dataset import write_dataset
 from typer.testing import CliRunner, Result

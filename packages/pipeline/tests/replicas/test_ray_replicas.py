@@ -21,8 +21,8 @@ import pytest
 from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_autointerp_core.scorers.registry import LANGUAGE_MODEL_SCORERS
 from memicos_dataset import read
-from memicos_pipeline.explain.language_model import ModelChoice
-from memicos_pipeline.explain.selection import Selection
+from memicos_pipeline.bulk.language_model import ModelChoice
+from memicos_pipeline.bulk.selection import Selection
 from memicos_pipeline.generate import generate
 from memicos_pipeline.replicas.plan import replica_plan
 from memicos_pipeline.scores.protocol import ScoreProtocol

@@ -17,10 +17,10 @@ from memicos_dataset import read
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.inspect import faults
 from memicos_dataset.folder import Folder
+from memicos_pipeline.bulk.batches import BatchUse
+from memicos_pipeline.bulk.language_model import ModelChoice
+from memicos_pipeline.bulk.selection import Selection, explanations, labels
 from memicos_pipeline.config import GenerateConfig
-from memicos_pipeline.explain.batches import BatchUse
-from memicos_pipeline.explain.language_model import ModelChoice
-from memicos_pipeline.explain.selection import Selection, explanations, labels
 from memicos_pipeline.generate import generate
 from memicos_pipeline.scores.protocol import ScoreProtocol
 from memicos_pipeline.scores.score_by_model import ScoreRun, score_by_model

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from memicos_testing.webapp.app_settings import make_settings
-from memicos_testing.webapp.dataset_uploads import PART
+from memicos_testing.webapp.imports.dataset_uploads import PART
 from memicos_webapp.app import create_app
 from memicos_webapp.settings import Settings
 

@@ -3,7 +3,7 @@
 import pytest
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import fetch
-from memicos_testing.webapp.dataset_uploads import API, FILES, announced, new_key, put_with
+from memicos_testing.webapp.imports.dataset_uploads import API, FILES, announced, new_key, put_with
 from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.settings import Settings
 

@@ -17,8 +17,8 @@ from memicos_dataset.upload.errors import RefusedError, UploadError
 from memicos_dataset.upload.files import dataset_files
 from memicos_dataset.upload.server import ANSWER_SECONDS, COMPLETION_SECONDS, Server, new_session
 from memicos_testing.webapp.database import connected, fetch
-from memicos_testing.webapp.dataset_imports import JOBS, until
-from memicos_testing.webapp.dataset_uploads import (
+from memicos_testing.webapp.imports.dataset_imports import JOBS, until
+from memicos_testing.webapp.imports.dataset_uploads import (
     API,
     FILES,
     PART,

@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import fetch
-from memicos_testing.webapp.dataset_uploads import (
+from memicos_testing.webapp.imports.dataset_uploads import (
     API,
     FILES,
     PART,

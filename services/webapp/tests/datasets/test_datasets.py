@@ -11,7 +11,7 @@ import pytest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, counts, fetch, shown_rows, states
-from memicos_testing.webapp.dataset_imports import disconnected, stopped_before, until
+from memicos_testing.webapp.imports.dataset_imports import disconnected, stopped_before, until
 from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean

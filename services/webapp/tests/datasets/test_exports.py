@@ -16,7 +16,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch
-from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets.service import load
 from memicos_webapp.errors import Conflict, InsufficientStorage

@@ -18,7 +18,7 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.schema import EXPLANATIONS, FEATURES
 from memicos_dataset.write import write_table
 from memicos_testing.webapp.database import fetch
-from memicos_testing.webapp.dataset_imports import JOBS
+from memicos_testing.webapp.imports.dataset_imports import JOBS
 from memicos_webapp.datasets.service import load
 from memicos_webapp.datasets.steps import ImportOptions
 

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from memicos_dataset.folder import Folder
-from memicos_dataset.http_folder import HttpFolders
+from memicos_dataset.remote.http_folder import HttpFolders
 from memicos_testing.webapp.database import connected, fetch
-from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets.service import add_import, import_kind
 from memicos_webapp.datasets.steps import ImportOptions

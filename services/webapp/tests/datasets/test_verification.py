@@ -8,7 +8,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
-from memicos_testing.webapp.dataset_imports import JOBS, until
+from memicos_testing.webapp.imports.dataset_imports import JOBS, until
 from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets import preview
 from memicos_webapp.datasets.service import load

@@ -13,8 +13,8 @@ from memicos_dataset.conversion.public import to_public
 from memicos_dataset.read import read_manifest
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
-from memicos_testing.webapp.dataset_imports import until
 from memicos_testing.webapp.html_page import Page
+from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.admin import available
 from memicos_webapp.import_roots.roots import parse_roots

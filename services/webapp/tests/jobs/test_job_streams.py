@@ -10,7 +10,7 @@ import pytest
 from memicos_testing.servers import running
 from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.database import connected, fetch
-from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_webapp.app import create_app
 from memicos_webapp.jobs import service
 

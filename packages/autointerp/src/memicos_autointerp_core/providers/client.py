@@ -15,14 +15,14 @@ from memicos_service import answer_limit
 from pydantic import SecretStr
 
 from memicos_autointerp_core.errors import ProviderError
-from memicos_autointerp_core.providers import rate_limit_headers
 from memicos_autointerp_core.providers.answer_cache import AnswerCache
 from memicos_autointerp_core.providers.chat import Answer, ChatRequest
 from memicos_autointerp_core.providers.completion_parser import parse_completion
 from memicos_autointerp_core.providers.faults import malformed, status_error
+from memicos_autointerp_core.providers.limits import rate_limit_headers
+from memicos_autointerp_core.providers.limits.rate_limiter import RateLimiter
 from memicos_autointerp_core.providers.options import ProviderOptions
 from memicos_autointerp_core.providers.profile import Profile
-from memicos_autointerp_core.providers.rate_limiter import RateLimiter
 from memicos_autointerp_core.providers.shared_calls import SharedCalls
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ def file_system(url: str) -> Any:
     """
     if is_http(url):
         # imports aiohttp, which takes long
-        return importlib.import_module("memicos_dataset.http_folder").HttpFolders()
+        return importlib.import_module("memicos_dataset.remote.http_folder").HttpFolders()
     scheme = url.partition("://")[0]
     if scheme in S3_SCHEMES:
         system = fsspec.core.url_to_fs(url, config_kwargs=_botocore_options())[0]

@@ -74,11 +74,11 @@ def explain(
     from memicos_dataset.errors import DatasetError
     from memicos_service.settings import read_or_exit
 
+    from memicos_pipeline.bulk.batches import BatchUse
+    from memicos_pipeline.bulk.language_model import ModelChoice
+    from memicos_pipeline.bulk.selection import Selection, read_indices
     from memicos_pipeline.config import ConfigError
-    from memicos_pipeline.explain.batches import BatchUse
     from memicos_pipeline.explain.explain_dataset import NEGATIVES, ExplainRun, explain_dataset
-    from memicos_pipeline.explain.language_model import ModelChoice
-    from memicos_pipeline.explain.selection import Selection, read_indices
 
     if batch and cancel_batch:
         raise typer.BadParameter("give --batch or --cancel-batch, not both", param_hint="--cancel-batch")

@@ -15,12 +15,12 @@ from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
 from memicos_dataset.replace_folder import finish_interrupted
 
+from memicos_pipeline.bulk.batches import BatchRun, BatchUse, open_batches
+from memicos_pipeline.bulk.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
+from memicos_pipeline.bulk.replace_tables import EXPLANATIONS, replace_tables
+from memicos_pipeline.bulk.selection import Selection, chosen_sources, explanations, select
 from memicos_pipeline.dataset_lock import lock_dataset
-from memicos_pipeline.explain.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.explain.evidence import Corpus, Feature, features
-from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
-from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, select
-from memicos_pipeline.replace_tables import EXPLANATIONS, replace_tables
 
 TEXTS = 10
 AROUND = 24

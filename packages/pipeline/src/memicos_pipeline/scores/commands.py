@@ -90,11 +90,11 @@ def score(
     from memicos_embeddings.embedder import EmbedderError
     from memicos_service.settings import read_or_exit
 
+    from memicos_pipeline.bulk.batches import BatchUse
+    from memicos_pipeline.bulk.language_model import ModelChoice
+    from memicos_pipeline.bulk.selection import Selection, read_indices
     from memicos_pipeline.command_options import merged_config
     from memicos_pipeline.config import ConfigError
-    from memicos_pipeline.explain.batches import BatchUse
-    from memicos_pipeline.explain.language_model import ModelChoice
-    from memicos_pipeline.explain.selection import Selection, read_indices
 
     protocol = ScoreProtocol(active, inactive, around, pool_contexts, seed, near_misses)
     if method != BY_EMBEDDINGS and method not in LANGUAGE_MODEL_SCORERS:

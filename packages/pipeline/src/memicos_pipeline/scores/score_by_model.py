@@ -17,12 +17,12 @@ from memicos_dataset import manifest as m
 from memicos_dataset import read
 from memicos_dataset.replace_folder import finish_interrupted
 
+from memicos_pipeline.bulk.batches import BatchRun, BatchUse, open_batches
+from memicos_pipeline.bulk.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
+from memicos_pipeline.bulk.replace_tables import SCORES, replace_tables
+from memicos_pipeline.bulk.selection import Selection, chosen_sources, explanations, labels, select
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.dataset_lock import lock_dataset
-from memicos_pipeline.explain.batches import BatchRun, BatchUse, open_batches
-from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
-from memicos_pipeline.explain.selection import Selection, chosen_sources, explanations, labels, select
-from memicos_pipeline.replace_tables import SCORES, replace_tables
 from memicos_pipeline.scores.dataset_texts import feature_examples, read_corpus
 from memicos_pipeline.scores.protocol import ScoreProtocol
 from memicos_pipeline.scores.score_rows import score_row, with_scores

@@ -12,9 +12,9 @@ from memicos_dataset import read
 from memicos_dataset.replace_folder import finish_interrupted
 from memicos_embeddings.minilm import MiniLmEmbedder
 
+from memicos_pipeline.bulk.replace_tables import SCORES, replace_tables
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.dataset_lock import lock_dataset
-from memicos_pipeline.replace_tables import SCORES, replace_tables
 from memicos_pipeline.scores.dataset_texts import feature_examples, read_corpus
 from memicos_pipeline.scores.protocol import ScoreProtocol
 from memicos_pipeline.scores.score_rows import score_row, with_scores

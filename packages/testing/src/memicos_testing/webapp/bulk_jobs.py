@@ -11,7 +11,7 @@ from memicos_webapp.jobs import repository as jobs
 
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider
 from memicos_testing.webapp.database import connected, fetch
-from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.imports.dataset_imports import until
 
 PRICE_EACH = (321 * 2 + 12 * 10) / 1e6
 """US dollars of an answer of `LlmProvider` by the model `m`."""

@@ -157,7 +157,7 @@ def _tokenize(loaded: LoadedModel, body: PromptFields | PromptBatchFields) -> Ge
 
 
 def _render(loaded: LoadedModel, body: PromptOptions, messages: Sequence[TemplateMessage]) -> str:
-    from memicos_engine.model.chat_template import render_chat
+    from memicos_engine.model.chat.chat_template import render_chat
 
     turns = [message.model_dump(exclude_none=True) for message in messages]
     text = render_chat(loaded.model, turns, body.add_generation_prompt, body.chat_template_kwargs)

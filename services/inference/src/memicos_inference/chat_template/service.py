@@ -24,7 +24,7 @@ def template_job(body: TemplateRequest) -> TextJob[bytes]:
 
 
 def _apply(loaded: LoadedModel, body: TemplateRequest) -> bytes:
-    from memicos_engine.model.chat_sections import split_sections
+    from memicos_engine.model.chat.chat_sections import split_sections
 
     messages = [message.model_dump(exclude_none=True) for message in body.messages]
     rendered = split_sections(

@@ -53,7 +53,7 @@ def chat_job(body: ChatRequest) -> TextJob[list[int]]:
         loaded.check_characters([sum(len(message.role) + len(message.content) for message in body.prompt)])
 
     def tokenize(loaded: LoadedModel) -> Generator[None, None, list[int]]:
-        from memicos_engine.model.chat_template import chat_token_ids
+        from memicos_engine.model.chat.chat_template import chat_token_ids
 
         yield from ()
         return chat_token_ids(loaded.model, messages, body.continue_final_message, loaded.check_text)

@@ -26,7 +26,7 @@ class RootAccess:
         if scheme not in self._systems:
             if scheme in PORTS:
                 # they import aiohttp, which takes long
-                from memicos_dataset.http_folder import HttpFolders
+                from memicos_dataset.remote.http_folder import HttpFolders
 
                 from memicos_webapp.import_roots.pinned_client import client_factory
 

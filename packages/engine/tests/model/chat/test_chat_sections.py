@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.model import chat_template
-from memicos_engine.model.chat_sections import SectionedChat, split_sections
+from memicos_engine.model.chat import chat_template
+from memicos_engine.model.chat.chat_sections import SectionedChat, split_sections
 from memicos_engine.model.language_model import LanguageModel
 
 USER = {"role": "user", "content": "Hi"}

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from memicos_engine.errors import InvalidRequestError
-from memicos_engine.model.chat_template import render_chat
+from memicos_engine.model.chat.chat_template import render_chat
 from memicos_engine.model.language_model import LanguageModel
 
 SectionKind = Literal["header", "content", "footer", "scaffold"]

@@ -13,8 +13,8 @@ from memicos_autointerp_core.bulk.stored_batches import BatchCallbacks, StoredBa
 from memicos_autointerp_core.providers.choice import require_batches
 from memicos_autointerp_core.providers.settings import ProviderSettings
 
+from memicos_pipeline.bulk.language_model import STATE_FILE, BulkModel
 from memicos_pipeline.config import ConfigError
-from memicos_pipeline.explain.language_model import STATE_FILE, BulkModel
 
 CANCELLED = "the batches are cancelled, as --cancel-batch says"
 NONE_OPEN = "no batch is in progress"

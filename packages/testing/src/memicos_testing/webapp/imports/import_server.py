@@ -19,7 +19,7 @@ from memicos_webapp.database.embedded.postgres_server import find_running
 from memicos_testing.programs import environment
 from memicos_testing.servers import free_port
 from memicos_testing.webapp.database import connected
-from memicos_testing.webapp.dataset_imports import until
+from memicos_testing.webapp.imports.dataset_imports import until
 
 PROGRAMS = {"webapp": "memicos_webapp", "worker": "memicos_webapp.worker"}
 PARTS = ("worker", "webapp", "postgres")

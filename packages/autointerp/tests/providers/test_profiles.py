@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from memicos_autointerp_core.providers import rate_limit_headers
+from memicos_autointerp_core.providers.limits import rate_limit_headers
+from memicos_autointerp_core.providers.limits.rate_limiter import RateLimiter
 from memicos_autointerp_core.providers.profile import Profile, ProfileError, ProviderLimits, read_profiles
-from memicos_autointerp_core.providers.rate_limiter import RateLimiter
 
 PROFILES = """
 [ollama]

@@ -1,0 +1,1 @@
+"""Limits that a provider states: requests and tokens a minute, and when it takes requests again."""

@@ -1,0 +1,1 @@
+"""What `memicos explain` and `memicos score` share: selection, language model, batches, and the new files."""

@@ -1,0 +1,1 @@
+"""Imports and uploads of datasets under test."""
