@@ -1,11 +1,14 @@
-"""Addresses and keys of `memicos upload` that are refused before anything is sent."""
+"""Addresses, keys and datasets of `memicos upload` that are refused before anything is sent."""
 
 from pathlib import Path
 
 import pytest
 from memicos_cli.main import app
+from memicos_dataset.conversion.conversion_folder import Options
+from memicos_dataset.conversion.public import to_public
 from memicos_dataset.upload.errors import UploadError
 from memicos_dataset.upload.server import check_address
+from memicos_testing.webapp.small_dataset import write_dataset
 from typer.testing import CliRunner
 
 
@@ -57,3 +60,14 @@ def test_a_key_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     result = CliRunner().invoke(app, ["upload", str(tmp_path), "--to", "https://sae.example", "--key-file", str(file)])
     assert result.exit_code == 1 and "holds no API key: it is not text" in result.output
+
+
+def test_a_dataset_without_the_shape_of_its_model_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "native", layers=(1,))
+    model = to_public(tmp_path / "native", tmp_path / "public", Options(), lambda line: None).model
+    command = ["upload", str(tmp_path / "public/v1" / model.id), "--to", "http://127.0.0.1:1", "--patience", "0"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1 and "does not say vocabulary_size; import or convert it with" in result.output
+    result = CliRunner().invoke(app, [*command, "--vocabulary-size", "64"])
+    # nothing is wrong with it now: the server is called
+    assert result.exit_code == 1 and "127.0.0.1:1" in result.output and "vocabulary" not in result.output

@@ -2820,7 +2820,7 @@ export interface components {
             model: string;
             /**
              * Set
-             * @description name of the set; null where only reading the files would say
+             * @description name of the set; null where the files contradict each other
              */
             set: string | null;
             /**
@@ -2843,6 +2843,11 @@ export interface components {
              * @description why it would be refused; null where nothing is known
              */
             problem: string | null;
+            /**
+             * Unknownfigures
+             * @description figures of the model that the files do not say and an import needs: layers, d_model, vocabulary_size
+             */
+            unknownFigures: string[];
         };
         /**
          * PlanSource

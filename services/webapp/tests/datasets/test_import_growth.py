@@ -1,6 +1,9 @@
 """Imports of datasets with columns and keys of newer minor versions, and of converted datasets without some figures."""
 
+import asyncio
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,5 +62,14 @@ async def test_a_shape_that_nobody_says_is_refused_before_a_conversion(
     batch = next((tmp_path / "public").glob("v1/*/*/features/batch-0.jsonl.gz"))
     batch.write_bytes(b"no gzip")
     options = ImportOptions(conversions=str(tmp_path / "conversions"), metadata={"layers": 3})
+    folder = tmp_path / "public/v1" / model.id
     with pytest.raises(DatasetError, match=r"does not say vocabulary_size; .* --vocabulary-size N"):
-        await load(tmp_path / "public/v1" / model.id, fresh_url, options)
+        await load(folder, fresh_url, options)
+    for figures, status in ([], 1), (["--vocabulary-size", "64"], 0):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "memicos_webapp.datasets.commands", "--plan", *figures, str(folder),
+            env={**os.environ, "DATABASE_URL": fresh_url}, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        lines = (await process.communicate())[0].decode()
+        assert process.returncode == status and "small/res, public" in lines
+        assert ("would be refused: model: the dataset does not say vocabulary_size; " in lines) == bool(status)

@@ -119,10 +119,10 @@ async def test_a_plan_lists_sizes_and_an_import_without_space_is_refused(
             (f"{layer}-res", 64, False) for layer in (1, 2, 3)
         ]
         # the test's PostgreSQL runs on this machine
-        assert plan.problem is None and plan.space[0].free is not None and plan.space[0].free > 0
+        assert plan.lack_of_space is None and plan.space[0].free is not None and plan.space[0].free > 0
         monkeypatch.setattr(preview, "free_in", lambda folder: 1000)
         plan = await preview.complete(connection, preview.listed(folder), tmp_path)
-        assert plan.problem is not None and "GiB in the database, where 0.00 GiB are free" in plan.problem
+        assert plan.lack_of_space is not None and "GiB in the database, where 0.00 GiB are free" in plan.lack_of_space
     with pytest.raises(DatasetError, match=r"in the database, where 0\.00 GiB are free; free some"):
         await load(folder, fresh_url)
     assert await fetch(fresh_url, "SELECT FROM load") == []

@@ -107,6 +107,11 @@ async def test_the_public_layout_is_imported_with_the_figures_of_a_form_and_reje
         (folder / "2-res/features/batch-7.jsonl").write_text('{"index": "blue"}\n')
         response = await client.get(f"{PAGE}/plan", params={"location": str(folder), "set": "res"})
         assert response.status_code == 400 and "No source of res was chosen" in Page(response.text).text()
+        response = await client.get(f"{PAGE}/plan", params={"location": str(folder), "source": "2-res"})
+        page = Page(response.text)
+        asked = {field.get("name") for field, _ in page.find("input") if "required" in field}
+        # the files say the other figures
+        assert asked == {"vocabulary_size"} and "The files do not say these figures" in page.text()
         form = {"location": str(folder), "source": ["2-res"], "layers": "x", "missing": "keep"}
         for layers in ("x", "0", "1000001"):
             form |= {"layers": layers}

@@ -53,12 +53,9 @@ def to_native(
         }
     except OSError as error:
         raise DatasetError(folder.root, f"cannot be listed ({error})") from error
-    pairs = [(source, metadata.read_rows(source)) for source in folders]
-    pairs.sort(key=lambda pair: (pair[1].layer, pair[1].id))
-    sources, rows = [source for source, _ in pairs], [own for _, own in pairs]
-    metadata.check_one_set(sources[0], rows)
     # before anything is read
-    metadata.corpus_url(rows[0], options.metadata_options)
+    pairs = metadata.read_all_rows(folders, options.metadata_options)
+    sources, rows = [source for source, _ in pairs], [own for _, own in pairs]
     problem = metadata.missing_shape(metadata.model_shape(rows[0], options.metadata_options))
     if options.shape_needed and problem:
         raise DatasetError(folder.root, problem)

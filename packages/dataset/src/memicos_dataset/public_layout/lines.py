@@ -76,7 +76,7 @@ def parse(line: bytes) -> Row:
         # accepts NaN, so that the column can be named
         row = json.loads(line)
     if not isinstance(row, dict):
-        raise ValueError("is not a JSON object")
+        raise ValueError(f"begins with {line[:20].decode(errors='replace')!r}")
     return row
 
 

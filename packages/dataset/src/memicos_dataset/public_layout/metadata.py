@@ -103,7 +103,22 @@ def read_rows(folder: SourceFolder) -> SourceRows:
     )
 
 
-def check_one_set(folder: SourceFolder, sources: Sequence[SourceRows]) -> None:
+def read_all_rows(
+    sources: Sequence[SourceFolder], metadata_options: MetadataOptions
+) -> list[tuple[SourceFolder, SourceRows]]:
+    """The rows of each source, in the order of layers.
+
+    Raises:
+        DatasetError: they contradict a source's id, are of several sets, or have an address that no page can show.
+    """
+    pairs = [(source, read_rows(source)) for source in sources]
+    pairs.sort(key=lambda pair: (pair[1].layer, pair[1].id))
+    _check_one_set(pairs[0][0], [rows for _, rows in pairs])
+    corpus_url(pairs[0][1], metadata_options)
+    return pairs
+
+
+def _check_one_set(folder: SourceFolder, sources: Sequence[SourceRows]) -> None:
     """A dataset has the sources of one set of one model.
 
     Raises:
@@ -180,9 +195,14 @@ def model_shape(rows: SourceRows, metadata_options: MetadataOptions) -> dict[str
     }
 
 
+def unknown_figures(shape: Mapping[str, int | None]) -> list[str]:
+    """Names of the figures that a model's shape lacks."""
+    return [name for name, value in shape.items() if value is None]
+
+
 def missing_shape(shape: Mapping[str, int | None]) -> str | None:
     """What a model's shape lacks, and the options that give it; None where it is complete."""
-    unknown = [name for name, value in shape.items() if value is None]
+    unknown = unknown_figures(shape)
     if not unknown:
         return None
     options = " ".join(f"--{name.replace('_', '-')} N" for name in unknown)

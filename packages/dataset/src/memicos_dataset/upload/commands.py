@@ -12,8 +12,10 @@ import typer
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.progress_lines import ProgressLines
+from memicos_dataset.public_layout.metadata import MetadataOptions
 from memicos_dataset.upload.client import UploadOptions, follow, upload
 from memicos_dataset.upload.errors import UploadError, shown
+from memicos_dataset.upload.files import check_metadata
 from memicos_dataset.upload.server import Server, check_address, new_session
 
 KEY_VARIABLE = "MEMICOS_API_KEY"
@@ -61,6 +63,7 @@ def upload_dataset(
     """
     if keep_missing and retire_missing:
         raise typer.BadParameter("give --keep-missing or --retire-missing, not both")
+    options = MetadataOptions(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
     metadata = {
         "layers": layers,
         "dModel": d_model,
@@ -77,6 +80,7 @@ def upload_dataset(
     try:
         key = _key(key_file)
         address = check_address(to, key is not None, allow_http)
+        check_metadata(Folder.of(dataset), options)
         ended_well = asyncio.run(
             _run(Folder.of(dataset), address, key, UploadOptions(parallel, follow_links, request), patience, wait)
         )

@@ -9,6 +9,8 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import COPY_BYTES, Folder
 from memicos_dataset.manifest import FILE_NAME
 from memicos_dataset.own_files import check_own_files, other_files
+from memicos_dataset.public_layout import metadata
+from memicos_dataset.public_layout.files import source_folders
 from memicos_dataset.read import read_manifest
 
 _NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9._@+=,-]")
@@ -49,6 +51,22 @@ def dataset_files(folder: Folder, follow_links: bool = False) -> list[LocalFile]
         return [_hashed(folder, path) for path in sorted(other_files(folder))]
     except OSError as error:
         raise DatasetError(folder.root, f"cannot be read ({error})") from error
+
+
+def check_metadata(folder: Folder, metadata_options: metadata.MetadataOptions) -> None:
+    """Check what the files beside the batches say, before anything is sent.
+
+    Raises:
+        DatasetError: the import would refuse it; or the folder has no dataset.
+    """
+    try:
+        if format_of(folder) is Format.NATIVE:
+            return
+        rows = metadata.read_all_rows(source_folders(folder), metadata_options)[0][1]
+    except OSError as error:
+        raise DatasetError(folder.root, f"cannot be read ({error})") from error
+    if problem := metadata.missing_shape(metadata.model_shape(rows, metadata_options)):
+        raise DatasetError(folder.root, problem)
 
 
 def _check_sizes(folder: Folder, found: dict[str, LocalFile]) -> None:

@@ -97,11 +97,15 @@ class Plan(BaseModel):
     location: str = Field(description="where the dataset is")
     format: str = Field(description="native, public or saedashboard")
     model: str = Field(description="id of the model")
-    set: str | None = Field(description="name of the set; null where only reading the files would say")
+    set: str | None = Field(description="name of the set; null where the files contradict each other")
     bytes: int = Field(description="bytes of all files")
     sources: list[PlanSource] = Field(description="the sources")
     space: list[PlanSpace] = Field(description="the space that it needs")
     problem: str | None = Field(description="why it would be refused; null where nothing is known")
+    unknownFigures: list[str] = Field(
+        description="figures of the model that the files do not say and an import needs: layers, d_model, "
+        "vocabulary_size"
+    )
 
 
 class ImportRequest(BaseModel):

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from asyncpg import Connection, Record
-from memicos_dataset.public_layout.metadata import MetadataOptions
+from memicos_dataset.public_layout.metadata import MetadataOptions, unknown_figures
 
 from memicos_webapp.accounts.identity import OWNER_ID
 from memicos_webapp.admin import available
@@ -109,7 +109,8 @@ class DataAdmin:
                 for own in found.sources
             ],
             space=[PlanSpace(place=own.place, neededBytes=own.needed, freeBytes=own.free) for own in found.space],
-            problem=found.problem,
+            problem=found.fault or (f"it {found.lack_of_space}" if found.lack_of_space else None),
+            unknownFigures=unknown_figures(found.model_shape),
         )
 
     async def add_import(self, body: ImportRequest) -> Job:

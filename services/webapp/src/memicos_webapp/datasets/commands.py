@@ -13,7 +13,7 @@ import typer
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.own_files import check_own_files
-from memicos_dataset.public_layout.metadata import MetadataOptions
+from memicos_dataset.public_layout.metadata import MetadataOptions, missing_shape
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
@@ -33,16 +33,18 @@ async def _load(folder: str, url: str, options: ImportOptions) -> ImportReport:
 
 
 async def _preview(sources: list[str], url: str, options: ImportOptions) -> int:
-    """Print what imports would do; returns how many of them would be refused for their space."""
+    """Print what imports would do; returns how many of them would be refused."""
     await migrate(url)
     connection = await connect(url, "memicos-import")
     refused = 0
     try:
         for source in sources:
-            listed = await asyncio.to_thread(preview.listed, Folder.of(source), options.sources)
+            metadata = MetadataOptions(**options.metadata)
+            listed = await asyncio.to_thread(preview.listed, Folder.of(source), options.sources, metadata)
             found = await preview.complete(connection, listed, Path(options.conversions))
-            sys.stdout.write("\n".join(_preview_lines(found)) + "\n")
-            refused += found.problem is not None and not options.ignore_space
+            problems = list(_problems(found, options))
+            sys.stdout.write("\n".join([*_preview_lines(found), *problems]) + "\n")
+            refused += bool(problems)
     finally:
         await connection.close()
     return refused
@@ -58,8 +60,16 @@ def _preview_lines(found: preview.Preview) -> Iterator[str]:
     for space in found.space:
         free = "unknown" if space.free is None else preview.gibibytes(space.free)
         yield f"  needs {preview.gibibytes(space.needed)} in {space.place}; free: {free}"
-    if found.problem:
-        yield f"  would be refused without --ignore-space: {found.problem}"
+
+
+def _problems(found: preview.Preview, options: ImportOptions) -> Iterator[str]:
+    """Why the import would be refused, as far as that is known."""
+    if found.fault:
+        yield f"  would be refused: {found.fault}"
+    if problem := missing_shape(found.model_shape):
+        yield f"  would be refused: {problem}"
+    if found.lack_of_space and not options.ignore_space:
+        yield f"  would be refused without --ignore-space: it {found.lack_of_space}"
 
 
 async def _queue(sources: list[str], url: str, options: ImportOptions) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +12,7 @@ from memicos_dataset.conversion.formats import Format, format_of
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
+from memicos_dataset.public_layout import metadata
 from memicos_dataset.public_layout.files import SourceFolder, source_folders
 
 CONVERSION_FACTOR = 3
@@ -64,9 +65,14 @@ class Preview:
     format: Format
     model: str
     set_name: str | None
-    """None where only a conversion would say."""
+    """None where the files contradict each other."""
     sources: list[PreviewSource]
     texts_bytes: int
+    fault: str | None = None
+    """What the files beside the batches have that an import refuses."""
+    model_shape: dict[str, int | None] = field(default_factory=dict)
+    """Layers, width and vocabulary of the model, None where neither the files nor the options say it; empty where the
+    format always says it."""
     space: list[Space] = field(default_factory=list)
 
     @property
@@ -74,12 +80,14 @@ class Preview:
         return self.texts_bytes + sum(source.bytes for source in self.sources)
 
     @property
-    def problem(self) -> str | None:
-        """Why the import would be refused, as far as that is known."""
+    def lack_of_space(self) -> str | None:
+        """Continues "it" or the dataset's location."""
         return "; ".join(problem for space in self.space if (problem := space.problem)) or None
 
 
-def listed(folder: Folder, sources: Sequence[str] = ()) -> Preview:
+def listed(
+    folder: Folder, sources: Sequence[str] = (), metadata_options: metadata.MetadataOptions | None = None
+) -> Preview:
     """What is at a location, without the state of the database.
 
     Raises:
@@ -89,7 +97,7 @@ def listed(folder: Folder, sources: Sequence[str] = ()) -> Preview:
     if kind is Format.NATIVE:
         return _native(folder, read.read_manifest(folder))
     try:
-        return _public(folder, kind, source_folders(folder, list(sources)))
+        return _public(folder, kind, source_folders(folder, list(sources)), metadata_options)
     except OSError as error:
         raise DatasetError(folder.root, f"cannot be listed ({error})") from error
 
@@ -104,12 +112,20 @@ def _native(folder: Folder, manifest: Manifest) -> Preview:
     return Preview(str(folder), Format.NATIVE, manifest.model.id, manifest.source_set.id, found, texts)
 
 
-def _public(folder: Folder, kind: Format, sources: list[SourceFolder]) -> Preview:
+def _public(
+    folder: Folder, kind: Format, sources: list[SourceFolder], metadata_options: metadata.MetadataOptions | None
+) -> Preview:
     found = []
     for source in sources:
         size = sum(source.folder.size(batch.path) or 0 for batch in source.batches)
         found.append(PreviewSource(source.id, None, len(source.batches), size, False))
-    return Preview(str(folder), kind, sources[0].model_id, None, found, 0)
+    options = metadata_options or metadata.MetadataOptions()
+    try:
+        rows = metadata.read_all_rows(sources, options)[0][1]
+    except DatasetError as error:
+        return Preview(str(folder), kind, sources[0].model_id, None, found, 0, str(error))
+    shape = metadata.model_shape(rows, options)
+    return Preview(str(folder), kind, rows.model_id, rows.set_id, found, 0, model_shape=shape)
 
 
 async def complete(connection: asyncpg.Connection, preview: Preview, conversions: Path) -> Preview:
@@ -129,9 +145,7 @@ async def complete(connection: asyncpg.Connection, preview: Preview, conversions
     space = [Space("the database", DATABASE_FACTOR * parquet, await free_in_database(connection))]
     if converted:
         space.append(Space(str(conversions), CONVERSION_FACTOR * preview.bytes, free_in(conversions)))
-    return Preview(
-        preview.location, preview.format, preview.model, preview.set_name, sources, preview.texts_bytes, space
-    )
+    return replace(preview, sources=sources, space=space)
 
 
 async def check_space(connection: asyncpg.Connection, folder: Folder, manifest: Manifest) -> None:

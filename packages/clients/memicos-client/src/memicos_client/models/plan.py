@@ -22,11 +22,13 @@ class Plan:
         location (str): where the dataset is
         format_ (str): native, public or saedashboard
         model (str): id of the model
-        set_ (None | str): name of the set; null where only reading the files would say
+        set_ (None | str): name of the set; null where the files contradict each other
         bytes_ (int): bytes of all files
         sources (list[PlanSource]): the sources
         space (list[PlanSpace]): the space that it needs
         problem (None | str): why it would be refused; null where nothing is known
+        unknown_figures (list[str]): figures of the model that the files do not say and an import needs: layers,
+            d_model, vocabulary_size
     """
 
     location: str
@@ -37,6 +39,7 @@ class Plan:
     sources: list[PlanSource]
     space: list[PlanSpace]
     problem: None | str
+    unknown_figures: list[str]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +67,8 @@ class Plan:
         problem: None | str
         problem = self.problem
 
+        unknown_figures = self.unknown_figures
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -76,6 +81,7 @@ class Plan:
                 "sources": sources,
                 "space": space,
                 "problem": problem,
+                "unknownFigures": unknown_figures,
             }
         )
 
@@ -123,6 +129,8 @@ class Plan:
 
         problem = _parse_problem(d.pop("problem"))
 
+        unknown_figures = cast(list[str], d.pop("unknownFigures"))
+
         plan = cls(
             location=location,
             format_=format_,
@@ -132,6 +140,7 @@ class Plan:
             sources=sources,
             space=space,
             problem=problem,
+            unknown_figures=unknown_figures,
         )
 
         plan.additional_properties = d
