@@ -2,16 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 from memicos_service import settings as service_settings
 from memicos_service.logs import LogFormat
 from memicos_service.security.host_names import ALLOWED_HOSTS, LOOPBACK_NAMES, BindAddress, allowed_names
 from memicos_service.server import is_loopback
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from memicos_webapp.dataset_uploads.settings import UploadSettings
+from memicos_webapp.embeddings.settings import EmbeddingSettings
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.inference.settings import InferenceSettings
 from memicos_webapp.jobs.settings import JobSettings
@@ -21,7 +22,7 @@ from memicos_webapp.security.proxy_headers import ROOT_PATH_PATTERN, parse_netwo
 SYSTEM_DATA = Path("/var/lib/memicos")
 
 
-class Settings(UploadSettings, InferenceSettings, JobSettings, BodySettings):
+class Settings(UploadSettings, InferenceSettings, JobSettings, BodySettings, EmbeddingSettings):
     """Settings of the webapp. A field `x` is set by `MEMICOS_X`, unless it names another variable.
 
     An empty value is the same as an unset one.
@@ -184,65 +185,6 @@ class Settings(UploadSettings, InferenceSettings, JobSettings, BodySettings):
     vector_example_tokens: int = Field(default=1024, ge=1, description="Most tokens of one such text.")
     vector_label_characters: int = Field(default=200, ge=1, description="Most characters of a vector's label.")
 
-    openai_api_key: SecretStr | None = Field(
-        default=None,
-        validation_alias="OPENAI_API_KEY",
-        description="Where set, explanations of newly imported sources are embedded by OpenAI.",
-    )
-    openai_base_url: str = Field(
-        default="https://api.openai.com/v1",
-        pattern=r"^https?://",
-        validation_alias="OPENAI_BASE_URL",
-        description="URL of OpenAI's API, or of a compatible server.",
-    )
-    openai_seconds: float = Field(
-        default=20,
-        gt=0,
-        description="Longest time of one attempt to get an answer of OpenAI's embeddings; there are up to three.",
-    )
-    openai_answer_bytes: int = Field(
-        default=32_000_000, ge=1, description="Largest answer of OpenAI's embeddings, also after decompression."
-    )
-    embedder: Literal["", "minilm", "openai"] = Field(
-        default="",
-        description="Embedder of sources that have none yet. Empty: openai where OPENAI_API_KEY is set, "
-        "otherwise the local minilm.",
-    )
-    embedder_threads: int = Field(default=2, ge=1, description="Threads of the local embedder.")
-    embed_every_seconds: float = Field(
-        default=10,
-        ge=0,
-        description="How often the server looks for explanations without a vector; 0: never.",
-    )
-    embed_wait_seconds: float = Field(
-        default=120,
-        ge=0,
-        description="How long embedding waits at most while an inference server loads its model.",
-    )
-    queries_remembered: int = Field(
-        default=1000, ge=1, description="Number of queries whose vectors are cached in memory."
-    )
-    paid_queries_per_visitor_hour: int = Field(
-        default=300,
-        ge=1,
-        description="Largest number of searches by meaning per visitor and hour that use a paid embedder (OpenAI). "
-        "Cached queries are not counted, nor are searches from this machine on a server bound to loopback.",
-    )
-    paid_queries_per_day: int = Field(
-        default=10_000, ge=1, description="The same for all visitors together, in 24 hours."
-    )
-    query_characters: int = Field(
-        default=200, ge=3, description="Longest query of a search of explanations, in characters."
-    )
-    search_page: int = Field(
-        default=20, ge=1, le=100, description="Features per page of a search by meaning, and per response of its API."
-    )
-    search_candidates: int = Field(
-        default=400,
-        ge=20,
-        le=1000,
-        description="Explanations that a search ranks by meaning, and as many by words; more are not reached.",
-    )
     autointerp_url: str = Field(
         default="http://127.0.0.1:5003",
         pattern=r"^https?://",
@@ -301,7 +243,6 @@ class Settings(UploadSettings, InferenceSettings, JobSettings, BodySettings):
     @field_validator(
         "database_url",
         "secret_key",
-        "openai_api_key",
         "autointerp_secret",
         "published_port",
         "import_folder",
@@ -325,12 +266,6 @@ class Settings(UploadSettings, InferenceSettings, JobSettings, BodySettings):
         parse_roots(value)
         return value
 
-    @model_validator(mode="after")
-    def _has_key(self) -> Self:
-        if self.embedder == "openai" and not self.openai_api_key:
-            raise ValueError("MEMICOS_EMBEDDER is openai, which needs OPENAI_API_KEY")
-        return self
-
     @property
     def conversions(self) -> Path:
         """Where imports of the public layout are converted."""
@@ -345,10 +280,6 @@ class Settings(UploadSettings, InferenceSettings, JobSettings, BodySettings):
     def uploads(self) -> Path:
         """Where uploaded datasets are kept until they are imported."""
         return self.upload_folder or self.data / "uploads"
-
-    @property
-    def preferred_embedder(self) -> str:
-        return self.embedder or ("openai" if self.openai_api_key else "minilm")
 
     @property
     def loopback(self) -> bool:

@@ -1,6 +1,7 @@
 """Pydantic's errors as messages: `n_tokens must be 1 or more; features must not be empty.`"""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -135,6 +136,18 @@ def _texts(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     except ValidationError as error:
         # one error in place of one for each branch of the union
         raise ValueError("must be a string or a list of strings") from error
+
+
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def read_number(text: str) -> float | None:
+    """The number in a text of the digits 0 to 9, such as `-1.5` or `1e3`; None where it has another form.
+
+    `float` also takes underscores, digits of other scripts, and words such as `nan`. A number that is too large is
+    infinite.
+    """
+    return float(text) if _DECIMAL.fullmatch(text.strip()) else None
 
 
 OptionalTexts = Annotated[str | list[str] | None, WrapValidator(_texts)]

@@ -189,6 +189,7 @@ async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvid
         for wrong, message in (
             ({}, "Name a budget"),
             ({"budget": "x"}, "The budget has to be a number"),
+            ({"budget": "１"}, "The budget has to be a number"),
             ({"budget": "1", "min_density": "2"}, "The smallest density"),
             ({"budget": "1", "indices": "a"}, "is not an index"),
             ({"budget": "1", "method": "none"}, "There is no method"),

@@ -182,6 +182,32 @@ def test_every_path_is_taken_as_it_is(folder: Folder, monkeypatch: pytest.Monkey
     assert not (folder.path / "made-by-a-shell").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["a space", "it's", 'say "x"', "$(touch made-by-a-shell)", "%41", "データ-é", "long-" * 40]
+)
+def test_a_database_is_made_in_every_path(folder: Folder, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """By initdb, which runs PostgreSQL by a shell of its own."""
+    monkeypatch.chdir(folder.path)
+    user = system_user() if os.geteuid() == 0 else current_user()
+    programs = programs_for(user, folder.programs, folder.path / "system")
+    path = folder.path / name / "postgres"
+    path.parent.mkdir()
+    postgres_server.initialise(programs, path, user)
+    with embedded(path, folder.path) as url:
+        assert one_value(url, "SELECT 7") == 7
+    assert not (folder.path / "made-by-a-shell").exists()
+
+
+def test_paths_that_cannot_be_used_are_named(folder: Folder) -> None:
+    user = system_user() if os.geteuid() == 0 else current_user()
+    with pytest.raises(DatabaseError, match=r"a\\nb/postgres': initdb takes no line break in a path"):
+        postgres_server.initialise(folder.programs, folder.path / "a\nb" / "postgres", user)
+    data = folder.path / os.fsdecode(b"latin-\xe9")
+    with pytest.raises(DatabaseError, match="not UTF-8"), embedded(data / "postgres", folder.path):
+        pass
+    assert not data.exists()
+
+
 def execute(url: str, sql: str, *values: object) -> None:
     asyncio.run(database.execute(url, sql, *values))
 

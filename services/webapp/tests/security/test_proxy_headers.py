@@ -20,7 +20,9 @@ CHOICE = {"chosen": False}
 OWN_TEXT = {"feature": {"modelId": "small", "layer": "1-res", "index": "5"}, "customText": "the whale"}
 TRUSTED = "127.0.0.1, 10.0.0.0/8,::1"
 FORWARDING = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded", "Via",
-              "X-Real-IP")  # fmt: skip
+              "X-Real-IP", "X-Forwarded", "Forwarded-For", "CDN-Loop", "True-Client-IP", "X-Cluster-Client-IP",
+              "Client-IP", "CF-Connecting-IP", "X-Original-Forwarded-For", "X-Envoy-External-Address",
+              "X-Azure-ClientIP", "Fastly-Client-IP", "Tailscale-User-Login")  # fmt: skip
 
 
 async def scope_behind(peer: str, headers: dict[str, str], trusted: str = TRUSTED) -> Scope:
@@ -93,6 +95,15 @@ async def test_a_forwarding_header_from_loopback_ends_the_local_ownership(
     async with started(own_url) as client:
         assert (await client.post(LABEL, json=CHOICE, headers={header: value})).status_code == 403
         assert (await client.post(LABEL, json=CHOICE)).status_code == 200
+
+
+async def test_headers_of_browsers_and_programs_are_no_forwarding_headers(started: Start, own_url: str) -> None:
+    names = ("Accept", "Cookie", "DNT", "Origin", "Priority", "Referer", "Sec-Fetch-Site", "Upgrade-Insecure-Requests",
+             "User-Agent", "X-Api-Key", "X-Client-Id", "X-Requested-With", "HX-Request", "Forward")  # fmt: skip
+    values = {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+    async with started(own_url) as client:
+        headers = {name: values.get(name, "1") for name in names}
+        assert (await client.post(LABEL, json=CHOICE, headers=headers)).status_code == 200
 
 
 async def test_with_trusted_proxies_nobody_is_the_local_owner(started: Start, own_url: str) -> None:

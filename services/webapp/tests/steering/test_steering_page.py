@@ -166,6 +166,8 @@ async def test_errors_in_an_address_are_shown_and_the_rest_works(
         ("-20000", "-10000", "The strength of 1-res/5 was -20000;"),
         ("nan", None, "“nan” is not a number; the default strength of 1-res/5 is used."),
         ("1e999", None, "“1e999” is not a number; the default strength of 1-res/5"),
+        ("１２", None, "“１２” is not a number; the default strength of 1-res/5"),
+        ("1_0", None, "“1_0” is not a number; the default strength of 1-res/5"),
         ("1.2.3", None, "“1.2.3” is not a number; the default strength of 1-res/5"),
     ],
 )

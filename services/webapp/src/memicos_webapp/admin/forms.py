@@ -9,6 +9,7 @@ from memicos_webapp.admin.events import ACTIVE
 from memicos_webapp.admin.schemas import NAME_CHARACTERS, Job
 from memicos_webapp.errors import BadInput
 from memicos_webapp.templating import render
+from memicos_webapp.validation import read_number
 
 PAGE = "/account/data"
 NO_STORE = {"Cache-Control": "no-store"}
@@ -51,10 +52,7 @@ def amount(name: str, text: str, low: float, high: float) -> float | None:
     """
     if not text.strip():
         return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not low <= number <= high:
+    number = read_number(text)
+    if number is None or not low <= number <= high:
         raise BadInput(f"{name} has to be a number from {low:g} to {high:g}, not {text[:20]!r}.")
     return number

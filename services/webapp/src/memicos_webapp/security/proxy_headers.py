@@ -19,9 +19,13 @@ ROOT_PATH_PATTERN = r"^(/[A-Za-z0-9._~-]+)*$"
 PREFIX_KEY = "memicos_forwarded_prefix"
 """Key of the ASGI scope with the X-Forwarded-Prefix of a trusted proxy."""
 
-_OTHER_FORWARDING_HEADERS = frozenset(
-    {"forwarded", "via", "x-real-ip", "x-client-ip", "x-original-host", "true-client-ip", "cf-connecting-ip"}
+_FORWARDING_HEADER = re.compile(
+    r"(x-)?forwarded(-.+)?|via|cdn-loop"  # X-Forwarded-For, Forwarded, Forwarded-For
+    r"|(x-)?original-.+"  # X-Original-Host, X-Original-Forwarded-For
+    r"|(.+-)?(client|real|remote|user|connecting|originating|source)-?(ip|addr|address)"  # True-Client-IP, X-Real-IP
+    r"|(x-envoy|cf|fastly|fly|x-azure|x-amz-cf|x-appengine|x-vercel|tailscale)-.+"  # proxies by their names
 )
+"""Names of headers that reverse proxies add, in small letters."""
 _HOST = re.compile(r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$")
 
 
@@ -44,7 +48,7 @@ def parse_networks(text: str) -> list[Network]:
 
 def is_forwarded(headers: Headers) -> bool:
     """Whether a request has a header that reverse proxies add."""
-    return any(name.startswith("x-forwarded-") or name in _OTHER_FORWARDING_HEADERS for name in headers)
+    return any(_FORWARDING_HEADER.fullmatch(name) for name in headers)
 
 
 def _address(text: str) -> Address | None:

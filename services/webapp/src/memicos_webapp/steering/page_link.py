@@ -22,7 +22,7 @@ from memicos_webapp.steering.schemas import (
     SteerRequest,
     SteerSettings,
 )
-from memicos_webapp.validation import describe
+from memicos_webapp.validation import describe, read_number
 
 Mode = Literal["completion", "chat"]
 
@@ -115,11 +115,8 @@ def read_link(request: Request) -> PageLink:
 
 
 def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "nan")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    number = read_number(text or "")
+    return number if number is not None and math.isfinite(number) else None
 
 
 def completion_link(request: Request, body: SteerRequest) -> str:

