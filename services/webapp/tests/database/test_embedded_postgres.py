@@ -138,6 +138,30 @@ def test_another_user_of_the_machine_gets_no_connection(folder: Folder, other_us
     assert place == data / "postgres" or not place.exists()
 
 
+LOCK_PROGRAM = """
+import fcntl, os, sys
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+fcntl.flock(os.open(sys.argv[2], os.O_RDONLY), fcntl.LOCK_EX)
+"""
+
+
+@pytest.mark.parametrize("name", ["start", "users"])
+def test_another_user_of_the_machine_cannot_hold_a_lock(folder: Folder, other_users: list[User], name: str) -> None:
+    """With it, the owner's next start, or the end of the server, would wait for them."""
+    owner, other = other_users
+    data = folder.of(owner)
+    data.chmod(0o755)
+    lock = data / f"postgres.{name}.lock"
+    lock.touch(0o644)  # as older versions made it
+    owner.own(lock)
+    with started(owner, data, folder.programs):
+        command = [sys.executable, "-c", LOCK_PROGRAM, str(other.uid), str(lock)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode != 0 and "Permission denied" in done.stderr
+
+
 def test_several_users_start_at_the_same_time_and_leave_nothing_elsewhere(
     folder: Folder, other_users: list[User], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,7 +146,7 @@ class _Server:
         with _locked(self._start_lock):
             users_lock = self._folder.with_name(f"{self._folder.name}.users.lock")
             # closed with the process at the latest, which releases the lock
-            self._users_file = users_lock.open("w")
+            self._users_file = _open_lock(users_lock)
             self._watchdog = _start_watchdog(self._folder, self._start_lock, users_lock)
             try:
                 self._prepare(programs)
@@ -289,10 +289,22 @@ def _make_writable(folder: Path) -> None:
         pass
 
 
+def _open_lock(file: Path) -> IO[str]:
+    """Open a lock's file, made where it is missing, with mode 0600: whoever may read it can hold the lock.
+
+    Raises OSError.
+    """
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    if os.fstat(descriptor).st_uid == os.geteuid():
+        # of an older version
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "w")
+
+
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
     """Hold an exclusive lock on a file; Ctrl-C ends the wait for it. Raises OSError."""
-    with file.open("w") as lock:
+    with _open_lock(file) as lock:
         begin = time.monotonic()
         logged = False
         while True:
