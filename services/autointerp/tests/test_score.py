@@ -1,6 +1,5 @@
 """Scoring over HTTP: a planted feature, a provider that answers by a word list, and its failures."""
 
-import asyncio
 import json
 import random
 import re
@@ -20,14 +19,6 @@ from memicos_autointerp_client.models import (
 from memicos_embeddings.minilm import MiniLmEmbedder
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.servers import Serve
-from neuronpedia_autointerp_client.api.default_api import DefaultApi
-from neuronpedia_autointerp_client.api_client import ApiClient
-from neuronpedia_autointerp_client.configuration import Configuration
-from neuronpedia_autointerp_client.models.explain_default_post_request import ExplainDefaultPostRequest
-from neuronpedia_autointerp_client.models.np_activation import NPActivation
-from neuronpedia_autointerp_client.models.np_score_fuzz_detection_type import NPScoreFuzzDetectionType
-from neuronpedia_autointerp_client.models.score_embedding_post_request import ScoreEmbeddingPostRequest
-from neuronpedia_autointerp_client.models.score_fuzz_detection_post_request import ScoreFuzzDetectionPostRequest
 from scipy.stats import mannwhitneyu
 
 SEA, LAW = ("whale", "ship", "sail", "anchor"), ("senate", "law", "court", "judge")
@@ -175,35 +166,3 @@ async def test_bad_requests(
     response = await post(url, path, request)
     assert response.status_code == status and message in response.json()["error"], response.text
     assert provider.requests == []
-
-
-async def test_the_published_client_calls_every_method(serve: Serve, provider: LlmProvider) -> None:
-    """neuronpedia-autointerp-client 1.0.1, unchanged; its key goes to the OpenRouter endpoint."""
-    url = await serve(openrouter_url=provider.base_url)
-    texts = [NPActivation(tokens=item["tokens"], values=item["values"]) for item in TEXTS]
-
-    def call() -> tuple[Any, Any, Any, Any]:
-        with ApiClient(Configuration(host=f"{url}/v1")) as client:
-            api = DefaultApi(client)
-            key = {"openrouter_key": "sk-or-mine", "model": "vendor/model"}
-            explained = api.explain_default_post(ExplainDefaultPostRequest(activations=texts[:3], **key))
-            provider.answer = by_word_list
-            embedded = api.score_embedding_post(
-                ScoreEmbeddingPostRequest(activations=texts, explanation="ships and whales at sea")
-            )
-            fuzzed, detected = (
-                api.score_fuzz_detection_post(
-                    ScoreFuzzDetectionPostRequest(activations=texts, explanation=" ".join(SEA), type=kind, **key)
-                )
-                for kind in (NPScoreFuzzDetectionType.FUZZ, NPScoreFuzzDetectionType.DETECTION)
-            )
-        return explained, embedded, fuzzed, detected
-
-    explained, embedded, fuzzed, detected = await asyncio.to_thread(call)
-    assert explained.explanation == "the sea"
-    assert embedded.score > 0.9 and embedded.breakdown[0].distance == 1
-    for answered in (fuzzed, detected):
-        assert answered.score >= 0.9 and len(answered.breakdown) == 24
-        assert answered.breakdown[0].ground_truth is True and answered.breakdown[0].correct is True
-    assert fuzzed.breakdown != detected.breakdown
-    assert {request.headers["authorization"] for request in provider.requests} == {"Bearer sk-or-mine"}
