@@ -21,7 +21,7 @@ FILES = {
     "more contexts": ("corpus/contexts-00001.parquet", schema.CONTEXTS),
     "features": ("1-res/features-00000.parquet", schema.FEATURES),
     "more features": ("1-res/features-00001.parquet", schema.FEATURES),
-    "explanations": ("1-res/explanations.parquet", schema.EXPLANATIONS),
+    "explanations": ("1-res/explanations.parquet", schema.EXPLANATION_TABLE.with_optional(schema.REQUEST_COLUMNS)),
     "scores": ("1-res/scores.parquet", schema.SCORE_TABLE.known),
 }
 
@@ -62,7 +62,7 @@ def valid_rows() -> Rows:
         "more contexts": [{"context": 1, "document": 0, "token_ids": [0, 1]}],
         "features": [feature(0), feature(1)],
         "more features": [feature(2), feature(3)],
-        "explanations": [{"index": 3, "description": "d", "method": "human", "model": None}],
+        "explanations": [{"index": 3, "description": "d", "method": "human", "model": None, **request()}],
         "scores": [score()],
     }
 
@@ -87,6 +87,18 @@ def score() -> dict[str, Any]:
         "text_marked": [[0, 1], [], [1]],
         "text_expected": [[4.5, 0.0], [], [0.25, 0.0]],
         "text_failures": ["", "timeout", ""],
+        **request(),
+    }
+
+
+def request() -> dict[str, Any]:
+    return {
+        "template_version": 1,
+        "profile": "openai",
+        "parameters": '{"texts": 10, "share": 1e-7, "text": "\\\\u0000", "none": null}',
+        "prompt_tokens": 0,
+        "completion_tokens": 3,
+        "cost": 0.25,
     }
 
 
@@ -216,6 +228,19 @@ NAN, INFINITE = float("nan"), float("inf")
         ("explanations", 0, {"index": 5}, "index", "5 is not the index of a feature of this source"),
         ("explanations", 0, {"description": " "}, "description", "is empty"),
         ("explanations", 0, {"method": ""}, "method", "is empty"),
+        ("explanations", 0, {"template_version": -1}, "template_version", "-1 is negative"),
+        ("explanations", 0, {"completion_tokens": -2}, "completion_tokens", "-2 is negative"),
+        ("explanations", 0, {"cost": float("inf")}, "cost", "inf is not a finite number"),
+        ("explanations", 0, {"parameters": "{"}, "parameters", "is not JSON"),
+        ("explanations", 0, {"parameters": "[" * 10**5}, "parameters", "is not JSON"),
+        ("explanations", 0, {"parameters": "[1]"}, "parameters", "is not a JSON object"),
+        ("explanations", 0, {"parameters": '{"x": NaN}'}, "parameters", "NaN is not a number of JSON"),
+        ("explanations", 0, {"parameters": '{"x": 1e999}'}, "parameters", "cannot be stored"),
+        ("explanations", 0, {"parameters": '{"x": "\\ud800"}'}, "parameters", "cannot be stored"),
+        ("explanations", 0, {"parameters": '{"x": "a\\u0000"}'}, "parameters", "has a text with a NUL"),
+        ("scores", 0, {"prompt_tokens": -1}, "prompt_tokens", "-1 is negative"),
+        ("scores", 0, {"cost": -0.5}, "cost", "-0.5 is negative"),
+        ("scores", 0, {"parameters": '"x"'}, "parameters", "is not a JSON object"),
         ("scores", 0, {"explanation": 1}, "explanation", "1 is not the number of a row"),
         ("scores", 0, {"score": 1.5}, "score", "1.5 with the interval"),
         ("scores", 0, {"score": None}, "reason", "is missing"),

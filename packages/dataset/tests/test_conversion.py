@@ -2,11 +2,15 @@
 
 import gzip
 import json
+import re
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 from memicos_cli.main import app
@@ -20,6 +24,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import FILE_NAME
 from memicos_dataset.public_layout import lines as layout_lines
+from memicos_dataset.write import write_table
 from memicos_testing.webapp.small_dataset import write_dataset
 from typer.testing import CliRunner
 
@@ -223,6 +228,35 @@ def test_the_commands(native: Path, tmp_path: Path) -> None:
     assert status == 1 and "column frac_nonzero" in output and not (tmp_path / "native").exists()
     assert run("convert", model, tmp_path / "other", "--to", "public")[0] == 1
     assert run("diff", native, tmp_path / "none")[0] == 2
+
+
+def test_the_requests_of_explanations_and_scores_are_compared(native: Path, tmp_path: Path) -> None:
+    def with_requests(name: str, cost: float, parameters: str) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(native, folder)
+        manifest = read.read_manifest(folder)
+        source = manifest.source_set.sources[0]
+        for kind in ("explanations", "scores"):
+            path = getattr(source, kind).path
+            table = pq.read_table(folder / path)
+            for column, value, of in (("cost", cost, pa.float64()), ("parameters", parameters, pa.string())):
+                table = table.append_column(column, pa.array([value, *[None] * (len(table) - 1)], of))
+            setattr(source, kind, write_table(folder, path, table))
+        manifest.write(folder)
+        assert run("verify", folder) == (0, "no faults\n")
+        return folder
+
+    first, same = with_requests("a", 0.5, '{"x": 1, "y": 2}'), with_requests("b", 0.5, '{"y": 2, "x": 1}')
+    assert "source 1-res: 48 features are equal" in run("diff", first, same)[1]
+    status, output = run("diff", first, with_requests("c", 0.25, '{"x": 1, "y": 2}'))
+    assert status == 1
+    for what in ("explanations", "scores"):
+        assert f"{what} in the first only: 1; in the second only: 1\n" in output
+    # the public layout has no place for them, and a dataset of an older version has none
+    assert run("convert", first, tmp_path / "public", "--source", "1-res")[0] == 0
+    for other in (native, tmp_path / "public/v1/small"):
+        assert "source 1-res: 48 features are equal" in run("diff", first, other)[1]
+    assert re.search(r"\d+ explanations, .*; \d+ scores, ", run("inspect", first)[1])
 
 
 def test_every_fault_of_a_native_dataset_is_reported(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def documented_tables() -> str:
         lines = [f"`{name}`:", "", HEADER, "|---|---|---|---|---|"]
         for column in table.columns:
             kind = str(column.type).replace("element", "item").replace("item: ", "").replace("float", "float32")
+            kind = kind.replace("double", "float64")
             marks = ("optional; " if column.optional else "") + ("may be null; " if column.nullable else "")
             marks += "entries may be null; " if column.null_entries else ""
             shape = ", ".join(column.shape)

@@ -739,6 +739,11 @@ export interface components {
              * @description provider by its name on this server; `request` for another base_url; null without a provider
              */
             profile: string | null;
+            /**
+             * Template Version
+             * @description version of the method's prompt; null without a provider
+             */
+            template_version: number | null;
             /** @description tokens of all calls; null where the provider does not count them */
             usage: components["schemas"]["Usage"] | null;
             /**

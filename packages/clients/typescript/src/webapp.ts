@@ -3191,8 +3191,13 @@ export interface components {
              */
             profile: string | null;
             /**
+             * Templateversion
+             * @description version of the method's prompt; null where no language model was asked
+             */
+            templateVersion: number | null;
+            /**
              * Parameters
-             * @description how the texts were chosen; null for scores of a dataset
+             * @description how the texts were chosen and the language model was asked; null where a dataset does not say it
              */
             parameters: {
                 [key: string]: unknown;

@@ -23,7 +23,8 @@ from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest, Source
 from memicos_dataset.read import Batch
-from memicos_dataset.schema import NO_POSITION, TOP_GROUP
+from memicos_dataset.request_columns import check_requests
+from memicos_dataset.schema import NO_POSITION, SCORED_TEXT_DETAILS, TOP_GROUP
 from memicos_dataset.source_ids import check_source_id
 
 ROUNDING = 1e-3
@@ -214,10 +215,11 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
     """Check explanations of a source whose features are `indices`.
 
     Raises:
-        RowError: an explanation is empty, or of a feature that the dataset does not have.
+        RowError: an explanation is empty, or of a feature that the dataset does not have; or see `check_requests`.
     """
     check_no_nulls(batch)
     check_finite(batch)
+    check_requests(batch)
     check_members(batch, "index", indices, "is not the index of a feature of this source")
     for column in ("description", "method"):
         for row, text in enumerate(batch.rows.column(column).to_pylist()):
@@ -230,10 +232,11 @@ def check_scores(batch: Batch, source: Source, context_lengths: np.ndarray) -> N
 
     Raises:
         RowError: a score is of no explanation, is not a share, lacks both value and reason, names a text that the
-            corpus does not have, or says something of tokens that the text does not have.
+            corpus does not have, or says something of tokens that the text does not have; or see `check_requests`.
     """
     check_no_nulls(batch)
     check_finite(batch)
+    check_requests(batch)
     explanations = source.explanations.rows if source.explanations else 0
     rows = np.arange(len(batch.rows))
     numbers = numpy(batch.rows.column("explanation"))
@@ -260,7 +263,7 @@ def check_scores(batch: Batch, source: Source, context_lengths: np.ndarray) -> N
     refuse(batch, "text_positions", owners, positions, outside, "is not a position of the text's context")
     around = numpy(batch.rows.column("around"))
     refuse(batch, "around", rows, around, around < 0, "is negative")
-    for column in ("text_marked", "text_expected", "text_failures"):
+    for column in SCORED_TEXT_DETAILS:
         if column in batch.rows.schema.names:
             check_equal_lengths(batch, "text_contexts", column, allow_empty=True)
     _check_text_tokens(batch, source.recipe.first_token, context_lengths)

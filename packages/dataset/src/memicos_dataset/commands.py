@@ -30,7 +30,7 @@ Sources = Annotated[list[str] | None, typer.Option("--source", help="a source of
 
 
 def inspect_dataset(dataset: Location) -> None:
-    """Print what a dataset has: sources, features, explanations, texts, and their sizes."""
+    """Print what a dataset has: sources, features, explanations, scores, texts, and their sizes."""
     try:
         for line in summary(Folder.of(dataset)):
             typer.echo(line)
@@ -165,9 +165,12 @@ def _print_diff(result: str | SourceDiff) -> None:
         typer.echo(f"  {column}: differs in {count:,} features")
     for example in result.examples:
         typer.echo(f"  {example}")
-    counts = result.explanations_only_first, result.explanations_only_second
-    if any(counts):
-        typer.echo(f"  explanations in the first only: {counts[0]:,}; in the second only: {counts[1]:,}")
+    for what, counts in (
+        ("explanations", (result.explanations_only_first, result.explanations_only_second)),
+        ("scores", (result.scores_only_first, result.scores_only_second)),
+    ):
+        if any(counts):
+            typer.echo(f"  {what} in the first only: {counts[0]:,}; in the second only: {counts[1]:,}")
 
 
 def _quiet(line: str) -> None:

@@ -67,7 +67,7 @@ class Table:
 
 
 _INT8, _INT16, _INT32, _INT64 = pa.int8(), pa.int16(), pa.int32(), pa.int64()
-_FLOAT, _TEXT = pa.float32(), pa.string()
+_FLOAT, _DOUBLE, _TEXT = pa.float32(), pa.float64(), pa.string()
 _INTS, _FLOATS, _TEXTS = pa.list_(_INT32), pa.list_(_FLOAT), pa.list_(_TEXT)
 _ACTIVATION, _LOGIT = "activation", "logit"
 _TOKENS, _NEIGHBOURS, _CORRELATED = ("logit tokens",), ("neighbours",), ("correlated features",)
@@ -262,6 +262,28 @@ FEATURE_TABLE = Table(
     )
 )
 
+
+def _request_columns(parameters: str, counted: str) -> tuple[Column, ...]:
+    """What is known of the requests to a language model; null where none was asked, or its origin does not say it.
+
+    Args:
+        parameters: meaning of the column.
+        counted: what tokens and cost are of.
+    """
+    columns = (
+        ("template_version", _INT16, "version of the method's prompt template", ""),
+        ("profile", _TEXT, "provider of the language model, by its name where it was asked", ""),
+        ("parameters", _TEXT, f"{parameters}, as a JSON object", ""),
+        ("prompt_tokens", _INT32, f"tokens of the prompt{counted}; null where the provider does not count them",
+         "tokens"),
+        ("completion_tokens", _INT32, "tokens that the language model generated", "tokens"),
+        ("cost", _DOUBLE, f"price{counted}; null where it is not known", "US dollars"),
+    )  # fmt: skip
+    return tuple(
+        Column(name, kind, meaning, unit=unit, optional=True, nullable=True) for name, kind, meaning, unit in columns
+    )
+
+
 EXPLANATION_TABLE = Table(
     (
         Column("index", _INT32, "index of the feature"),
@@ -276,6 +298,7 @@ EXPLANATION_TABLE = Table(
             optional=True,
             nullable=True,
         ),
+        *_request_columns("what shaped prompt and answer, such as the number of texts", ""),
     )
 )
 
@@ -329,8 +352,14 @@ SCORE_TABLE = Table(
             _SCORED_TEXTS,
             optional=True,
         ),
+        *_request_columns("how the texts were chosen and the language model was asked", " of all requests"),
     )
 )
+
+REQUEST_COLUMNS = tuple(column.name for column in _request_columns("", ""))
+"""Columns of explanations and scores about the requests to a language model."""
+SCORED_TEXT_DETAILS = ("text_marked", "text_expected", "text_failures")
+"""Optional columns about the texts of a score."""
 
 TABLES = {
     "documents": DOCUMENT_TABLE,

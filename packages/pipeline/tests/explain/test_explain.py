@@ -1,5 +1,6 @@
 """`memicos explain` on a dataset folder: selection, results, failures, budget, kills."""
 
+import json
 import logging
 import os
 import re
@@ -16,10 +17,15 @@ import pytest
 from memicos_autointerp_core.providers import client
 from memicos_cli import main
 from memicos_dataset import read
+from memicos_dataset.conversion.conversion_folder import Options
+from memicos_dataset.conversion.inspect import faults
+from memicos_dataset.folder import Folder
+from memicos_dataset.schema import REQUEST_COLUMNS
 from memicos_pipeline.bulk.selection import StoredExplanation, labels, read_indices
 from memicos_pipeline.config import ConfigError
 from memicos_pipeline.explain.evidence import Corpus
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.llm_provider.faults import EXPLANATION_FAULTS, Fault, redirect
 from memicos_testing.webapp.small_dataset import write_dataset
 from typer.testing import CliRunner, Result
 
@@ -110,6 +116,16 @@ def test_every_live_feature_is_explained_once(llm: LlmProvider, dataset: Path) -
     assert all(request.headers["authorization"] == f"Bearer {SERVER_KEY}" for request in llm.requests)
     assert SERVER_KEY not in result.stdout + result.stderr
 
+    source = read.read_manifest(dataset).source_set.sources[0]
+    for row in (row for batch in read.explanations(dataset, source) for row in batch.to_pylist()):
+        request = [row[name] for name in REQUEST_COLUMNS if name != "parameters"]
+        if row["method"] == METHOD:
+            assert request == [1, "local", 321, 12, pytest.approx((321 * 2 + 12 * 10) / 1e6)]
+            assert json.loads(row["parameters"]).keys() >= {"texts", "negatives", "max_tokens", "temperature"}
+        else:
+            assert request == [None] * 5 and row["parameters"] is None
+    assert list(faults(Folder.of(dataset), Options())) == []
+
     again = run(llm, dataset, "--yes")
     assert again.exit_code == 0 and "0 features to explain" in again.stdout
     assert len(llm.requests) == 2 * LIVE
@@ -150,29 +166,19 @@ def test_a_budget_ends_the_run_and_is_kept(llm: LlmProvider, dataset: Path) -> N
     assert result.exit_code == 0 and len(explained(dataset)) == len(llm.requests) == 2 * LIVE > paid
 
 
-FAULTS = {
-    "401": (Reply(status=401), "unauthorized", True),
-    "402": (Reply(status=402), "payment_required", True),
-    "429": (Reply(status=429), "rate_limited", False),
-    "429 with Retry-After": (Reply(status=429, headers={"Retry-After": "0.1"}), "rate_limited", False),
-    "500": (Reply(status=500), "provider_failed", False),
-    "hang": (Reply(delay=30), "timeout", False),
-    "reset mid-body": (Reply(cut=True), "unreachable", False),
-    "HTML at 200": (Reply(body=b"<html>x</html>", headers={"Content-Type": "text/html"}), "malformed", False),
-    "empty choices": (Reply(body={"id": "1", "choices": []}), "malformed", False),
-    "refusal": (Reply(fields={"message": {"content": None, "refusal": "no"}}), "filtered", False),
-    "wrong JSON": (Reply(body=b"{"), "malformed", False),
-    "no explanation": (Reply(content="ships"), "unreadable", False),
-    "wrong length": (Reply(content="EXPLANATION: " + "ships " * 200), "unreadable", False),
-    "10 MB": (Reply(content="EXPLANATION: " + "s" * 10_000_000), "malformed", False),
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [*EXPLANATION_FAULTS, "redirect"])
 def test_a_fault_is_never_an_explanation(
     name: str, llm: LlmProvider, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reply, cause, stops = FAULTS[name]
+    with LlmProvider() as elsewhere:
+        fault = redirect(elsewhere.base_url) if name == "redirect" else EXPLANATION_FAULTS[name]
+        check_fault(fault, llm, dataset, monkeypatch)
+        assert not elsewhere.requests
+    assert {request.headers["authorization"] for request in llm.requests} == {f"Bearer {SERVER_KEY}"}
+
+
+def check_fault(fault: Fault, llm: LlmProvider, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reply, cause, stops = fault.reply, fault.cause, fault.stops
     monkeypatch.setenv("AUTOINTERP_TIMEOUT_SECONDS", "0.5")
     # further attempts of one feature are scripted faults too: by the text of its request
     bad: list[str] = []

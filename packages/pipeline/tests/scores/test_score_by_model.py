@@ -1,6 +1,7 @@
 """`memicos score --method …`: scores of a dataset's labels by a language model's double; faults, resume, budget."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from memicos_pipeline.scores.score_by_model import ScoreRun, score_by_model
 from memicos_pipeline.scores.score_dataset import score_dataset
 from memicos_service import settings
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.llm_provider.faults import SCORE_FAULTS, Fault, redirect
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
 from memicos_testing.word_list_model import WordListModel
@@ -47,7 +49,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> GenerateConfig:
 @pytest.fixture
 def llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider]:
     monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setenv("AUTOINTERP_TIMEOUT_SECONDS", "0.5")
+    monkeypatch.setenv("AUTOINTERP_TIMEOUT_SECONDS", "1")
     monkeypatch.setenv("LOCAL_KEY", SERVER_KEY)
     with LlmProvider() as server:
         server.answer = WordListModel()
@@ -110,7 +112,17 @@ def test_labels_are_scored_and_paid_once(method: str, config: GenerateConfig, ll
     assert {row["explanation"] for row in found} == live_labels(config) and len(found) == outcome.done
     with_score = [row for row in found if row["score"] is not None]
     assert with_score and all(row["reason"] for row in found if row["score"] is None)
+    # requests of labels with equal texts are paid once
+    price = (321 * 2 + 12 * 10) / 1e6
+    assert sum(row["cost"] for row in with_score) == pytest.approx(len(llm.requests) * price)
+    assert all(row["cost"] is None and row["profile"] is None for row in found if row["score"] is None)
     for row in with_score:
+        asked = LANGUAGE_MODEL_SCORERS[method].requests(len(row["text_answers"]))
+        assert (row["prompt_tokens"], row["completion_tokens"]) == (321 * asked, 12 * asked)
+        assert (row["template_version"], row["profile"]) == (1, "local")
+        parameters = json.loads(row["parameters"])
+        known = {"active": 6, "inactive": 6, "near_misses": 0, "pool_contexts": 24, "attempt": 0}
+        assert {name: parameters[name] for name in known} == known
         assert row["model"] == "m" or row["model"].startswith("m-")
         assert row["score_low"] <= row["score"] <= row["score_high"]
         if method != "simulation":
@@ -151,28 +163,29 @@ def test_too_few_texts_are_found_before_anything_is_paid(
         assert len(row["text_answers"]) == len(row["text_contexts"]) and not any(row["text_answers"])
 
 
-FAULTS = {
-    "401": (Reply(status=401), True),
-    "402": (Reply(status=402), True),
-    "429": (Reply(status=429), False),
-    "429 with Retry-After": (Reply(status=429, headers={"Retry-After": "0.1"}), False),
-    "500": (Reply(status=500), False),
-    "hang": (Reply(delay=20), False),
-    "reset mid-body": (Reply(cut=True), False),
-    "HTML at 200": (Reply(body=b"<html>x</html>", headers={"Content-Type": "text/html"}), False),
-    "empty choices": (Reply(body={"id": "1", "choices": []}), False),
-    "refusal": (Reply(fields={"message": {"content": None, "refusal": "no"}}), False),
-    "wrong JSON": (Reply(content="[2, 3]"), False),
-    "wrong length": (Reply(content="[1]"), False),
-    "10 MB": (Reply(content="s" * 10_000_000), False),
-}
+QUICK = ("402", "500", "wrong length")
+"""Faults that every run of the tests has; the others take minutes with a model on the CPU."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_never_a_score(name: str, config: GenerateConfig, llm: LlmProvider, tmp_path: Path) -> None:
-    """Every request about one feature fails: it has no score and is listed, and the others have one."""
-    reply, stops = FAULTS[name]
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in [*SCORE_FAULTS, "redirect"]],
+)
+def test_a_fault_is_never_a_score(
+    name: str, config: GenerateConfig, llm: LlmProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memicos_autointerp_core.providers.settings.BULK_RETRIES", 1)
+    monkeypatch.setenv("AUTOINTERP_RETRIES", "1")
+    with LlmProvider() as elsewhere:
+        fault = redirect(elsewhere.base_url) if name == "redirect" else SCORE_FAULTS[name]
+        for method in LANGUAGE_MODEL_SCORERS:
+            check_fault(fault, method, f"m-{name.replace(' ', '-')}", config, llm, tmp_path / method)
+        assert not elsewhere.requests
+    assert {request.headers["authorization"] for request in llm.requests} == {f"Bearer {SERVER_KEY}"}
+
+
+def check_fault(fault: Fault, method: str, asked: str, config: GenerateConfig, llm: LlmProvider, work: Path) -> None:
+    """Every request about one label fails: it has no score and is listed, and the others have one."""
     model = WordListModel()
     bad: list[str] = []
 
@@ -180,26 +193,25 @@ def test_a_fault_is_never_a_score(name: str, config: GenerateConfig, llm: LlmPro
         description = received.body["messages"][1]["content"].partition("\n\n")[0]
         if not bad:
             bad.append(description)
-        return reply if description == bad[0] else model(received)
+        return fault.reply if description == bad[0] else model(received)
 
     llm.answer = answer
-    method, asked = "eleuther_recall", f"m-{name.replace(' ', '-')}"
     choice = ModelChoice("local", asked)
-    run = run_of(config, tmp_path, method, selection=Selection(indices=tuple(range(12))), choice=choice)
+    run = run_of(config, work, method, selection=Selection(indices=tuple(range(12))), choice=choice)
     outcome, failures = score(run)
     scored = {row["explanation"] for row in rows(config, method) if row["model"] == asked}
-    if stops:
-        assert outcome.stopped and not failures and len(scored) == outcome.done
+    assert len(scored) == outcome.done
+    if fault.stops:
+        assert outcome.stopped and outcome.stopped.startswith(f"{fault.cause}: ") and not failures
     else:
         assert outcome.stopped is None and len({failure.item for failure in failures}) >= 1
-        assert all(failure.cause and failure.message for failure in failures)
+        assert all(failure.cause == fault.cause and failure.message for failure in failures)
         assert not scored & {int(failure.item.rpartition("/")[2]) for failure in failures}
-        assert len(scored) == outcome.done
     llm.answer = model
-    again, failures = score(replace(run, retry_failed=not stops))
+    again, failures = score(replace(run, retry_failed=not fault.stops))
     assert again.stopped is None and not failures
     after = [row for row in rows(config, method) if row["model"] == asked]
-    assert len(after) == outcome.done + outcome.failed if not stops else len(after) > outcome.done
+    assert len(after) == outcome.done + outcome.failed if not fault.stops else len(after) > outcome.done
 
 
 def test_a_text_without_an_answer_has_its_cause(config: GenerateConfig, llm: LlmProvider, tmp_path: Path) -> None:
@@ -243,12 +255,18 @@ def test_batches_give_the_scores_of_single_requests(
     chosen = {"choice": ModelChoice("local", "m-batch"), "every_explanation": True}
     single = run_of(config, tmp_path / "single", "eleuther_fuzz", **chosen)
     assert score(single)[0].stopped is None
-    expected = [row for row in rows(config, "eleuther_fuzz") if row["model"] == "m-batch"]
+
+    def scored() -> list[dict[str, Any]]:
+        found = [row for row in rows(config, "eleuther_fuzz") if row["model"] == "m-batch"]
+        # of a batch half of it
+        return [{name: value for name, value in row.items() if name != "cost"} for row in found]
+
+    expected = scored()
     bodies = [request.body for request in llm.requests]
     llm.requests.clear()
     outcome, failures = score(run_of(config, tmp_path, "eleuther_fuzz", batches=BatchUse.SEND, **chosen))
     assert outcome.stopped is None and not failures and outcome.done == len(expected) > 20
-    assert [row for row in rows(config, "eleuther_fuzz") if row["model"] == "m-batch"] == expected
+    assert scored() == expected
     lines = [line for batch in llm.batches.batches.values() for line in batch.lines]
     assert lines and len({line["custom_id"] for line in lines}) == len(lines)
     # the same requests; some labels of the small dataset are asked about with the same texts

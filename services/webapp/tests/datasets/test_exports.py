@@ -7,6 +7,8 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.diff import diff
@@ -14,29 +16,35 @@ from memicos_dataset.conversion.inspect import faults
 from memicos_dataset.conversion.native import to_native
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
+from memicos_dataset.schema import REQUEST_COLUMNS
+from memicos_dataset.write import write_table
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.datasets.service import load
+from memicos_webapp.datasets.stored_rows.verification import problems, shown_loads
 from memicos_webapp.errors import Conflict, InsufficientStorage
 from memicos_webapp.jobs import service as job_service
 from memicos_webapp.stored_sources.export import ExportFormat, export, write_errors
 from memicos_webapp.stored_sources.export_job import EXPORT
 from memicos_webapp.stored_sources.selection import select
 
+REQUEST = ", ".join(REQUEST_COLUMNS)
 CONTENT = (
     """SELECT source.name, feature.*, 0 AS load_id FROM feature JOIN source ON source.current_load_id = load_id
        ORDER BY source.name, feature.index""",
     "SELECT number, document, token_ids, tokens FROM context ORDER BY number",
     "SELECT number, title, collection FROM document ORDER BY number",
     "SELECT token_id, token FROM vocabulary ORDER BY token_id",
-    """SELECT source.name, index, description, method, model FROM explanation e JOIN source ON source.id = e.source_id
-       WHERE author_id IS NULL ORDER BY source.name, index, description""",
-    """SELECT source.name, e.index, s.method, s.model, s.value, s.low, s.high, s.reason, s.text_contexts,
-         s.text_positions, s.text_distances, s.text_answers, s.text_details
+    f"""SELECT source.name, index, description, method, model, {REQUEST}
+       FROM explanation e JOIN source ON source.id = e.source_id
+       WHERE author_id IS NULL ORDER BY source.name, index, description""",  # noqa: S608 (constants)
+    f"""SELECT source.name, e.index, s.method, s.model, s.value, s.low, s.high, s.reason, s.text_contexts,
+         s.text_positions, s.text_distances, s.text_answers, s.text_details,
+         {", ".join(f"s.{name}" for name in REQUEST_COLUMNS)}
        FROM score s JOIN explanation e ON e.id = s.explanation_id JOIN source ON source.id = e.source_id
-       ORDER BY source.name, e.index, e.description""",
+       ORDER BY source.name, e.index, e.description""",  # noqa: S608 (constants)
     """SELECT name, layer, features, dead_features, counted_tokens, architecture, d_in, d_sae, logit_effect, recipe,
          sae_config, residual_norm FROM load JOIN source ON source.current_load_id = load.id ORDER BY name""",
     "SELECT * FROM model",
@@ -80,6 +88,17 @@ async def test_an_import_of_an_export_stores_the_same(own_url: str, fresh_url: s
            WHERE text_positions[1] BETWEEN 5 AND 20""",
         json.dumps(details),
     )
+    # what is known of requests, in some rows all of it, in others a part
+    parameters = json.dumps({"texts": 10, "temperature": None, "name": 'a\\u0000 "é"', "share": 1e-7, "list": [1.0]})
+    for table, column in (("explanation", "index"), ("score", "id")):
+        await execute(
+            own_url,
+            f"""UPDATE {table} SET template_version = 2, profile = 'own', parameters = $1, prompt_tokens = 321,
+                 completion_tokens = 0, cost = 0.1 + {column}::float8 / 3
+                WHERE author_id IS NULL AND {column} % 3 = 0""",  # noqa: S608 (constants)
+            parameters,
+        )
+        await execute(own_url, f"UPDATE {table} SET cost = 0 WHERE author_id IS NULL AND {column} % 3 = 1")  # noqa: S608
     out = tmp_path / "native"
     await exported(own_url, "small/res", out)
     assert list(faults(Folder.of(out), Options())) == []
@@ -87,6 +106,10 @@ async def test_an_import_of_an_export_stores_the_same(own_url: str, fresh_url: s
     before, after = await content(own_url), await content(fresh_url)
     assert all(before) and all(len(rows) > 0 for rows in before)
     assert {row["text_details"] is None for row in before[5]} == {True, False}
+    for rows in (before[4], before[5]):
+        assert {(row["profile"], row["parameters"] is None) for row in rows} == {("own", False), (None, True)}
+        assert {json.loads(str(row["parameters"]))["share"] for row in rows if row["parameters"]} == {1e-7}
+        assert len({row["cost"] for row in rows}) > 3
     for statement, left, right in zip(CONTENT, before, after, strict=True):
         assert left == right, statement
     # the export of the copy has the same bytes
@@ -94,6 +117,39 @@ async def test_an_import_of_an_export_stores_the_same(own_url: str, fresh_url: s
     names = files_of(out)
     assert len(names) == 13
     assert all((out / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
+
+
+async def test_another_request_of_a_stored_explanation_is_stored_in_its_row(own_url: str, tmp_path: Path) -> None:
+    rows = f"SELECT id, description, {REQUEST} FROM explanation ORDER BY id"  # noqa: S608 (constants)
+    before = await fetch(own_url, rows)
+    assert all(row["cost"] is None for row in before)
+    out = tmp_path / "native"
+    await exported(own_url, "small/res", out)
+    manifest = Manifest.model_validate_json((out / "manifest.json").read_text())
+    for source in manifest.source_set.sources:
+        assert source.explanations is not None
+        table = pq.read_table(out / source.explanations.path)
+        # an explanation that occurs twice has the request of its first row
+        table = pa.concat_tables([table, table.slice(0, 1)])
+        table = table.append_column("cost", pa.array([*(0.5 + i for i in range(len(table)))], pa.float64()))
+        table = table.append_column("profile", pa.array(["own"] * len(table)))
+        source.explanations = write_table(out, source.explanations.path, table)
+    manifest.write(out)
+    await load(out, own_url)
+    after = await fetch(own_url, rows)
+    assert [(row["id"], row["description"]) for row in after] == [(row["id"], row["description"]) for row in before]
+    assert {row["profile"] for row in after} == {"own"} and min(row["cost"] for row in after) == 0.5
+    async with connected(own_url) as connection:
+        stored = await shown_loads(connection, "small", ["1-res"])
+        assert await problems(connection, stored[0]) == []
+        for change in ("cost = cost + 1e-15", "profile = 'other'", "prompt_tokens = 1", "template_version = 9"):
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute(f"UPDATE explanation SET {change} WHERE index = 3")  # noqa: S608 (constants)
+            assert await problems(connection, stored[0]) == [
+                "the explanations are not the ones that were imported: their digests differ"
+            ]
+            await transaction.rollback()
 
 
 async def test_the_public_layout_of_an_export_has_the_same_features(own_url: str, tmp_path: Path) -> None:

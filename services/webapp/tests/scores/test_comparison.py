@@ -54,6 +54,8 @@ async def test_scores_and_shared_texts(client: httpx.AsyncClient, provider: LlmP
     # the dataset's score was computed on other texts than the webapp chooses
     only_one = (await client.get(PAGE)).text
     assert "No text is shared by two scores by eleuther_embedding" in only_one and "not scored" in only_one
+    (templates,) = re.findall("Template, provider</th>(.*?)</tr>", only_one)
+    assert sorted(re.findall("<td>(.*?)</td>", templates)) == ['<span class="num">1</span>, default', "none"]
 
     provider.answer = WordListModel(0.3)
     scores = [await _score(client, number, "eleuther_recall") for number in (0, 1)]

@@ -101,8 +101,10 @@ async def test_a_score_by_a_language_model(
     assert all(text["highlighted"] is (method == "eleuther_fuzz") for text in texts)
     assert (score["explanationScoreModelName"], score["profile"]) == ("some/model", "default")
     assert score["promptTokens"] == 321 * len(provider.requests)
+    assert score["templateVersion"] == 1 and score["parameters"]["attempt"] == 0
     page = await client.get(f"/scores/{score['id']}")
     assert page.status_code == 200 and Page(page.text).open == []
+    assert 'template <b class="num">1</b>' in page.text
     assert ('class="asked"' in page.text) is (method == "eleuther_fuzz")
     table = await client.get(f"/small/1-res?sort=score&order=desc&scorer={method}")
     assert f"/scores/{score['id']}" in table.text

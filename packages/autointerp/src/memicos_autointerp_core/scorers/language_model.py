@@ -45,6 +45,11 @@ class ScoringModel:
         self.paid: float | None = 0.0
         self.answered_by = model
 
+    @property
+    def counted_usage(self) -> TokenUsage | None:
+        """`usage`; None where the provider does not count tokens."""
+        return self.usage if self.usage.prompt_tokens else None
+
     async def __call__(self, system: str, user: str, schema: Mapping[str, Any] | None = None) -> str:
         """The text of the model's answer, as JSON of `schema` where the provider offers structured output.
 

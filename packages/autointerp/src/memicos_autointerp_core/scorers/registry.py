@@ -18,6 +18,7 @@ class LanguageModelScorer:
         statistic: what the number is.
         chance: the score of an explanation that tells nothing.
         texts_per_request: number of texts that the model sees at once.
+        template_version: of the prompt.
         score: scores an explanation on texts with a model and a seed; a failure of the provider is in the breakdown.
     """
 
@@ -25,6 +26,7 @@ class LanguageModelScorer:
     statistic: str
     chance: float
     texts_per_request: int
+    template_version: int
     score: Callable[[str, Sequence[ScoredText], ScoringModel, int], Awaitable[Score]]
 
     def requests(self, texts: int) -> int:
@@ -51,11 +53,30 @@ async def _simulation(explanation: str, texts: Sequence[ScoredText], model: Scor
 LANGUAGE_MODEL_SCORERS: dict[str, LanguageModelScorer] = {
     scorer.name: scorer
     for scorer in (
-        LanguageModelScorer(classification.FUZZ, statistics.BALANCED_ACCURACY, 0.5, classification.BATCH_TEXTS, _fuzz),
         LanguageModelScorer(
-            classification.DETECTION, statistics.BALANCED_ACCURACY, 0.5, classification.BATCH_TEXTS, _detection
+            classification.FUZZ,
+            statistics.BALANCED_ACCURACY,
+            0.5,
+            classification.BATCH_TEXTS,
+            classification.PROMPT_VERSION,
+            _fuzz,
         ),
-        LanguageModelScorer(recall_alt.METHOD, statistics.BALANCED_ACCURACY, 0.5, recall_alt.REQUEST_TEXTS, _recall),
-        LanguageModelScorer(simulation.METHOD, statistics.CORRELATION, 0.0, 1, _simulation),
+        LanguageModelScorer(
+            classification.DETECTION,
+            statistics.BALANCED_ACCURACY,
+            0.5,
+            classification.BATCH_TEXTS,
+            classification.PROMPT_VERSION,
+            _detection,
+        ),
+        LanguageModelScorer(
+            recall_alt.METHOD,
+            statistics.BALANCED_ACCURACY,
+            0.5,
+            recall_alt.REQUEST_TEXTS,
+            recall_alt.PROMPT_VERSION,
+            _recall,
+        ),
+        LanguageModelScorer(simulation.METHOD, statistics.CORRELATION, 0.0, 1, simulation.PROMPT_VERSION, _simulation),
     )
 }

@@ -1,20 +1,24 @@
 """Differences of two datasets: sources, features, columns and values.
 
-Numbers that a dataset gives have no meaning of their own: contexts are compared by their tokens, and token ids by
-their strings. Fields of the manifest that say how a dataset was made are not compared.
+Numbers that a dataset gives have no meaning of their own: contexts are compared by their tokens, token ids by their
+strings, and explanations of scores by what they say. Fields of the manifest that say how a dataset was made are not
+compared. Scores, and what is known of requests to language models, are compared only where both datasets have some of
+the source: the public layout has no place for them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
+from memicos_dataset.request_columns import read_parameters, write_parameters
 
 TOLERANCE = 1e-5
 """Largest relative difference of numbers that are equal: they are stored with 32 bits."""
@@ -40,6 +44,8 @@ class SourceDiff:
     examples: list[str] = field(default_factory=list)
     explanations_only_first: int = 0
     explanations_only_second: int = 0
+    scores_only_first: int = 0
+    scores_only_second: int = 0
 
     def __bool__(self) -> bool:
         return bool(
@@ -48,6 +54,8 @@ class SourceDiff:
             or self.columns
             or self.explanations_only_first
             or self.explanations_only_second
+            or self.scores_only_first
+            or self.scores_only_second
         )
 
 
@@ -83,11 +91,34 @@ class _Side:
                 row |= {name: [self._strings[i] for i in row[name]] for name in _TOKEN_COLUMNS}
                 yield row
 
-    def explanations(self, source: m.Source) -> Counter[tuple[object, ...]]:
-        """How often each explanation occurs."""
-        rows: Counter[tuple[object, ...]] = Counter()
-        for batch in read.explanations(self.folder, source):
-            rows.update(zip(*(batch.column(name).to_pylist() for name in schema.EXPLANATIONS.names), strict=True))
+    def explanations(self, source: m.Source) -> list[tuple[object, ...]]:
+        """What each explanation says, and what is known of its request."""
+        names = (*schema.EXPLANATIONS.names, *schema.REQUEST_COLUMNS)
+        return [
+            row
+            for batch in read.explanations(self.folder, source)
+            for row in zip(*(_comparable(batch, name) for name in names), strict=True)
+        ]
+
+    def scores(self, source: m.Source, explanations: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
+        """Explanation, texts and values of each score, and what is known of its requests. `explanations` are those of
+        the source.
+
+        Raises:
+            DatasetError: a score is of none of them.
+        """
+        names = [name for name in schema.SCORE_TABLE.known.names if name not in ("explanation", "text_contexts")]
+        rows: list[tuple[object, ...]] = []
+        for batch in read.score_batches(self.folder, source):
+            contexts = [
+                tuple(int(self._context_keys[number]) for number in row)
+                for row in batch.rows.column("text_contexts").to_pylist()
+            ]
+            numbers = batch.rows.column("explanation").to_pylist()
+            if outside := [number for number in numbers if not 0 <= number < len(explanations)]:
+                raise DatasetError(batch.path, f"has a score of explanation {outside[0]}, which there is not")
+            own = [explanations[number][: len(schema.EXPLANATIONS)] for number in numbers]
+            rows.extend(zip(own, contexts, *(_comparable(batch.rows, name) for name in names), strict=True))
         return rows
 
 
@@ -126,9 +157,47 @@ def _source_diff(name: str, sides: tuple[_Side, _Side], tolerance: float) -> Sou
                     values = _short(first.get(column)), _short(second.get(column))
                     result.examples.append(f"feature {index}, {column}: {values[0]} and {values[1]}")
     explanations = [side.explanations(source) for side, source in zip(sides, sources, strict=True)]
-    result.explanations_only_first = (explanations[0] - explanations[1]).total()
-    result.explanations_only_second = (explanations[1] - explanations[0]).total()
+    result.explanations_only_first, result.explanations_only_second = _only(*explanations)
+    if all(source.scores for source in sources):
+        scores = [side.scores(source, own) for side, source, own in zip(sides, sources, explanations, strict=True)]
+        result.scores_only_first, result.scores_only_second = _only(*scores)
     return result
+
+
+def _only(first: Sequence[tuple[object, ...]], second: Sequence[tuple[object, ...]]) -> tuple[int, int]:
+    """How many rows only the first and only the second sequence has. The last columns, of requests, are left out where
+    one of them knows nothing of any request."""
+    core = -len(schema.REQUEST_COLUMNS)
+    if not all(any(value is not None for row in rows for value in row[core:]) for rows in (first, second)):
+        first, second = ([row[:core] for row in rows] for rows in (first, second))
+    left, right = Counter(first), Counter(second)
+    return (left - right).total(), (right - left).total()
+
+
+def _comparable(rows: pa.RecordBatch, name: str) -> list[object]:
+    """A column as values that can be counted; nulls where it is missing."""
+    if name not in rows.schema.names:
+        return [None] * len(rows)
+    values = rows.column(name).to_pylist()
+    if name == "parameters":
+        return [None if content is None else _parameters(content) for content in values]
+    return [_frozen(value) for value in values]
+
+
+def _parameters(content: str) -> str:
+    """Parameters in an order that has no meaning; what is no JSON object as it is."""
+    try:
+        return write_parameters(read_parameters(content))
+    except ValueError:
+        return content
+
+
+def _frozen(value: object) -> object:
+    """A value of lists as one of tuples; empty lists, which a column that is missing has, as None."""
+    if isinstance(value, list):
+        entries = tuple(_frozen(entry) for entry in value)
+        return None if all(entry in (None, "") for entry in entries) else entries
+    return value
 
 
 def _joined(first: Iterator[Row], second: Iterator[Row]) -> Iterator[tuple[int, Row | None, Row | None]]:

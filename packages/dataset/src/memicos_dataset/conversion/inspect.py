@@ -45,11 +45,12 @@ def summary(folder: Folder) -> Iterator[str]:
     for source in source_set.sources:
         features = sum(entry.rows for entry in source.features)
         size = sum(entry.bytes for entry in source.features)
-        explanations = source.explanations
+        explanations, scores = source.explanations, source.scores
         yield (
             f"source: {source.id}: {features:,} features ({source.dead_features:,} never active), {_size(size)} in "
             f"{_files(len(source.features))}; {explanations.rows if explanations else 0:,} explanations, "
-            f"{_size(explanations.bytes if explanations else 0)}"
+            f"{_size(explanations.bytes if explanations else 0)}; {scores.rows if scores else 0:,} scores, "
+            f"{_size(scores.bytes if scores else 0)}"
         )
     size = sum(entry.bytes for entry in (corpus.documents, corpus.vocabulary, *corpus.context_files))
     ids = "ids of the model's tokenizer" if corpus.token_ids == "tokenizer" else "no ids of the model's tokenizer"

@@ -30,7 +30,7 @@ values are rounded."""
 MOST_INTERVALS = 127
 
 FEATURE_SCHEMA = schema.FEATURE_TABLE.known
-EXPLANATION_SCHEMA = schema.EXPLANATION_TABLE.known
+EXPLANATION_SCHEMA = schema.EXPLANATION_TABLE.with_optional(("embedding", "extra"))
 
 
 @dataclass

@@ -17,6 +17,7 @@ from memicos_dataset.replace_folder import finish_interrupted
 
 from memicos_pipeline.bulk.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.bulk.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
+from memicos_pipeline.bulk.model_requests import ModelRequests
 from memicos_pipeline.bulk.replace_tables import EXPLANATIONS, replace_tables
 from memicos_pipeline.bulk.selection import Selection, chosen_sources, explanations, select
 from memicos_pipeline.dataset_lock import lock_dataset
@@ -155,7 +156,10 @@ async def _explain(
     async def explain(feature: Feature) -> None:
         found = await run.explainer.explain(feature.evidence, chat, model.model, options, attempt(feature))
         # PostgreSQL's text type, where datasets are imported to, cannot store NUL
-        state.store(feature.name, {"description": found.text.replace("\0", "␀")})
+        text = found.text.replace("\0", "␀")
+        # the cost is also of an answer that an interrupted run paid for
+        requests = ModelRequests(found.template_version, model.profile.name, found.parameters, found.usage, found.cost)
+        state.store(feature.name, {"description": text, **requests.columns()})
 
     async def failed(failure: Failure[Feature]) -> None:
         state.fail(FailedItem(failure.item.name, failure.cause, failure.message, attempt(failure.item)))
@@ -179,10 +183,10 @@ async def _explain(
 
 def _publish(run: ExplainRun, manifest: m.Manifest, model: BulkModel, state: WorkState) -> int:
     """Add all results that the dataset lacks to it; returns their number. Files that stay the same are linked."""
-    results: dict[str, list[tuple[int, str]]] = {}
+    results: dict[str, list[tuple[int, dict[str, object]]]] = {}
     for name, result in state.results():
         source, _, index = name.rpartition("/")
-        results.setdefault(source, []).append((int(index), result["description"]))
+        results.setdefault(source, []).append((int(index), result))
     tables: dict[str, pa.Table] = {}
     added = 0
     for source in manifest.source_set.sources:
@@ -192,8 +196,8 @@ def _publish(run: ExplainRun, manifest: m.Manifest, model: BulkModel, state: Wor
             if (row.method, row.model) == (run.explainer.name, model.model)
         }
         new = [
-            {"index": index, "description": text, "method": run.explainer.name, "model": model.model}
-            for index, text in sorted(results.get(source.id, []))
+            {"index": index, "method": run.explainer.name, "model": model.model, **result}
+            for index, result in sorted(results.get(source.id, []), key=lambda item: item[0])
             if index not in stored
         ]
         if new:
@@ -201,7 +205,7 @@ def _publish(run: ExplainRun, manifest: m.Manifest, model: BulkModel, state: Wor
             old = [batch.rows for batch in read.explanation_batches(run.dataset, source)]
             before = pa.Table.from_batches(old) if old else schema.EXPLANATIONS.empty_table()
             # behind the others: scores name explanations by the number of their row
-            rows = pa.Table.from_pylist(new, schema=schema.EXPLANATIONS)
+            rows = pa.Table.from_pylist(new, schema=schema.EXPLANATION_TABLE.with_optional(schema.REQUEST_COLUMNS))
             tables[source.id] = pa.concat_tables([before, rows], promote_options="default")
     if tables:
         replace_tables(run.dataset, manifest, EXPLANATIONS, tables)

@@ -19,6 +19,7 @@ from memicos_dataset.replace_folder import finish_interrupted
 
 from memicos_pipeline.bulk.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.bulk.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
+from memicos_pipeline.bulk.model_requests import ModelRequests
 from memicos_pipeline.bulk.replace_tables import SCORES, replace_tables
 from memicos_pipeline.bulk.selection import Selection, chosen_sources, explanations, labels, select
 from memicos_pipeline.config import GenerateConfig
@@ -172,6 +173,7 @@ async def _score(
 
     async def score(item: ExplanationToScore) -> None:
         # before anything is paid
+        requests = None
         if reason := missing_texts(item.texts):
             rows = [BreakdownRow(text, text.active) for text in item.texts]
             found = Score(run.scorer.name, model.model, None, reason, run.protocol.seed, rows)
@@ -179,7 +181,15 @@ async def _score(
             asked = ScoringModel(chat, model.model, settings.max_tokens, settings.temperature, attempt(item))
             found = await run.scorer.score(item.description, item.texts, asked, run.protocol.seed)
             found.raise_without_answers()
-        state.store(item.name, score_row(item.number, found, run.protocol))
+            parameters = {
+                "attempt": attempt(item),
+                "max_tokens": settings.max_tokens,
+                "temperature": settings.temperature,
+            }
+            requests = ModelRequests(
+                run.scorer.template_version, model.profile.name, parameters, asked.counted_usage, asked.paid
+            )
+        state.store(item.name, score_row(item.number, found, run.protocol, requests))
 
     async def failed(failure: Failure[ExplanationToScore]) -> None:
         state.fail(FailedItem(failure.item.name, failure.cause, failure.message, attempt(failure.item)))

@@ -5,20 +5,36 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from memicos_autointerp_core.scorers.interface import Score
+from memicos_autointerp_core.scorers.interface import NEAR_MISS, Score
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
+from memicos_dataset.request_columns import write_parameters
 
+from memicos_pipeline.bulk.model_requests import ModelRequests
 from memicos_pipeline.scores.protocol import ScoreProtocol
 
-DETAILS = [column.name for column in schema.SCORE_TABLE.columns if column.optional]
-"""Columns that a file has where one of its scores says something there."""
 
+def score_row(
+    explanation: int, score: Score, protocol: ScoreProtocol, requests: ModelRequests | None = None
+) -> dict[str, Any]:
+    """The row of a score in a dataset.
 
-def score_row(explanation: int, score: Score, protocol: ScoreProtocol) -> dict[str, Any]:
-    """The row of a score in a dataset; `explanation`: number of the row of the explanation."""
+    Args:
+        explanation: number of the row of the explanation.
+        requests: None where no language model was asked.
+    """
     estimate = score.estimate
+    parameters: dict[str, Any] = {
+        "active": protocol.active,
+        "inactive": protocol.inactive,
+        "near_misses": sum(row.text.distance == NEAR_MISS for row in score.breakdown),
+        "pool_contexts": protocol.pool_contexts,
+    }
+    if requests:
+        parameters |= requests.parameters
     return {
+        **(requests.columns() if requests else {}),
+        "parameters": write_parameters(parameters),
         "explanation": explanation,
         "method": score.method,
         "model": score.model,
@@ -51,6 +67,9 @@ def with_scores(folder: Path, source: m.Source, new: Sequence[dict[str, Any]]) -
     replaced = {key(row) for row in new}
     old = [row for batch in read.score_batches(folder, source) for row in batch.rows.to_pylist()]
     rows = sorted([*(row for row in old if key(row) not in replaced), *new], key=key)
-    used = [name for name in DETAILS if any(any(row.get(name, ())) for row in rows)]
-    empty = {name: [] for name in used}
-    return pa.Table.from_pylist([{**empty, **row} for row in rows], schema=schema.SCORE_TABLE.with_optional(used))
+    details = [name for name in schema.SCORED_TEXT_DETAILS if any(any(row.get(name, ())) for row in rows)]
+    requests = [name for name in schema.REQUEST_COLUMNS if any(row.get(name) is not None for row in rows)]
+    empty = {name: [] for name in details}
+    return pa.Table.from_pylist(
+        [{**empty, **row} for row in rows], schema=schema.SCORE_TABLE.with_optional([*details, *requests])
+    )

@@ -71,7 +71,8 @@ def prepare(
             chance=scorer.chance,
             breakdown=_breakdown(score),
             profile=chosen.provider.profile.name,
-            usage=Usage(**asdict(model.usage)) if model.usage.prompt_tokens else None,
+            template_version=scorer.template_version,
+            usage=Usage(**asdict(usage)) if (usage := model.counted_usage) else None,
             cost=model.paid,
         )
 
@@ -91,6 +92,7 @@ async def _by_embedding(
         chance=0.5,
         breakdown=_breakdown(score),
         profile=None,
+        template_version=None,
         usage=None,
         cost=None,
     )

@@ -164,6 +164,7 @@ class ScoreExplanationResponse(ScoreResponse):
     profile: str | None = Field(
         description="provider by its name on this server; `request` for another base_url; null without a provider"
     )
+    template_version: int | None = Field(description="version of the method's prompt; null without a provider")
     usage: Usage | None = Field(description="tokens of all calls; null where the provider does not count them")
     cost: float | None = Field(description="US dollars paid, by the profile's prices; null where they are unknown")
 

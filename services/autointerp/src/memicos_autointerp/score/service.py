@@ -133,11 +133,11 @@ async def score_fuzz_detection(
         )
         for number, row in by_number(score)
     ]
-    usage = Usage(**asdict(model.usage)) if model.usage.prompt_tokens else None
+    usage = model.counted_usage
     return ScoreFuzzDetectionResponse(
         **score_fields(score, statistics.BALANCED_ACCURACY, model.answered_by),
         breakdown=breakdown,
         profile=chosen.provider.profile.name,
-        usage=usage,
+        usage=Usage(**asdict(usage)) if usage else None,
         cost=model.paid,
     )

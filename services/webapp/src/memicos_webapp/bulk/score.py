@@ -45,7 +45,7 @@ from memicos_webapp.jobs import service as job_service
 from memicos_webapp.jobs.kinds import JobKind, JobRun
 from memicos_webapp.scores import repository as scores
 from memicos_webapp.scores.methods import METHODS, OUTPUT_TEXTS
-from memicos_webapp.scores.scoring.new_score import Payment, new_score
+from memicos_webapp.scores.scoring.new_score import ModelUse, new_score
 from memicos_webapp.scores.scoring.output_texts import OutputTexts, raised_tokens, steered_texts
 from memicos_webapp.settings import Settings, read
 from memicos_webapp.stored_sources import selection
@@ -228,7 +228,7 @@ class _Scoring:
         missing = missing_texts(label.texts)
         if missing and not self._method.of_output:
             raise MissingEvidence(missing)
-        found, parameters, payment = await self._judged(label)
+        found, parameters, use = await self._judged(label)
         found.raise_without_answers()
         if found.estimate is None:
             raise MissingEvidence(found.reason or "There is no score.")
@@ -239,15 +239,15 @@ class _Scoring:
             found.estimate,
             0 if self._method.of_output else around,
             {**parameters, "attempt": self._attempt(label), "job": self._run.id},
-            payment,
+            use,
         )
         async with self._database.transaction() as session:
             if await explanations.explanation(session, LOCAL_OWNER, label.explanation) is None:
                 raise MissingEvidence(f"Explanation {label.explanation} was deleted while it was scored.")
             await scores.put(session, self._viewer, new)
 
-    async def _judged(self, label: LabelToScore) -> tuple[Score, dict[str, Any], Payment | None]:
-        """The score, how its texts were chosen, and what it cost."""
+    async def _judged(self, label: LabelToScore) -> tuple[Score, dict[str, Any], ModelUse | None]:
+        """The score, how its texts were chosen, and the language model that was asked."""
         options = self._options
         model, embedder, seed = self._judge.model, self._judge.embedder, options.seed
         if model is not None:
@@ -257,7 +257,9 @@ class _Scoring:
             )
             scorer = LANGUAGE_MODEL_SCORERS[options.method]
             found = await scorer.score(label.description, label.texts, asked, seed)
-            return found, self._parameters(label), Payment(model.profile.name, asked.usage, asked.paid)
+            parameters = {"max_tokens": providers.max_tokens, "temperature": providers.temperature}
+            use = ModelUse(model.profile.name, scorer.template_version, asked.counted_usage, asked.paid)
+            return found, self._parameters(label) | parameters, use
         assert embedder is not None
         try:
             if not self._method.of_output:

@@ -8,12 +8,14 @@ from typing import Any
 
 from asyncpg import Connection
 from memicos_dataset.manifest import Corpus, Manifest
+from memicos_dataset.schema import REQUEST_COLUMNS
 
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 from memicos_webapp.datasets.stored_rows.binary_copy import HEADER, TRAILER, Chunk
 from memicos_webapp.datasets.stored_rows.verification import StoredLoad
 
 _RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
+_REQUEST = ", ".join(REQUEST_COLUMNS)
 _MODEL_COLUMNS = {"id", "name", "layers", "d_model", "vocabulary_size", "chat", "origin", "license", "url"}
 
 
@@ -262,7 +264,8 @@ async def _hash_joins(connection: Connection) -> AsyncIterator[None]:
 
 
 async def merge_explanations(connection: Connection, loads: Sequence[StoredLoad]) -> None:
-    """Replace explanations without an author of the loads' sources by the staged ones; equal ones keep their rows.
+    """Replace explanations without an author of the loads' sources by the staged ones; equal ones keep their rows, with
+    what the new load says of their requests.
 
     Called in a transaction.
     """
@@ -276,10 +279,21 @@ async def merge_explanations(connection: Connection, loads: Sequence[StoredLoad]
                 load.source_id,
                 load.load_id,
             )
+            # a file may have an explanation twice: its first row is stored
+            staged = """SELECT DISTINCT ON (index, description, method, model) * FROM staged_explanation
+                         WHERE load_id = $2 ORDER BY index, description, method, model, number"""
+            requests = {table: ", ".join(f"{table}.{name}" for name in REQUEST_COLUMNS) for table in ("a", "b")}
             await connection.execute(
-                f"""INSERT INTO explanation (source_id, index, description, method, model)
-                    SELECT DISTINCT $1::integer, index, description, method, model FROM staged_explanation a
-                    WHERE load_id = $2 AND NOT EXISTS (
+                f"""UPDATE explanation a SET ({_REQUEST}) = ROW({requests["b"]}) FROM ({staged}) b
+                    WHERE a.author_id IS NULL AND a.source_id = $1 AND {equal}
+                      AND ROW({requests["a"]}) IS DISTINCT FROM ROW({requests["b"]})""",  # noqa: S608 (constants)
+                load.source_id,
+                load.load_id,
+            )
+            await connection.execute(
+                f"""INSERT INTO explanation (source_id, index, description, method, model, {_REQUEST})
+                    SELECT $1::integer, index, description, method, model, {_REQUEST} FROM ({staged}) a
+                    WHERE NOT EXISTS (
                       SELECT FROM explanation b WHERE author_id IS NULL AND source_id = $1 AND {equal})
                     ORDER BY index""",  # noqa: S608 (constants)
                 load.source_id,
@@ -290,8 +304,8 @@ async def merge_explanations(connection: Connection, loads: Sequence[StoredLoad]
 async def replace_scores(connection: Connection, loads: Sequence[StoredLoad]) -> None:
     """Replace the scores without an author of the loads' sources by the staged ones, after `merge_explanations` and in
     its transaction."""
-    columns = """method, model, value, low, high, reason, seed, around, text_contexts, text_positions, text_distances,
-                 text_answers, text_details"""
+    columns = f"""method, model, value, low, high, reason, seed, around, text_contexts, text_positions, text_distances,
+                  text_answers, text_details, {_REQUEST}"""
     staged = ", ".join(f"s.{name.strip()}" for name in columns.split(","))
     for load in loads:
         await connection.execute(

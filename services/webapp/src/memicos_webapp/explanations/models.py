@@ -10,14 +10,26 @@ from sqlalchemy.orm import Mapped, mapped_column
 from memicos_webapp.database.base import Base
 
 
-class Explanation(Base):
+class RequestColumns:
+    """What is known of the requests to a language model, of an explanation or a score.
+
+    `template_version` of the method's prompt, `profile` of the provider, `parameters` of prompt and answer (of a score
+    also how the texts were chosen), tokens, and `cost` in US dollars. Null where no language model was asked, where a
+    dataset does not say it, the provider does not count tokens, or the profile has no price.
+    """
+
+    template_version: Mapped[int | None] = mapped_column(SmallInteger)
+    profile: Mapped[str | None] = mapped_column(Text)
+    parameters: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    prompt_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    cost: Mapped[float | None] = mapped_column(Double)
+
+
+class Explanation(RequestColumns, Base):
     """`author_id` is null for explanations of a dataset; importing the dataset again replaces only those.
 
     `chosen_as_label`: a user chose it as the feature's label (`labels`); at most one of a feature.
-
-    What the autointerp server said of its request, null for other explanations: `template_version` of the method's
-    prompt, `profile` of the provider, `parameters` of prompt and answer, tokens, and `cost` in US dollars (null where
-    the provider does not count tokens, or the profile has no price).
     """
 
     __tablename__ = "explanation"
@@ -52,12 +64,6 @@ class Explanation(Base):
     author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     chosen_as_label: Mapped[bool] = mapped_column(server_default=text("false"))
-    template_version: Mapped[int | None] = mapped_column(SmallInteger)
-    profile: Mapped[str | None] = mapped_column(Text)
-    parameters: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    prompt_tokens: Mapped[int | None]
-    completion_tokens: Mapped[int | None]
-    cost: Mapped[float | None] = mapped_column(Double)
     description_tsvector: Mapped[str] = mapped_column(
         TSVECTOR, Computed("to_tsvector('english', description)", persisted=True)
     )

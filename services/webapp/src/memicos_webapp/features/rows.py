@@ -87,8 +87,8 @@ class FeatureRow:
 
 @dataclass(frozen=True)
 class ExplanationRow:
-    """`author_id` and `author` are None for explanations of a dataset, and so is all from `template_version` on where
-    no language model of the autointerp server wrote the explanation (`models.Explanation`)."""
+    """`author_id` and `author` are None for explanations of a dataset; all from `template_version` on may be None
+    (`models.Explanation`)."""
 
     id: int
     index: int

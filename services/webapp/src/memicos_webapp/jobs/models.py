@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memicos_webapp.database.base import Base
+from memicos_webapp.explanations.models import RequestColumns
 
 
 class JobState(StrEnum):
@@ -133,7 +134,7 @@ class JobBatchRequest(Base):
     key: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
 
 
-class StagedExplanation(Base):
+class StagedExplanation(RequestColumns, Base):
     """An explanation of a load that is not shown yet; it becomes a row of `explanation` when the load is shown.
 
     `number` is that of the row in its file, by which scores name it.

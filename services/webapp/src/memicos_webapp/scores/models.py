@@ -3,14 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import REAL, BigInteger, Double, ForeignKey, Identity, Index, Integer, SmallInteger, Text, func, text
+from sqlalchemy import REAL, BigInteger, ForeignKey, Identity, Index, Integer, SmallInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memicos_webapp.database.base import Base
+from memicos_webapp.explanations.models import RequestColumns
 
 
-class _ScoreColumns:
+class _ScoreColumns(RequestColumns):
     """Columns of a score. The texts are those of a corpus, named by context and position; lists are of equal length.
 
     `value` is null where there is no score, and `reason` says why. `around`: a text is this many tokens on both sides
@@ -40,9 +41,6 @@ class Score(_ScoreColumns, Base):
 
     An explanation has one score of each method, model and author: a new one takes its place. `corpus_id` is null where
     the texts have been deleted, or are not those of a corpus (`text_contexts` is then -1).
-
-    Null for scores of a dataset: `parameters`, how the texts were chosen; `profile` of the provider, tokens, and `cost`
-    in US dollars, null where no language model was asked.
     """
 
     __tablename__ = "score"
@@ -64,11 +62,6 @@ class Score(_ScoreColumns, Base):
     corpus_id: Mapped[int | None] = mapped_column(ForeignKey("corpus.id", ondelete="SET NULL"), index=True)
     author_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    profile: Mapped[str | None] = mapped_column(Text)
-    parameters: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    prompt_tokens: Mapped[int | None]
-    completion_tokens: Mapped[int | None]
-    cost: Mapped[float | None] = mapped_column(Double)
 
 
 class StagedScore(_ScoreColumns, Base):

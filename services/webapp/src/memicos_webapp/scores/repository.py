@@ -47,6 +47,7 @@ _OF_FEATURE = (
         Score.author_id,
         Score.created_at,
         Score.text_details,
+        Score.template_version,
         Score.profile,
         Score.parameters,
         Score.prompt_tokens,

@@ -49,6 +49,7 @@ class ScoreRow:
     author_id: int | None
     created_at: datetime
     text_details: list[Detail] | None
+    template_version: int | None
     profile: str | None
     parameters: dict[str, Any] | None
     prompt_tokens: int | None
@@ -109,6 +110,7 @@ class NewScore:
     text_answers: list[float | None]
     text_details: list[Detail]
     parameters: dict[str, Any]
+    template_version: int | None = None
     profile: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

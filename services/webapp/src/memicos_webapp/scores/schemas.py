@@ -55,8 +55,10 @@ class ScoreBody(BaseModel):
     """when it was stored"""
     profile: str | None
     """provider, by its name on the autointerp server; null where no language model was asked"""
+    templateVersion: int | None
+    """version of the method's prompt; null where no language model was asked"""
     parameters: dict[str, Any] | None
-    """how the texts were chosen; null for scores of a dataset"""
+    """how the texts were chosen and the language model was asked; null where a dataset does not say it"""
     promptTokens: int | None
     """tokens of all prompts; null where the provider does not count them"""
     completionTokens: int | None
@@ -84,6 +86,7 @@ class ScoreBody(BaseModel):
             jsonDetails=json.dumps(details, ensure_ascii=False),
             createdAt=row.created_at,
             profile=row.profile,
+            templateVersion=row.template_version,
             parameters=row.parameters,
             promptTokens=row.prompt_tokens,
             completionTokens=row.completion_tokens,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import pyarrow as pa
@@ -167,31 +167,49 @@ async def _source(
     numbers: dict[int, int] = {}
 
     async def explanations() -> AsyncIterator[pa.Table]:
-        statement = """SELECT id, index, description, method, model FROM explanation
-                       WHERE source_id = $1 AND author_id IS NULL ORDER BY index, id"""
+        statement = """SELECT * FROM explanation WHERE source_id = $1 AND author_id IS NULL ORDER BY index, id"""
         async for batch in export_rows.batches(connection, statement, load["source_id"], size=ROW_GROUP_ROWS):
             numbers.update({row["id"]: len(numbers) + i for i, row in enumerate(batch)})
-            yield export_rows.explanation_table(batch)
+            yield export_rows.explanation_table(batch, columns_of_explanations)
 
     async def scores() -> AsyncIterator[pa.Table]:
         statement = """SELECT score.* FROM score JOIN explanation ON explanation.id = explanation_id
                        WHERE source_id = $1 AND score.author_id IS NULL AND explanation.author_id IS NULL
                        ORDER BY score.id"""
         async for batch in export_rows.batches(connection, statement, load["source_id"], size=FETCHED):
-            yield export_rows.score_table(batch, numbers, score_columns)
+            yield export_rows.score_table(batch, numbers, columns_of_scores)
 
+    columns_of_explanations = schema.EXPLANATION_TABLE.with_optional(
+        schema.REQUEST_COLUMNS if await _says_of_requests(connection, "explanation", load["source_id"]) else ()
+    )
     detailed = await connection.fetchval(
         """SELECT EXISTS (SELECT FROM score JOIN explanation ON explanation.id = explanation_id
                           WHERE source_id = $1 AND score.author_id IS NULL AND text_details IS NOT NULL)""",
         load["source_id"],
     )
-    score_columns = schema.SCORE_TABLE.known if detailed else schema.SCORES
+    asked = await _says_of_requests(connection, "score", load["source_id"])
+    columns_of_scores = schema.SCORE_TABLE.with_optional(
+        [*(schema.SCORED_TEXT_DETAILS if detailed else ()), *(schema.REQUEST_COLUMNS if asked else ())]
+    )
     path = f"{source.id}/explanations"
-    texts = [entry async for entry in _files(folder, path, schema.EXPLANATIONS, None, explanations())]
-    scored = [entry async for entry in _files(folder, f"{source.id}/scores", score_columns, None, scores())]
+    texts = [entry async for entry in _files(folder, path, columns_of_explanations, None, explanations())]
+    scored = [entry async for entry in _files(folder, f"{source.id}/scores", columns_of_scores, None, scores())]
     return source.model_copy(
         update={"features": features, "explanations": next(iter(texts), None), "scores": next(iter(scored), None)}
     )
+
+
+async def _says_of_requests(connection: Connection, table: Literal["explanation", "score"], source_id: int) -> bool:
+    """Whether anything is known of the requests of a dataset's explanations or scores."""
+    names = ", ".join(f"{table}.{name}" for name in schema.REQUEST_COLUMNS)
+    of_source = "explanation" if table == "explanation" else "score JOIN explanation ON explanation.id = explanation_id"
+    found = await connection.fetchval(
+        f"""SELECT EXISTS (SELECT FROM {of_source}
+                           WHERE source_id = $1 AND {table}.author_id IS NULL
+                             AND num_nonnulls({names}) > 0)""",  # noqa: S608 (constants)
+        source_id,
+    )
+    return bool(found)
 
 
 async def _corpus(connection: Connection, folder: Path, corpus_id: int, corpus: m.Corpus, tokens: Tokens) -> m.Corpus:

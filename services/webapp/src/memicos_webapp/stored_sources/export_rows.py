@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 from asyncpg import Connection, Record
 from memicos_dataset import schema
+from memicos_dataset.request_columns import write_parameters
 
 FETCHED = 256
 """Features that are in memory at once."""
@@ -74,10 +75,16 @@ def _split(values: Sequence[Any], lengths: Sequence[int]) -> list[Sequence[Any]]
     return parts
 
 
-def explanation_table(rows: Sequence[Record]) -> pa.Table:
-    """Explanations as rows of `schema.EXPLANATIONS`."""
-    names = schema.EXPLANATIONS.names
-    return pa.Table.from_pylist([{name: row[name] for name in names} for row in rows], schema=schema.EXPLANATIONS)
+def _parameters(row: Record) -> str | None:
+    return write_parameters(json.loads(row["parameters"])) if row["parameters"] else None
+
+
+def explanation_table(rows: Sequence[Record], columns: pa.Schema) -> pa.Table:
+    """Explanations as rows of `columns`, those of `schema.EXPLANATION_TABLE` with or without those about requests."""
+    content = [
+        {name: _parameters(row) if name == "parameters" else row[name] for name in columns.names} for row in rows
+    ]
+    return pa.Table.from_pylist(content, schema=columns)
 
 
 def score_table(rows: Sequence[Record], numbers: Mapping[int, int], columns: pa.Schema) -> pa.Table:
@@ -92,6 +99,7 @@ def score_table(rows: Sequence[Record], numbers: Mapping[int, int], columns: pa.
         details = json.loads(row["text_details"]) if row["text_details"] else []
         own: dict[str, Any] = {
             "explanation": numbers[row["explanation_id"]],
+            "parameters": _parameters(row),
             "text_marked": [detail.get("marked", []) for detail in details],
             "text_expected": [detail.get("expected", []) for detail in details],
             "text_failures": [detail.get("failure", "") for detail in details],

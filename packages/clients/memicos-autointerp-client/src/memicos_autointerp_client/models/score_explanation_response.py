@@ -36,6 +36,7 @@ class ScoreExplanationResponse:
         breakdown (list[BreakdownText]): every text, in the order of the request
         profile (None | str): provider by its name on this server; `request` for another base_url; null without a
             provider
+        template_version (int | None): version of the method's prompt; null without a provider
         usage (None | Usage): tokens of all calls; null where the provider does not count them
         cost (float | None): US dollars paid, by the profile's prices; null where they are unknown
     """
@@ -53,6 +54,7 @@ class ScoreExplanationResponse:
     chance: float
     breakdown: list[BreakdownText]
     profile: None | str
+    template_version: int | None
     usage: None | Usage
     cost: float | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -90,6 +92,9 @@ class ScoreExplanationResponse:
         profile: None | str
         profile = self.profile
 
+        template_version: int | None
+        template_version = self.template_version
+
         usage: dict[str, Any] | None
         if isinstance(self.usage, Usage):
             usage = self.usage.to_dict()
@@ -116,6 +121,7 @@ class ScoreExplanationResponse:
                 "chance": chance,
                 "breakdown": breakdown,
                 "profile": profile,
+                "template_version": template_version,
                 "usage": usage,
                 "cost": cost,
             }
@@ -168,6 +174,13 @@ class ScoreExplanationResponse:
 
         profile = _parse_profile(d.pop("profile"))
 
+        def _parse_template_version(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        template_version = _parse_template_version(d.pop("template_version"))
+
         def _parse_usage(data: object) -> None | Usage:
             if data is None:
                 return data
@@ -204,6 +217,7 @@ class ScoreExplanationResponse:
             chance=chance,
             breakdown=breakdown,
             profile=profile,
+            template_version=template_version,
             usage=usage,
             cost=cost,
         )

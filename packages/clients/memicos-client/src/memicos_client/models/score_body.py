@@ -42,7 +42,9 @@ class ScoreBody:
             misses
         created_at (datetime.datetime): when it was stored
         profile (None | str): provider, by its name on the autointerp server; null where no language model was asked
-        parameters (None | ScoreBodyParametersType0): how the texts were chosen; null for scores of a dataset
+        template_version (int | None): version of the method's prompt; null where no language model was asked
+        parameters (None | ScoreBodyParametersType0): how the texts were chosen and the language model was asked; null
+            where a dataset does not say it
         prompt_tokens (int | None): tokens of all prompts; null where the provider does not count them
         completion_tokens (int | None): tokens that the model generated
         cost (float | None): US dollars paid; null where the profile has no price
@@ -64,6 +66,7 @@ class ScoreBody:
     json_details: str
     created_at: datetime.datetime
     profile: None | str
+    template_version: int | None
     parameters: None | ScoreBodyParametersType0
     prompt_tokens: int | None
     completion_tokens: int | None
@@ -111,6 +114,9 @@ class ScoreBody:
         profile: None | str
         profile = self.profile
 
+        template_version: int | None
+        template_version = self.template_version
+
         parameters: dict[str, Any] | None
         if isinstance(self.parameters, ScoreBodyParametersType0):
             parameters = self.parameters.to_dict()
@@ -146,6 +152,7 @@ class ScoreBody:
                 "jsonDetails": json_details,
                 "createdAt": created_at,
                 "profile": profile,
+                "templateVersion": template_version,
                 "parameters": parameters,
                 "promptTokens": prompt_tokens,
                 "completionTokens": completion_tokens,
@@ -222,6 +229,13 @@ class ScoreBody:
 
         profile = _parse_profile(d.pop("profile"))
 
+        def _parse_template_version(data: object) -> int | None:
+            if data is None:
+                return data
+            return cast(int | None, data)
+
+        template_version = _parse_template_version(d.pop("templateVersion"))
+
         def _parse_parameters(data: object) -> None | ScoreBodyParametersType0:
             if data is None:
                 return data
@@ -275,6 +289,7 @@ class ScoreBody:
             json_details=json_details,
             created_at=created_at,
             profile=profile,
+            template_version=template_version,
             parameters=parameters,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,

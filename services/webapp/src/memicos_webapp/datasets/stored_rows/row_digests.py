@@ -7,9 +7,10 @@ An altered, missing or doubled row is overlooked with a probability of 2^-60; it
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,9 @@ FEATURE_ATTRIBUTIONS = {"example_dfa_positions": INT2, "example_dfa_lengths": IN
 """They have no part in the digest of a row where they are empty, as they are in loads of versions without them."""
 FEATURE_COLUMNS = (*FEATURE_NUMBERS, *FEATURE_ARRAYS, *FEATURE_TEXTS, *FEATURE_ATTRIBUTIONS)
 """Columns of a feature's digest, in their order."""
+
+EXPLANATION_REQUEST = ("template_version", "profile", "prompt_tokens", "completion_tokens", "cost")
+"""Columns about the request of an explanation in its digest, in their order."""
 
 _EMPTY_ARRAYS = {kind.oid: struct.pack(">iii", 0, 0, kind.oid) for kind in (INT2, INT4, INT8, REAL)}
 
@@ -86,9 +90,16 @@ def digest(columns: Sequence[Sequence[bytes]]) -> int:
     return sum(_row_digest(b"".join(row)) for row in zip(*columns, strict=True))
 
 
-def explanation_digest(index: int, description: str, method: str, model: str | None) -> int:
-    """The digest of one explanation."""
-    return _row_digest(SEPARATOR.join((str(index), description, method, model or "")).encode())
+def explanation_digest(index: int, description: str, method: str, model: str | None, request: Mapping[str, Any]) -> int:
+    """The digest of one explanation. Of what is known of its `request`, parameters have no part in it, and neither has
+    what is None: so digests of loads of versions without these columns stay valid."""
+    parts = [str(index), description, method, model or ""]
+    for name in EXPLANATION_REQUEST:
+        value = request[name]
+        if value is not None:
+            content = struct.pack(">d", value).hex() if name == "cost" else str(value)
+            parts.append(f"{name}={content}")
+    return _row_digest(SEPARATOR.join(parts).encode())
 
 
 def _sum(content: str) -> str:
@@ -104,6 +115,12 @@ _FEATURE = [
     *(f"CASE WHEN {name} = '{{}}' THEN ''::bytea ELSE array_send({name}) END" for name in FEATURE_ATTRIBUTIONS),
 ]
 
+_EXPLANATION_REQUEST = [
+    # null, and so left out by concat_ws, where the column is
+    f"'{name}=' || " + (f"encode(float8send({name}), 'hex')" if name == "cost" else f"{name}::text")
+    for name in EXPLANATION_REQUEST
+]
+
 FEATURES_SQL = f"SELECT count(*), {_sum(' || '.join(_FEATURE))} AS digest FROM feature WHERE load_id = $1"  # noqa: S608
 """Rows and digest of a load's features ($1)."""
 
@@ -116,7 +133,10 @@ CONTEXTS_SQL = f"""SELECT count(*), {
 """Rows and digest of a corpus' contexts ($1)."""
 
 EXPLANATIONS_SQL = f"""SELECT count(*), {
-    _sum(f"convert_to(concat_ws({_SEPARATOR_SQL}, index::text, description, method, coalesce(model, '')), 'UTF8')")
+    _sum(
+        f"convert_to(concat_ws({_SEPARATOR_SQL}, index::text, description, method, coalesce(model, ''), "
+        f"{', '.join(_EXPLANATION_REQUEST)}), 'UTF8')"
+    )
 } AS digest FROM explanation WHERE source_id = $1 AND author_id IS NULL"""  # noqa: S608 (constants)
 """Rows and digest of the explanations of a source ($1) that came with its dataset."""
 

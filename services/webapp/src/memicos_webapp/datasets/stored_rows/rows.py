@@ -22,7 +22,8 @@ from memicos_dataset.checks import (
 from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
 from memicos_dataset.manifest import FileEntry, Manifest, Source
-from memicos_dataset.schema import CONTEXTS, NO_POSITION
+from memicos_dataset.request_columns import read_parameters, write_parameters
+from memicos_dataset.schema import CONTEXTS, NO_POSITION, REQUEST_COLUMNS
 
 from memicos_webapp.datasets.stored_rows import row_digests
 from memicos_webapp.datasets.stored_rows.binary_copy import Chunk, chunk
@@ -67,7 +68,7 @@ class DatasetRows:
 
     DOCUMENT = ("corpus_id", "number", "title", "collection")
     CONTEXT = ("corpus_id", "number", "document", "token_ids", "tokens")
-    EXPLANATION = ("load_id", "number", "index", "description", "method", "model")
+    EXPLANATION = ("load_id", "number", "index", "description", "method", "model", *REQUEST_COLUMNS)
     SCORE = (
         "load_id",
         "explanation",
@@ -84,6 +85,7 @@ class DatasetRows:
         "text_distances",
         "text_answers",
         "text_details",
+        *REQUEST_COLUMNS,
     )
     FEATURE = (
         "load_id",
@@ -198,18 +200,22 @@ class DatasetRows:
 
     def explanations(self, source: Source, load_id: int) -> Iterator[Record]:
         self.stored = Stored()
-        # an explanation that occurs twice is stored once
-        digests: set[int] = set()
+        # an explanation that occurs twice is stored once, as its first row says
+        digests: dict[tuple[object, ...], int] = {}
         for batch in read.explanation_batches(self._folder, source):
             indices = self._checks[source.id].indices
             batch = leave_out(batch, lambda part, known=indices: check_explanations(part, known), self._reject)
             numbers = range(len(batch.rows)) if batch.numbers is None else batch.numbers.tolist()
-            for number, row in zip(numbers, batch.rows.to_pylist(), strict=True):
-                texts = [storable(row["description"]), storable(row["method"])]
+            requests = _request_records(batch.rows)
+            for number, row, request in zip(numbers, batch.rows.to_pylist(), requests, strict=True):
                 model = storable(row["model"]) if row["model"] is not None else None
-                digests.add(row_digests.explanation_digest(row["index"], texts[0], texts[1], model))
-                yield load_id, batch.first_row + number, row["index"], *texts, model
-        self.stored = Stored(len(digests), sum(digests))
+                key = (row["index"], storable(row["description"]), storable(row["method"]), model)
+                if key not in digests:
+                    digests[key] = row_digests.explanation_digest(
+                        *key, dict(zip(REQUEST_COLUMNS, request, strict=True))
+                    )
+                yield load_id, batch.first_row + number, *key, *request
+        self.stored = Stored(len(digests), sum(digests.values()))
 
     def scores(self, source: Source, load_id: int) -> Iterator[Record]:
         self.stored = Stored()
@@ -222,7 +228,7 @@ class DatasetRows:
             ]
             values = [batch.rows.column(name).to_pylist() for name in ("score", "score_low", "score_high")]
             lists = [column[name] for name in _SCORE_NUMBERS[3:]]
-            yield from zip(
+            records = zip(
                 [load_id] * len(batch.rows),
                 column["explanation"],
                 *texts[:2],
@@ -234,6 +240,21 @@ class DatasetRows:
                 _score_details(batch.rows),
                 strict=True,
             )
+            for record, request in zip(records, _request_records(batch.rows), strict=True):
+                yield *record, *request
+
+
+def _request_records(rows: pa.RecordBatch) -> list[Record]:
+    """The columns `REQUEST_COLUMNS` of explanations or scores that were checked; None where the file lacks one."""
+    columns = [
+        rows.column(name).to_pylist() if name in rows.schema.names else [None] * len(rows) for name in REQUEST_COLUMNS
+    ]
+    named = dict(zip(REQUEST_COLUMNS, columns, strict=True))
+    named["profile"] = [None if name is None else storable(name) for name in named["profile"]]
+    named["parameters"] = [
+        None if content is None else write_parameters(read_parameters(content)) for content in named["parameters"]
+    ]
+    return list(zip(*named.values(), strict=True))
 
 
 def _score_details(rows: pa.RecordBatch) -> list[str | None]:

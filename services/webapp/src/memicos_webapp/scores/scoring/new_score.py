@@ -11,11 +11,18 @@ from memicos_webapp.scores.rows import OUTSIDE_CORPUS, Detail, NewScore
 
 
 @dataclass(frozen=True)
-class Payment:
-    """What a language model was asked for a score. `cost`: US dollars; None where the profile has no price."""
+class ModelUse:
+    """The language model that was asked for a score.
+
+    Attributes:
+        template_version: of the method's prompt.
+        usage: tokens of all requests; None where the provider does not count them.
+        cost: US dollars; None where the profile has no price.
+    """
 
     profile: str
-    usage: TokenUsage
+    template_version: int
+    usage: TokenUsage | None
     cost: float | None
 
 
@@ -26,12 +33,12 @@ def new_score(
     estimate: Estimate,
     around: int,
     parameters: dict[str, Any],
-    payment: Payment | None,
+    use: ModelUse | None,
 ) -> NewScore:
     """The columns of a score. Without a corpus its texts are stored themselves, and not where they are."""
     rows = score.breakdown
     placed = corpus_id is not None
-    usage = payment.usage if payment else None
+    usage = use.usage if use else None
     return NewScore(
         explanation_id=explanation,
         corpus_id=corpus_id,
@@ -48,10 +55,11 @@ def new_score(
         text_answers=[row.probability for row in rows],
         text_details=[_detail(row, placed) for row in rows],
         parameters=parameters,
-        profile=payment.profile if payment else None,
+        profile=use.profile if use else None,
+        template_version=use.template_version if use else None,
         prompt_tokens=usage.prompt_tokens if usage else None,
         completion_tokens=usage.completion_tokens if usage else None,
-        cost=payment.cost if payment else None,
+        cost=use.cost if use else None,
     )
 
 

@@ -202,6 +202,7 @@ def _new_score(
         text_details=details,
         parameters=parameters,
         profile=response.profile,
+        template_version=response.template_version,
         prompt_tokens=usage.prompt_tokens if usage else None,
         completion_tokens=usage.completion_tokens if usage else None,
         cost=response.cost,
