@@ -152,7 +152,7 @@ def address(stack: Stack, environment: dict[str, str]) -> tuple[str, int]:
     """
     name = stack.prefix + "_PORT"
     port = environment.get(name) or str(stack.port)
-    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+    if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         raise StackError(f"{name}={port} is not a port (1 to 65535)")
     return environment.get(stack.prefix + "_HOST") or "127.0.0.1", int(port)
 

@@ -146,6 +146,7 @@ def test_a_port_that_is_taken_or_is_none(docker: Path, env_file: Path) -> None:
         line = refusal(docker, env_file, MEMICOS_PORT=str(port))
     assert f"127.0.0.1:{port} cannot be published" in line and f"MEMICOS_PORT={port + 1}" in line
     assert "is not a port" in refusal(docker, env_file, MEMICOS_PORT="many")
+    assert "is not a port" in refusal(docker, env_file, MEMICOS_PORT="３０００")
 
 
 def test_compose_is_called_with_the_files_of_the_stack(docker: Path, env_file: Path) -> None:

@@ -59,10 +59,15 @@ LONGEST = json_answers.MAX_CHARACTERS
 @pytest.mark.parametrize("start", ["", "```", "[" * 190, "```\n" + "[" * 190])
 def test_the_time_of_a_long_answer_is_bounded(part: str, start: str) -> None:
     text = (start + part * LONGEST)[:LONGEST]
-    begin = time.process_time()
-    with contextlib.suppress(ProviderError):
-        parse_json_answer(text)
-    assert time.process_time() - begin < 0.5
+
+    def seconds() -> float:
+        begin = time.process_time()
+        with contextlib.suppress(ProviderError):
+            parse_json_answer(text)
+        return time.process_time() - begin
+
+    # 0.06 s; once more where the collection of the garbage of other tests came between
+    assert seconds() < 0.5 or seconds() < 0.5
 
 
 def test_an_answer_that_is_too_long_is_not_searched() -> None:
