@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from memicos_autointerp_core.bulk.estimate import Estimate, describe, estimate, split_sample
+from memicos_autointerp_core.bulk.estimate import CostSample, Estimate, describe, estimate, split_sample
 from memicos_autointerp_core.bulk.meter import BudgetReached, CannotContinue, Meter, Spending
 from memicos_autointerp_core.bulk.run import Failure, run_all
-from memicos_autointerp_core.bulk.state import FailedItem, WorkState
+from memicos_autointerp_core.bulk.state import FailedItem, StoredSample, WorkState
 from memicos_autointerp_core.bulk.task import REFUSED, Task, run_task
 from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
@@ -198,21 +198,24 @@ def test_a_sample_is_evenly_spaced() -> None:
     sample, rest = split_sample(list(range(100)), 20)
     assert sample == list(range(0, 100, 5)) and sorted(sample + rest) == list(range(100))
     assert split_sample([1, 2], 20) == ([1, 2], [])
+    assert split_sample([1, 2], 0) == ([], [1, 2])
 
 
 def test_the_estimate_is_items_times_tokens_times_prices() -> None:
     profile = Profile.model_validate({"name": "p", "base_url": "http://h/v1", "prices": PRICES})
-    spending = Spending(requests=15, reused=5, prompt_tokens=20 * 1000, completion_tokens=20 * 30)
-    found = estimate(spending, 20, 5000, profile, "m")
+    sample = CostSample(15, 15 * 1000, 15 * 30).plus(5, Spending(prompt_tokens=5 * 1000, completion_tokens=5 * 30))
+    found = estimate(sample, 5000, profile, "m")
     assert found == Estimate(5000, 20, 1000, 30, found.cost)
     assert found.cost == pytest.approx(5000 * (1000 * 2 + 30 * 10) / 1e6)
     assert "5,000 features" in describe(found, "m", profile) and "$11.50" in describe(found, "m", profile)
-    unknown = estimate(spending, 20, 5000, profile, "other")
+    unknown = estimate(sample, 5000, profile, "other")
     assert unknown.cost is None and "unknown" in describe(unknown, "other", profile)
+    none = estimate(CostSample(), 5000, profile, "m")
+    assert none.cost is None and "no request of the sample was answered" in describe(none, "m", profile)
 
 
 @pytest.mark.parametrize("agreed", [True, False])
-async def test_the_others_wait_for_a_yes(agreed: bool, connect: Connect, llm: LlmProvider) -> None:
+async def test_the_others_wait_for_a_yes(agreed: bool, connect: Connect, llm: LlmProvider, tmp_path: Path) -> None:
     meter = Meter(connect(prices=PRICES))
     asked: list[Estimate] = []
 
@@ -232,11 +235,54 @@ async def test_the_others_wait_for_a_yes(agreed: bool, connect: Connect, llm: Ll
         pass
 
     profile = Profile.model_validate({"name": "p", "base_url": llm.base_url, "prices": PRICES})
-    outcome = await run_task(Task(range(50), load, work, ignore), meter, profile, "m", agree, report)
+    samples = StoredSample(tmp_path / "s.sqlite", "run")
+    outcome = await run_task(Task(range(50), load, work, ignore), meter, profile, "m", agree, report, samples)
     assert [found.items for found in asked] == [30]
     assert asked[0].cost == pytest.approx(30 * COST, rel=1e-9)
     assert (outcome.done, outcome.stopped) == ((50, None) if agreed else (20, REFUSED))
     assert len(llm.requests) == outcome.done
+
+
+async def test_a_sample_that_was_interrupted_is_completed(connect: Connect, llm: LlmProvider, tmp_path: Path) -> None:
+    """What it has measured is stored with each item; the next run measures what is missing, and states the cost."""
+    meter = Meter(connect(prices=PRICES))
+    profile = Profile.model_validate({"name": "p", "base_url": llm.base_url, "limits": {"concurrency": 1}})
+    asked: list[Estimate] = []
+
+    async def load(keys: Sequence[int]) -> AsyncIterator[int]:
+        for key in keys:
+            yield key
+
+    async def work(number: int) -> None:
+        if number == 3:
+            raise ProviderError("timeout", "no answer")
+        if number == 13:
+            raise ZeroDivisionError("the process ends")
+        await meter.chat(request(number))
+
+    async def agree(found: Estimate) -> bool:
+        asked.append(found)
+        return False
+
+    async def report(outcome: object) -> None:
+        pass
+
+    async def run(keys: Sequence[int]) -> None:
+        samples = StoredSample(tmp_path / "s.sqlite", "run")
+        await run_task(Task(keys, load, work, ignore), meter, profile, "m", agree, report, samples)
+
+    with pytest.raises(ZeroDivisionError):
+        await run(range(20))
+    stored = await StoredSample(tmp_path / "s.sqlite", "run").cost_sample()
+    # an item without an answer says nothing about the cost; two were in work when the process ended
+    assert 10 <= stored.items <= 12 and stored.prompt_tokens == 321 * stored.items
+    assert await StoredSample(tmp_path / "s.sqlite", "another").cost_sample() == CostSample()
+    llm.requests.clear()
+    for _ in range(2):
+        await run(range(100, 150))
+    assert len(llm.requests) == 20 - stored.items
+    assert [found.sampled for found in asked] == [20, 20] and asked[1].items == 50
+    assert [(found.prompt_tokens, found.completion_tokens) for found in asked] == [(321, 12)] * 2
 
 
 def test_state_outlives_the_process(tmp_path: Path) -> None:

@@ -199,15 +199,19 @@ def test_what_ends_a_run_is_named(llm: LlmProvider, dataset: Path, change: dict[
     llm.batches.refuse = None
     result = run(llm, dataset, "--batch", "--yes")
     assert result.exit_code == 0 and len(explained(dataset)) == LIVE, result.stderr
+    # the cost is not measured again at the full price
+    assert len(llm.requests) == SAMPLE
+    assert "40 features, 321 + 12 tokens each (measured on 20)" in result.stdout or "interrupted run" in result.stdout
 
 
-def test_a_batch_that_the_provider_has_no_longer_is_forgotten_on_demand(llm: LlmProvider, dataset: Path) -> None:
+def test_the_record_of_a_lost_batch_is_deleted_on_demand(llm: LlmProvider, dataset: Path) -> None:
     llm.batches.fail_next = {"GET batches": [404]}
     assert run(llm, dataset, "--batch", "--yes").exit_code == 1
     llm.batches.batches.clear()
     result = run(llm, dataset, "--batch", "--yes")
-    assert result.exit_code == 1 and "--cancel-batch forgets the batch" in result.stderr
-    assert "has it no longer; it is forgotten" in run(llm, dataset, "--cancel-batch").stdout
+    assert result.exit_code == 1 and "--cancel-batch deletes the record of the batch" in result.stderr
+    said = run(llm, dataset, "--cancel-batch").stdout
+    assert "no longer has this batch; its record was deleted, its answers are lost" in said
     result = run(llm, dataset, "--batch", "--yes")
     assert result.exit_code == 0 and len(explained(dataset)) == LIVE, result.stderr
 
@@ -312,8 +316,6 @@ def test_a_killed_run_finds_its_batch_and_pays_nothing_twice(llm: LlmProvider, d
     assert explained(dataset) == {}
     result = run(llm, dataset, "--batch", "--yes")
     assert result.exit_code == 0 and "of an interrupted run" in result.stdout
-    # the answers of the interrupted batch are no part of the sample
-    assert "20 features, 321 + 12 tokens each (measured on 20)" in result.stdout
     assert len(explained(dataset)) == LIVE and len(llm.batches.batches) == 1
     assert len(llm.requests) == SAMPLE and len(submitted(llm)) == LIVE - SAMPLE
 

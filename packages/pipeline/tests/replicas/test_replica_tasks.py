@@ -22,7 +22,7 @@ async def test_requests_do_not_wait_for_replicas_whose_tasks_failed(
         raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr(ray_replicas, "connect", lambda cpus, exits: None)
-    monkeypatch.setattr(ray_replicas.RayReplicas, "_keep", fail)
+    monkeypatch.setattr(ray_replicas.RayReplicas, "_supervise", fail)
     plan = replica_plan(ProviderSettings.model_validate({}), count, "m", None, 0, ())
     async with ray_replicas.open_replicas(plan, lambda line: None) as replicas:
         # the second request, after the failure, is told at once

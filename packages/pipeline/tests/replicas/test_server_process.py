@@ -81,7 +81,7 @@ def test_a_server_is_healthy_when_it_has_loaded_and_ends_with_its_children(tmp_p
 
 @pytest.mark.slow
 def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    write_behaviour(tmp_path, Behaviour(deaf_to_sigterm=True))
+    write_behaviour(tmp_path, Behaviour(ignores_sigterm=True))
     server = start(tmp_path)
     began = time.monotonic()
     server.stop()

@@ -4,20 +4,22 @@ Jobs whose worker is killed are in `test_killed_batches.py`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from memicos_autointerp_core.bulk.stored_batches import OpenBatch
 from memicos_autointerp_core.providers import batches
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.servers import Start
 from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
-from memicos_testing.webapp.database import connected, fetch
+from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_testing.webapp.job_worker import worker
 from memicos_webapp.bulk import explain
 from memicos_webapp.bulk.cancel_batches import CANCEL_BATCHES
+from memicos_webapp.bulk.open_batches import DatabaseBatches
 from memicos_webapp.bulk.options import ExplainOptions, FeatureSelection
 from memicos_webapp.errors import BadInput
 from memicos_webapp.jobs import repository as jobs
@@ -28,6 +30,8 @@ METHOD = "eleuther_acts_top20"
 LIVE, SAMPLE = 60, 20
 FACTOR = 0.4
 """Price of a request in a batch."""
+COPY_AN_ANSWER = """INSERT INTO language_model_answer (key, answer)
+                    SELECT $1, answer FROM language_model_answer LIMIT 1"""
 KINDS = (explain.EXPLAIN, CANCEL_BATCHES)
 
 
@@ -96,7 +100,7 @@ def price(asked: int, in_batches: int) -> Any:
     return pytest.approx(asked * PRICE_EACH + in_batches * PRICE_EACH * FACTOR, rel=1e-9)
 
 
-async def test_a_job_waits_for_its_batch_without_a_place_of_the_worker(own_url: str, llm: LlmProvider) -> None:
+async def test_a_job_that_waits_for_its_batch_occupies_no_worker_slot(own_url: str, llm: LlmProvider) -> None:
     llm.batches.held = True
     async with worker(own_url, *KINDS):
         number = await add(own_url, options())
@@ -104,7 +108,7 @@ async def test_a_job_waits_for_its_batch_without_a_place_of_the_worker(own_url: 
         job = await get(own_url, number)
         assert (job["rows_done"], job["batches"]) == (SAMPLE, 1)
         assert len(await explained(own_url)) == SAMPLE
-        # the worker has one place for jobs of this kind
+        # the worker has one slot for jobs of this kind
         other = await ended(own_url, await add(own_url, options(batch=False), "small/2-res"))
         assert other["state"] == "done" and len(llm.requests) == SAMPLE + LIVE
         llm.batches.held, llm.batches.answers_per_read = False, 15
@@ -174,7 +178,7 @@ async def test_a_budget_bounds_what_batches_can_cost(own_url: str, llm: LlmProvi
         ({"fail_next": {"POST files": [401]}}, "unauthorized: ", 0),
         ({"fail_next": {"POST batches": [404]}}, "cannot make a batch .status 404", 0),
         ({"fail_next": {"GET batches": [401]}}, "unauthorized: ", 1),
-        ({"fail_next": {"GET batches": [404]}}, "Cancel the job to forget the batch", 1),
+        ({"fail_next": {"GET batches": [404]}}, "Cancel the job to delete the record of the batch", 1),
         ({"fail_next": {"GET files/content": [403]}}, "unauthorized: |rejected: ", 1),
         ({"answer_next": {"GET batches": [b"[1]"]}}, "answer to read a batch is not one", 1),
     ],
@@ -198,9 +202,8 @@ async def test_what_ends_a_job_is_named_and_the_job_resumed(
     assert (job["state"], job["failures"]) == ("done", []) and len(await explained(own_url)) == LIVE
     # an open batch is not sent again
     assert len(llm.batches.batches) == (made if batches_left else made + 1)
-    # without an open batch the resumed job measures the cost anew
-    asked = len(llm.requests)
-    assert asked == (SAMPLE if batches_left else 2 * SAMPLE) and job["paid"] == price(asked, LIVE - asked)
+    # the cost is not measured again at the full price
+    assert len(llm.requests) == SAMPLE and job["paid"] == price(SAMPLE, LIVE - SAMPLE)
 
 
 @pytest.mark.parametrize("seconds", ["60", "0"])
@@ -255,7 +258,7 @@ async def test_a_cancelled_job_cancels_its_batch_and_keeps_what_is_answered(own_
     assert job["paid"] == price(SAMPLE + second, LIVE - SAMPLE - second)
 
 
-async def test_the_batch_of_a_failed_job_can_be_cancelled_and_a_lost_one_forgotten(
+async def test_the_batch_of_a_failed_job_can_be_cancelled_and_that_of_a_lost_one_deleted(
     own_url: str, llm: LlmProvider
 ) -> None:
     llm.batches.fail_next = {"GET batches": [404]}
@@ -272,7 +275,7 @@ async def test_the_batch_of_a_failed_job_can_be_cancelled_and_a_lost_one_forgott
         await until(closed)
         (closing,) = await fetch(own_url, "SELECT id FROM job WHERE kind = 'cancel-batches'")
         assert (await ended(own_url, closing["id"]))["state"] == "done"
-        assert "it is forgotten" in await log(own_url, closing["id"])
+        assert "its record was deleted, its answers are lost" in await log(own_url, closing["id"])
 
 
 async def test_a_cancellation_that_the_provider_refuses_is_named_and_resumed(own_url: str, llm: LlmProvider) -> None:
@@ -313,6 +316,28 @@ async def test_what_a_batch_will_answer_is_paid_by_no_other_job(own_url: str, ll
             await job_service.resume(connection, other["id"])
         again = await ended(own_url, other["id"])
     assert (again["state"], again["paid"]) == ("done", 0) and len(await explained(own_url)) == LIVE
+
+
+@pytest.mark.parametrize("answered", [5, LIVE - SAMPLE])
+async def test_what_another_job_was_answered_while_this_one_collected_is_not_sent(
+    own_url: str, llm: LlmProvider, monkeypatch: pytest.MonkeyPatch, answered: int
+) -> None:
+    add_batch, times = DatabaseBatches.add, 0
+
+    async def add_after_another_job(store: DatabaseBatches, batch: OpenBatch, requests: Collection[str]) -> Any:
+        nonlocal times
+        times += 1
+        for key in list(requests)[::2][:answered] if answered < len(requests) else requests:
+            await execute(own_url, COPY_AN_ANSWER, key)
+        return await add_batch(store, batch, requests)
+
+    monkeypatch.setattr(DatabaseBatches, "add", add_after_another_job)
+    async with worker(own_url, *KINDS):
+        job = await ended(own_url, await add(own_url, options()))
+    assert (job["state"], job["failures"], job["batches"], times) == ("done", [], 0, 1)
+    assert len(await explained(own_url)) == LIVE and len(llm.requests) == SAMPLE
+    left = LIVE - SAMPLE - answered
+    assert len(set(submitted(llm))) == len(submitted(llm)) == left and job["paid"] == price(SAMPLE, left)
 
 
 async def test_batches_are_offered_where_the_profile_has_them(own_url: str, llm: LlmProvider, started: Start) -> None:

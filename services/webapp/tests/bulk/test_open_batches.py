@@ -60,10 +60,14 @@ async def test_jobs_that_collect_at_once_submit_no_request_twice(own_url: str, l
         with pytest.raises(CannotContinue, match=f"A batch of job {first} has a request of this job"):
             await adding
         assert [row["name"] for row in await fetch(own_url, "SELECT name FROM job_batch")] == ["a"]
-        # its own open batch, and an answer that is stored already, are no reasons
-        await DatabaseBatches(database, first).add(batch("c"), ["both"])
+        # its own open batch is no reason
+        assert await DatabaseBatches(database, first).add(batch("c"), ["both"]) == {"both"}
+        # an answer that another job has stored since the requests were collected is not paid again
         await execute(own_url, "INSERT INTO language_model_answer (key, answer) VALUES ('both', '{}')")
-        await DatabaseBatches(database, third).add(batch("d"), ["both"])
+        assert await DatabaseBatches(database, third).add(batch("d"), ["other", "both"]) == {"other"}
+        assert await DatabaseBatches(database, third).requests("d") == {"other"}
+        assert await DatabaseBatches(database, third).add(batch("e"), ["both"]) == set()
+        assert [row["name"] for row in await fetch(own_url, "SELECT name FROM job_batch ORDER BY name")] == list("acd")
     finally:
         await database.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from memicos_autointerp_core.bulk.batch_chat import BatchChat, Waiting
-from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate
+from memicos_autointerp_core.bulk.estimate import Estimate, SampleStore
 from memicos_autointerp_core.bulk.meter import CannotContinue, Meter
 from memicos_autointerp_core.bulk.run import Outcome, run_one
 from memicos_autointerp_core.bulk.task import Task, quietly, reporting, run_sampled
@@ -24,13 +24,13 @@ async def run_batch_task(
     model: str,
     agree: Callable[[Estimate], Awaitable[bool]],
     report: Callable[[Outcome], Awaitable[None]],
-    sample: int = SAMPLE_ITEMS,
+    samples: SampleStore,
     agreed: bool = False,
 ) -> Outcome:
     """As `task.run_task`, but what follows the sample is sent in batches. `task.work` sends its requests by `chat`.
 
     Args:
-        agreed: an earlier run of the same work has done the sample, and its cost was agreed to: there is none.
+        agreed: the cost was agreed to in an earlier run of the same work: there is no sample, and no estimate.
     """
     outcome = Outcome()
 
@@ -56,7 +56,7 @@ async def run_batch_task(
             await guarded(task.keys)
             return outcome
         asked = quietly(agree, quiet)
-        await run_sampled(task, meter, profile, model, asked, guarded, outcome, sample, profile.batch_price_factor)
+        await run_sampled(task, meter, profile, model, asked, guarded, outcome, samples, profile.batch_price_factor)
     return outcome
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from memicos_autointerp_core.bulk.meter import Spending
 from memicos_autointerp_core.providers.profile import Profile
@@ -23,12 +23,38 @@ def split_sample(items: Sequence[Item], size: int = SAMPLE_ITEMS) -> tuple[list[
 
 
 @dataclass(frozen=True)
+class CostSample:
+    """Tokens of the answers for `items` items of a sample, as the provider counted them."""
+
+    items: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def plus(self, items: int, spending: Spending) -> "CostSample":
+        """With `items` further ones, whose answers `spending` is of."""
+        prompt, completion = spending.prompt_tokens, spending.completion_tokens
+        return CostSample(self.items + items, self.prompt_tokens + prompt, self.completion_tokens + completion)
+
+
+class SampleStore(Protocol):
+    """The sample of one work, so that a run which continues it measures, and pays for, no second one."""
+
+    async def cost_sample(self) -> CostSample:
+        """The stored one, of no items where there is none."""
+        ...
+
+    async def store_cost_sample(self, sample: CostSample) -> None:
+        """Store a sample in place of the former one; on return it outlives a kill of this process."""
+        ...
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Tokens and cost of the rest of a run.
 
     Attributes:
         items: number of items that are left.
-        sampled: number of items that the sample's answers were for.
+        sampled: number of items that the sample's answers were for; 0 where no request was answered.
         prompt_tokens, completion_tokens: of one item, on average.
         cost: US dollars of all items that are left; None where the model has no price, or the
             provider counts no tokens.
@@ -43,24 +69,24 @@ class Estimate:
     price_factor: float = 1.0
 
 
-def estimate(
-    spending: Spending, sampled: int, items: int, profile: Profile, model: str, price_factor: float = 1.0
-) -> Estimate:
-    """The cost of `items` further items, each like the `sampled` ones that `spending` is of.
+def estimate(sample: CostSample, items: int, profile: Profile, model: str, price_factor: float = 1.0) -> Estimate:
+    """The cost of `items` further items, each like those of the sample.
 
     Args:
         price_factor: their price, as a share of the profile's.
     """
-    prompt, completion = (tokens / max(sampled, 1) for tokens in (spending.prompt_tokens, spending.completion_tokens))
+    prompt, completion = (tokens / max(sample.items, 1) for tokens in (sample.prompt_tokens, sample.completion_tokens))
     each = profile.cost(model, 1_000_000, 0), profile.cost(model, 0, 1_000_000)
     cost = None
-    if each[0] is not None and each[1] is not None and spending.prompt_tokens:
+    if each[0] is not None and each[1] is not None and sample.prompt_tokens:
         cost = price_factor * items * (prompt * each[0] + completion * each[1]) / 1e6
-    return Estimate(items, sampled, prompt, completion, cost, price_factor)
+    return Estimate(items, sample.items, prompt, completion, cost, price_factor)
 
 
 def describe(found: Estimate, model: str, profile: Profile, what: str = "features") -> str:
     """The estimate in one line. `what`: name of the items."""
+    if not found.sampled:
+        return f"{found.items:,} {what}: no request of the sample was answered, so their cost is unknown"
     tokens = f"{found.prompt_tokens:,.0f} + {found.completion_tokens:,.0f} tokens each"
     if not found.prompt_tokens:
         price = "the provider does not count tokens, so their cost is unknown"

@@ -1,13 +1,14 @@
-"""The state of work on a dataset in an SQLite file: results so far, and items that failed."""
+"""The state of work on a dataset in an SQLite file: results so far, items that failed, and the sample of its cost."""
 
 import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from memicos_autointerp_core.bulk.estimate import CostSample
 from memicos_autointerp_core.providers.answer_cache import CacheError
 from memicos_autointerp_core.providers.sqlite_file import open_sqlite
 
@@ -101,3 +102,41 @@ class WorkState:
 
     def _error(self, error: Exception) -> CacheError:
         return CacheError(f"The state in {self._path} cannot be used: {error}")
+
+
+class StoredSample:
+    """The `SampleStore` of a run on a dataset, in the file of its state.
+
+    Args:
+        run: what the cost depends on, of `digest`.
+
+    Raises:
+        CacheError: the file cannot be opened, read or written; also by the methods.
+    """
+
+    def __init__(self, path: Path, run: str) -> None:
+        self._path, self._run = path, run
+        try:
+            self._connection = open_sqlite(path, "samples (run TEXT PRIMARY KEY, sample TEXT NOT NULL) WITHOUT ROWID")
+        except (OSError, sqlite3.Error) as error:
+            raise self._error(error) from error
+
+    async def cost_sample(self) -> CostSample:
+        try:
+            row = self._connection.execute("SELECT sample FROM samples WHERE run = ?", (self._run,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+        return CostSample(**json.loads(row[0])) if row else CostSample()
+
+    async def store_cost_sample(self, sample: CostSample) -> None:
+        values = (self._run, json.dumps(asdict(sample)))
+        try:
+            self._connection.execute("INSERT OR REPLACE INTO samples VALUES (?, ?)", values)
+        except sqlite3.Error as error:
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _error(self, error: Exception) -> CacheError:
+        return CacheError(f"The sample in {self._path} cannot be used: {error}")

@@ -23,27 +23,30 @@ class OpenBatch:
         name: by which the provider finds it.
         id: the provider's; None: it is not known whether it was submitted.
         model, max_tokens: of its requests.
-        most: US dollars that one of its requests can cost at most.
+        max_request_cost: the most that one of its requests can cost, in US dollars.
     """
 
     name: str
     id: str | None
     model: str
     max_tokens: int
-    most: float
+    max_request_cost: float
 
 
 class BatchStore(Protocol):
     """The open batches of one work. What a method has stored outlives a kill of the process, once it returns."""
 
-    async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
-        """Store a batch that will be submitted, and the hashes of its requests."""
+    async def add(self, batch: OpenBatch, requests: Collection[str]) -> Collection[str]:
+        """Store a batch that will be submitted, and the hashes of its requests.
+
+        Returns the requests that are to be sent: those without a stored answer. Without any no batch is stored.
+        """
         ...
 
     async def submitted(self, name: str, batch_id: str) -> None: ...
 
     async def remove(self, name: str) -> None:
-        """Forget a batch whose answers are stored, or that was never submitted."""
+        """Delete the record of a batch whose answers are stored, or that was never submitted."""
         ...
 
     async def open(self) -> list[OpenBatch]: ...
@@ -66,16 +69,17 @@ class BatchCallbacks:
     """What a run does while it waits for a batch.
 
     Attributes:
-        say: is called with lines about batches.
-        progress: is called with how the batch is, at each question; a line replaces the one before.
-        pause: returns when the provider may be asked again; or raises an error, which ends the run for now.
-        forget: how users forget a batch that the provider has no longer: a sentence.
+        log_line: is called with lines about batches.
+        show_progress: is called with the state of the batch, at each request for it; a line replaces the one before.
+        wait_for_next_poll: returns when the next request for the state may be sent; in a background job it raises
+            `Suspended` (of the webapp), which ends the run until then.
+        removal_hint: how users delete the record of a batch that the provider no longer has: a sentence.
     """
 
-    say: Callable[[str], Awaitable[None]]
-    progress: Callable[[str], Awaitable[None]]
-    pause: Callable[[], Awaitable[None]]
-    forget: str
+    log_line: Callable[[str], Awaitable[None]]
+    show_progress: Callable[[str], Awaitable[None]]
+    wait_for_next_poll: Callable[[], Awaitable[None]]
+    removal_hint: str
 
 
 class StoredBatches:
@@ -92,19 +96,21 @@ class StoredBatches:
             self._connection = open_sqlite(
                 path,
                 "batches (name TEXT PRIMARY KEY, work TEXT NOT NULL, id TEXT, model TEXT NOT NULL, "
-                "max_tokens INTEGER NOT NULL, most REAL NOT NULL) WITHOUT ROWID",
+                "max_tokens INTEGER NOT NULL, max_request_cost REAL NOT NULL) WITHOUT ROWID",
                 "batch_requests (batch TEXT, key TEXT, PRIMARY KEY (batch, key)) WITHOUT ROWID",
                 synchronous="FULL",
             )
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
 
-    async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
-        values = (batch.name, self._work, batch.id, batch.model, batch.max_tokens, batch.most)
+    async def add(self, batch: OpenBatch, requests: Collection[str]) -> Collection[str]:
+        """All requests: no other process works on a dataset."""
+        values = (batch.name, self._work, batch.id, batch.model, batch.max_tokens, batch.max_request_cost)
         with self._transaction() as connection:
             connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)", values)
             keys = ((batch.name, key) for key in requests)
             connection.executemany("INSERT INTO batch_requests VALUES (?, ?)", keys)
+        return requests
 
     async def submitted(self, name: str, batch_id: str) -> None:
         self._execute("UPDATE batches SET id = ? WHERE name = ?", (batch_id, name))
@@ -116,7 +122,8 @@ class StoredBatches:
 
     async def open(self) -> list[OpenBatch]:
         rows = self._execute(
-            "SELECT name, id, model, max_tokens, most FROM batches WHERE work = ? ORDER BY name", (self._work,)
+            "SELECT name, id, model, max_tokens, max_request_cost FROM batches WHERE work = ? ORDER BY name",
+            (self._work,),
         )
         return [OpenBatch(*row) for row in rows]
 

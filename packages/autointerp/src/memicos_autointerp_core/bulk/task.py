@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate, estimate, split_sample
-from memicos_autointerp_core.bulk.meter import Meter
+from memicos_autointerp_core.bulk.estimate import SAMPLE_ITEMS, Estimate, SampleStore, estimate, split_sample
+from memicos_autointerp_core.bulk.meter import ANSWERED_CAUSES, Meter
 from memicos_autointerp_core.bulk.run import Failure, Outcome, run_all
+from memicos_autointerp_core.bulk.state import UNREADABLE
+from memicos_autointerp_core.errors import ProviderError
 from memicos_autointerp_core.providers.profile import Profile
 
 Key = TypeVar("Key")
@@ -51,14 +53,14 @@ async def run_task(
     model: str,
     agree: Callable[[Estimate], Awaitable[bool]],
     report: Callable[[Outcome], Awaitable[None]],
-    sample: int = SAMPLE_ITEMS,
+    samples: SampleStore,
 ) -> Outcome:
     """Do a sample of the items, then, if `agree` says yes to the cost of the others, those.
 
     Args:
         agree: is asked with an estimate that was measured on the sample, unless the sample was all.
         report: is called every REPORT_SECONDS, and at the end.
-        sample: items of the sample.
+        samples: has what an interrupted run of the same work has measured, which is not measured again.
     """
     outcome = Outcome()
     workers = worker_count(profile)
@@ -67,7 +69,7 @@ async def run_task(
         await run_all(task.load(keys), task.work, task.failed, workers, outcome)
 
     async with reporting(report, outcome) as quiet:
-        await run_sampled(task, meter, profile, model, quietly(agree, quiet), do_rest, outcome, sample)
+        await run_sampled(task, meter, profile, model, quietly(agree, quiet), do_rest, outcome, samples)
     return outcome
 
 
@@ -79,7 +81,7 @@ async def run_sampled(
     agree: Callable[[Estimate], Awaitable[bool]],
     do_rest: Callable[[Sequence[Key]], Awaitable[None]],
     outcome: Outcome,
-    sample: int = SAMPLE_ITEMS,
+    samples: SampleStore,
     price_factor: float = 1.0,
 ) -> None:
     """Do a sample of the items, then the others by `do_rest` if `agree` says yes to their cost.
@@ -87,12 +89,32 @@ async def run_sampled(
     Args:
         price_factor: price of the others, as a share of the profile's.
     """
-    first, rest = split_sample(task.keys, sample)
+    stored = sample = await samples.cost_sample()
+    first, rest = split_sample(task.keys, max(0, SAMPLE_ITEMS - stored.items))
     # answers of an interrupted run's batches are counted before
     before = replace(meter.spending)
-    await run_all(task.load(first), task.work, task.failed, worker_count(profile), outcome)
+    measured, storing = 0, asyncio.Lock()
+
+    async def note_measured() -> None:
+        nonlocal measured, sample
+        measured += 1
+        sample = stored.plus(measured, meter.spending.since(before))
+        # so that no former one is stored after it
+        async with storing:
+            await samples.store_cost_sample(sample)
+
+    async def work(item: Item) -> None:
+        try:
+            await task.work(item)
+        except ProviderError as error:
+            if error.cause in (*ANSWERED_CAUSES, UNREADABLE):
+                await note_measured()
+            raise
+        await note_measured()
+
+    await run_all(task.load(first), work, task.failed, worker_count(profile), outcome)
     if rest and outcome.stopped is None:
-        found = estimate(meter.spending.since(before), len(first), len(rest), profile, model, price_factor)
+        found = estimate(sample, len(rest), profile, model, price_factor)
         if await agree(found):
             await do_rest(rest)
         else:

@@ -71,28 +71,32 @@ async def open_batches(
             yield None
             return
         require_batches(model.profile)
-        watch = _watch(settings.batch_poll_seconds, report)
-        async with open_batch_chat(model.profile, model.key, settings, model.meter, model.cache, stored, watch) as chat:
+        callbacks = _callbacks(settings.batch_poll_seconds, report)
+        async with open_batch_chat(
+            model.profile, model.key, settings, model.meter, model.cache, stored, callbacks
+        ) as chat:
             yield BatchRun(chat, use is BatchUse.CANCEL, waiting)
     finally:
         stored.close()
 
 
-def _watch(poll_seconds: float, report: Callable[[str], None]) -> BatchCallbacks:
+def _callbacks(poll_seconds: float, report: Callable[[str], None]) -> BatchCallbacks:
     """Reports lines, and waits in this process."""
     shown = ""
 
-    async def say(line: str) -> None:
+    async def log_line(line: str) -> None:
         nonlocal shown
         shown = line
         report(line)
 
-    async def progress(line: str) -> None:
+    async def show_progress(line: str) -> None:
         # a batch is awaited for hours, in which nothing changes
         if line != shown:
-            await say(line)
+            await log_line(line)
 
-    async def pause() -> None:
+    async def wait_for_next_poll() -> None:
         await asyncio.sleep(poll_seconds)
 
-    return BatchCallbacks(say, progress, pause, "--cancel-batch forgets the batch.")
+    return BatchCallbacks(
+        log_line, show_progress, wait_for_next_poll, "--cancel-batch deletes the record of the batch."
+    )

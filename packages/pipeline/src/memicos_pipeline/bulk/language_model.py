@@ -7,7 +7,7 @@ from pathlib import Path
 
 from memicos_autointerp_core.bulk.estimate import Estimate, describe
 from memicos_autointerp_core.bulk.meter import Meter
-from memicos_autointerp_core.bulk.state import digest
+from memicos_autointerp_core.bulk.state import StoredSample, digest
 from memicos_autointerp_core.providers.answer_cache import DiskAnswerCache
 from memicos_autointerp_core.providers.choice import find_profile, profile_key
 from memicos_autointerp_core.providers.client import Provider, open_http
@@ -40,7 +40,7 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class BulkModel:
-    """`work`: names what results depend on of profile and model; `key`: of the profile."""
+    """`work`: names what results depend on of profile and model; `key`: of the profile; `samples`: of the cost."""
 
     profile: Profile
     model: str
@@ -48,6 +48,7 @@ class BulkModel:
     work: str
     key: SecretStr | None
     cache: DiskAnswerCache
+    samples: StoredSample
 
 
 @asynccontextmanager
@@ -61,7 +62,8 @@ async def open_model(
     """The model of a run, whose answers and payments are stored in `folder`.
 
     Args:
-        run: what, besides profile and model, makes this run another one than others: payments are of one run.
+        run: what, besides profile and model, makes this run another one than others: payments, and the sample of
+            the cost, are of one run.
         report: is called with lines about replicas.
 
     Raises:
@@ -76,8 +78,11 @@ async def open_model(
         profile, model, key = plan.profile(), plan.model, None
     work = digest({"base_url": profile.base_url, "model": model})
     async with AsyncExitStack() as exits:
-        cache = DiskAnswerCache(folder / STATE_FILE, digest({"work": work, **run}))
+        identity = digest({"work": work, **run})
+        cache = DiskAnswerCache(folder / STATE_FILE, identity)
         exits.callback(cache.close)
+        samples = StoredSample(folder / STATE_FILE, identity)
+        exits.callback(samples.close)
         transport = ready = None
         if plan is not None:
             prepare_environment()
@@ -87,7 +92,8 @@ async def open_model(
             transport, ready, key = LeastBusyTransport(replicas.running), replicas.ready, SecretStr(replicas.key)
         http = await exits.enter_async_context(open_http(settings.bulk_options, transport))
         provider = Provider(profile, key, http, settings.bulk_options, cache, ready)
-        yield BulkModel(profile, model, Meter(provider, choice.budget, cache.paid(), cache.pay), work, key, cache)
+        meter = Meter(provider, choice.budget, cache.paid(), cache.pay)
+        yield BulkModel(profile, model, meter, work, key, cache, samples)
 
 
 def agreement(

@@ -10,7 +10,7 @@ import torch
 from memicos_pipeline.config import GenerateConfig
 from memicos_pipeline.earlier_runs import FinishedSource
 from memicos_pipeline.execution.processes import ProcessPool
-from memicos_pipeline.execution.ray_environment import prepare_environment, require_ray
+from memicos_pipeline.execution.ray_environment import check_cluster, prepare_environment, require_ray
 from memicos_pipeline.execution.stored_contexts import store_contexts
 from memicos_pipeline.execution.tasks import ShardTask, SourceTask, Task, TaskResult, WorkerPlan
 from memicos_pipeline.execution.worker import Worker, shard_shape
@@ -21,10 +21,11 @@ from memicos_pipeline.progress import Progress
 def check_executor(config: GenerateConfig) -> None:
     """
     Raises:
-        ConfigError: Ray is named, and not installed.
+        ConfigError: Ray is named, and not installed, or RAY_ADDRESS names no cluster.
     """
     if config.execution.executor == "ray":
         require_ray("execution.executor")
+        check_cluster()
 
 
 class Executor(Protocol):

@@ -1,6 +1,7 @@
 """The connection to Ray's cluster. `ray_environment.prepare_environment` comes before the import of this module."""
 
 import logging
+import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import ray  # pyright: ignore[reportMissingImports]
 
 from memicos_pipeline.execution.errors import WorkerError
-from memicos_pipeline.execution.ray_environment import cluster_address
+from memicos_pipeline.execution.ray_environment import WAIT_VARIABLE, cluster_address, no_cluster
 
 START_SECONDS = 300.0
 """Time for an actor to start. A cluster that is busy, or too small, starts none."""
@@ -27,6 +28,8 @@ def connect(cpus: int, exits: ExitStack) -> None:
     address = cluster_address()
     try:
         if address:
+            # `check_cluster` has waited for it; this is the number of attempts
+            os.environ.setdefault(WAIT_VARIABLE, "1")
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         else:
             # names of sockets have about 100 characters, so that it cannot be inside the work folder
@@ -43,5 +46,5 @@ def connect(cpus: int, exits: ExitStack) -> None:
             )
     except Exception as error:  # Ray raises no other type where a node does not start in time
         line = str(error).strip().partition("\n")[0]
-        raise WorkerError(f"Ray: {f'no connection to {address}' if address else 'not started'}: {line}") from error
+        raise WorkerError(no_cluster(address, line) if address else f"Ray: not started: {line}") from error
     exits.callback(ray.shutdown)

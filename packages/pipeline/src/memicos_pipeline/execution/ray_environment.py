@@ -2,10 +2,19 @@
 
 import os
 import secrets
+import socket
+import time
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from memicos_pipeline.config import ConfigError
 
+CONNECT_SECONDS = 15.0
+"""Time within which the cluster that RAY_ADDRESS names has to accept a connection, where WAIT_VARIABLE is not set."""
+ANSWER_SECONDS = 10
+"""Time within which it has to answer then. By Ray's own settings a wrong address takes more than five minutes."""
+WAIT_VARIABLE = "RAY_gcs_server_port_wait_time_s"
+"""Ray's variable: seconds to wait for a cluster that is starting."""
 _LOCAL_CLUSTER = {
     # nothing about the run is sent to anyone
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,10 +44,48 @@ def cluster_address() -> str | None:
     return None if address in ("", "local") else address
 
 
+def check_cluster() -> None:
+    """
+    Raises:
+        ConfigError: no process accepts connections at the address that RAY_ADDRESS names.
+    """
+    address = cluster_address()
+    # `auto` is looked up in a file of this machine
+    if address is None or address == "auto":
+        return
+    try:
+        parts = urlsplit("//" + address.removeprefix("ray://"))
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None:
+        raise ConfigError(f"RAY_ADDRESS={address} is no host:port of a Ray cluster")
+    deadline = time.monotonic() + float(os.environ.get(WAIT_VARIABLE, CONNECT_SECONDS))
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=max(1.0, deadline - time.monotonic())).close()
+            return
+        except OSError as error:
+            if time.monotonic() >= deadline:
+                raise ConfigError(no_cluster(address, error.strerror or str(error))) from None
+        time.sleep(0.5)
+
+
+def no_cluster(address: str, reason: str) -> str:
+    """The message where RAY_ADDRESS names no cluster that answers."""
+    return (
+        f"RAY_ADDRESS={address}: no Ray cluster answers there ({reason}): set it to the host:port that "
+        "`ray start --head` printed, or unset it to use this machine alone"
+    )
+
+
 def prepare_environment() -> None:
-    """Set the variables of a local cluster, unless RAY_ADDRESS names another; before the first import of Ray.
+    """Set the variables of a local cluster, or where RAY_ADDRESS names another, the time to wait for its answer; before
+    the first import of Ray.
 
     They stay for this process, as Ray reads some of them once.
     """
     if cluster_address() is None:
         os.environ.update(_LOCAL_CLUSTER)
+    else:
+        os.environ.setdefault("RAY_py_gcs_connect_timeout_s", str(ANSWER_SECONDS))

@@ -81,7 +81,7 @@ async def explain_dataset(
         sources = chosen_sources(manifest, run.selection)
         identity: dict[str, object] = {
             "method": run.explainer.name,
-            "negatives": run.negatives,
+            "texts": (run.texts, run.around, run.negatives),
             "selection": asdict(run.selection),
         }
         async with open_model(settings, run.choice, run.work, identity, report) as model:
@@ -177,8 +177,8 @@ async def _explain(
     agree = agreement(model, run.choice, run.yes, ask, report)
     task = Task(keys, load, explain, failed, lambda feature: (feature.source, feature.index))
     if batches:
-        return await run_batch_task(task, batches.chat, model.meter, model.model, agree, progress)
-    return await run_task(task, model.meter, model.profile, model.model, agree, progress)
+        return await run_batch_task(task, batches.chat, model.meter, model.model, agree, progress, model.samples)
+    return await run_task(task, model.meter, model.profile, model.model, agree, progress, model.samples)
 
 
 def _publish(run: ExplainRun, manifest: m.Manifest, model: BulkModel, state: WorkState) -> int:

@@ -41,9 +41,9 @@ def chosen_replicas(
 
     Raises:
         typer.BadParameter: options that exclude one another.
-        ConfigError: Ray is not installed, or AUTOINTERP_VLLM_COMMAND is no command.
+        ConfigError: Ray is not installed, RAY_ADDRESS names no cluster, or AUTOINTERP_VLLM_COMMAND is no command.
     """
-    from memicos_pipeline.execution.ray_environment import require_ray
+    from memicos_pipeline.execution.ray_environment import check_cluster, require_ray
     from memicos_pipeline.replicas.plan import replica_plan
 
     if executor == "local":
@@ -62,4 +62,5 @@ def chosen_replicas(
     if batch:
         raise typer.BadParameter("vLLM has no batches: leave out --batch and --cancel-batch", param_hint="--executor")
     require_ray("--executor ray")
+    check_cluster()
     return replica_plan(settings, count, weights, model, gpus, arguments or ())

@@ -44,7 +44,7 @@ class RayReplicas:
         self._exits = ExitStack()
         self._actors: dict[int, Any] = {}
         self._pending: set[Any] = set()
-        self._keepers: list[asyncio.Task[None]] = []
+        self._supervisors: list[asyncio.Task[None]] = []
         # the cause by the replica's number; 0 is for all of them
         self._given_up: dict[int, str] = {}
         self._changed = asyncio.Event()
@@ -55,10 +55,10 @@ class RayReplicas:
         Raises:
             CannotContinue: none can be started, or all were lost too often.
         """
-        if not self._keepers and not self._given_up:
+        if not self._supervisors and not self._given_up:
             self._begin()
         while not self.running:
-            if len(self._given_up) >= max(1, len(self._keepers)):
+            if len(self._given_up) >= max(1, len(self._supervisors)):
                 raise CannotContinue(next(iter(self._given_up.values())))
             self._changed.clear()
             await self._changed.wait()
@@ -72,9 +72,9 @@ class RayReplicas:
             self._given_up[0] = str(error)
             return
         for number in range(1, plan.count + 1):
-            task = asyncio.create_task(self._keep(number))
+            task = asyncio.create_task(self._supervise(number))
             task.add_done_callback(partial(self._note_error, number))
-            self._keepers.append(task)
+            self._supervisors.append(task)
 
     def _note_error(self, number: int, task: asyncio.Task[None]) -> None:
         """Give up the replica of a task that an unexpected error has ended; else requests would wait for it forever."""
@@ -97,7 +97,7 @@ class RayReplicas:
                 f"machine, and its machines have {', '.join(map(str, gpus))} (--replicas, --vllm-gpus, RAY_ADDRESS)"
             )
 
-    async def _keep(self, number: int) -> None:
+    async def _supervise(self, number: int) -> None:
         """Start a replica, again whenever it is lost."""
         name = f"replica {number} of {self._plan.count}"
         lost, has_run = 0, False
@@ -163,9 +163,9 @@ class RayReplicas:
 
     async def stop(self) -> None:
         """End all replicas, and wait for that."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        for supervisor in self._supervisors:
+            supervisor.cancel()
+        await asyncio.gather(*self._supervisors, return_exceptions=True)
         try:
             # blocking: after Ctrl-C the loop has no time left
             if self._actors:

@@ -207,8 +207,8 @@ async def _score(
     agree = agreement(model, run.choice, run.yes, ask, report, WHAT)
     task = Task(list(keys), load, score, failed, lambda item: (item.source, item.number))
     if batches:
-        return await run_batch_task(task, batches.chat, model.meter, model.model, agree, progress)
-    return await run_task(task, model.meter, model.profile, model.model, agree, progress)
+        return await run_batch_task(task, batches.chat, model.meter, model.model, agree, progress, model.samples)
+    return await run_task(task, model.meter, model.profile, model.model, agree, progress, model.samples)
 
 
 def _publish(folder: Path, manifest: m.Manifest, state: WorkState) -> None:

@@ -34,13 +34,13 @@ class Behaviour:
         delay: seconds until a request is answered.
         loading: seconds until /health answers with 200.
         fails: the program ends while it starts.
-        deaf_to_sigterm: only SIGKILL ends it.
+        ignores_sigterm: only SIGKILL ends it.
     """
 
     delay: float = 0.0
     loading: float = 0.0
     fails: bool = False
-    deaf_to_sigterm: bool = False
+    ignores_sigterm: bool = False
 
 
 def write_behaviour(folder: Path, behaviour: Behaviour) -> None:
@@ -77,7 +77,7 @@ def main() -> None:
     sys.stdout.flush()
     if behaviour.fails:
         raise ValueError("No available memory for the cache blocks.")
-    if behaviour.deaf_to_sigterm:
+    if behaviour.ignores_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)", CHILD_NAME])
     log = (options.model / f"requests-{os.getpid()}.jsonl").open("a")

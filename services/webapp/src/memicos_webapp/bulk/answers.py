@@ -1,10 +1,12 @@
 """Answers of language models in PostgreSQL: a job that was interrupted pays for none of them again."""
 
 import json
+from dataclasses import asdict
 
+from memicos_autointerp_core.bulk.estimate import CostSample
 from memicos_autointerp_core.providers.answer_cache import answer_from_json, answer_json
 from memicos_autointerp_core.providers.chat import Answer
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from memicos_webapp.database.engine import Database
 from memicos_webapp.jobs.models import Job
@@ -41,3 +43,19 @@ class DatabaseAnswerCache:
         """Store what an answer has cost that cannot be used."""
         async with self._database.transaction() as session:
             await session.execute(_PAY, {"cost": cost, "job": self._job_id})
+
+
+class DatabaseSample:
+    """The `SampleStore` of a job."""
+
+    def __init__(self, database: Database, job_id: int) -> None:
+        self._database, self._job_id = database, job_id
+
+    async def cost_sample(self) -> CostSample:
+        async with self._database.snapshot() as session:
+            stored = await session.scalar(select(Job.cost_sample).where(Job.id == self._job_id))
+        return CostSample(**stored) if stored else CostSample()
+
+    async def store_cost_sample(self, sample: CostSample) -> None:
+        async with self._database.transaction() as session:
+            await session.execute(update(Job).where(Job.id == self._job_id).values(cost_sample=asdict(sample)))

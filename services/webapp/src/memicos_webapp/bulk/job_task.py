@@ -106,10 +106,10 @@ class JobTask:
             from memicos_autointerp_core.bulk.batch_run import run_batch_task
 
             outcome = await run_batch_task(
-                task, model.batches, model.meter, model.model, stated, progress, agreed=self._run.continued
+                task, model.batches, model.meter, model.model, stated, progress, model.samples, self._run.continued
             )
         else:
-            outcome = await run_task(task, model.meter, model.profile, model.model, stated, progress)
+            outcome = await run_task(task, model.meter, model.profile, model.model, stated, progress, model.samples)
         await jobs.add_line(self._run.connection, self._run.id, line(outcome))
         if outcome.stopped:
             raise Stopped(f"{outcome.stopped} {self._verb}: {before.done + outcome.done:,} of {total:,}.")

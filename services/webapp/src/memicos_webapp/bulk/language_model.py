@@ -14,7 +14,7 @@ from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_service import settings as service_settings
 from pydantic import ValidationError
 
-from memicos_webapp.bulk.answers import DatabaseAnswerCache
+from memicos_webapp.bulk.answers import DatabaseAnswerCache, DatabaseSample
 from memicos_webapp.bulk.notes import JobNotes, Stopped
 from memicos_webapp.bulk.open_batches import DatabaseBatches, PaidOnceChat
 from memicos_webapp.bulk.options import BulkOptions
@@ -28,19 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BulkModel:
-    """`chat` is what work asks; `batches`: of a job that asks in batches, else None."""
+    """`chat`: where work sends its requests; `batches`: of a job with batches, else None; `samples`: of the cost."""
 
     profile: Profile
     model: str
     meter: Meter
     chat: Chat
     batches: "BatchChat | None"
+    samples: DatabaseSample
 
     async def finish_open(self, cancel: bool = False, interrupted: bool = True) -> None:
         """Store the answers of the open batches of the job; see `BatchChat.finish_open`.
 
         Raises:
-            Stopped: the provider does not say how they are, or has one no longer.
+            Stopped: the provider does not say how they are, or no longer has one.
             Suspended: one is in progress, and the job is in the background.
         """
         if self.batches is None:
@@ -123,11 +124,11 @@ async def open_model(
         meter = Meter(provider, options.budget, await cache.paid(), cache.pay)
         batches = None
         if options.batch:
-            stored, watch = DatabaseBatches(database, job_id), notes.watch(settings.batch_poll_seconds)
-            opened = open_batch_chat(profile, key, settings, meter, cache, stored, watch)
+            stored, callbacks = DatabaseBatches(database, job_id), notes.batch_callbacks(settings.batch_poll_seconds)
+            opened = open_batch_chat(profile, key, settings, meter, cache, stored, callbacks)
             batches = await stack.enter_async_context(opened)
         chat = PaidOnceChat(batches or meter, database, job_id, profile.base_url)
-        yield BulkModel(profile, model, meter, chat, batches)
+        yield BulkModel(profile, model, meter, chat, batches, DatabaseSample(database, job_id))
 
 
 def _sentence(error: ProfileError) -> str:

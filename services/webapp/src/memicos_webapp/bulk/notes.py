@@ -57,14 +57,14 @@ class JobNotes:
         stage = "; ".join(part for part in (self._progress, self._batch) if part)
         await jobs.set_stage(self._run.connection, self._run.id, stage, log=False)
 
-    def watch(self, poll_seconds: float) -> BatchCallbacks:
+    def batch_callbacks(self, poll_seconds: float) -> BatchCallbacks:
         """What the job does while it waits for a batch: in the background it is suspended."""
 
-        async def say(line: str) -> None:
+        async def log_line(line: str) -> None:
             self._batch = ""
             await self.line(line)
 
-        async def progress(line: str) -> None:
+        async def show_progress(line: str) -> None:
             if self._run.background:
                 # the job is run again at each question, and does not count then
                 self._progress = ""
@@ -74,9 +74,11 @@ class JobNotes:
             if new:
                 self._report(line)
 
-        async def pause() -> None:
+        async def wait_for_next_poll() -> None:
             if self._run.background:
                 raise Suspended(poll_seconds)
             await asyncio.sleep(poll_seconds)
 
-        return BatchCallbacks(say, progress, pause, "Cancel the job to forget the batch.")
+        return BatchCallbacks(
+            log_line, show_progress, wait_for_next_poll, "Cancel the job to delete the record of the batch."
+        )

@@ -22,6 +22,10 @@ _NOTE_NO_ANSWER = text(
 )
 _LOCK = 0x62617463
 """Key of the advisory lock ("batc" in ASCII): one job at a time adds a batch, and checks for those of others."""
+_UNANSWERED = text(
+    """SELECT key FROM unnest(:keys) AS key
+       WHERE NOT EXISTS (SELECT FROM language_model_answer answer WHERE answer.key = key.key)"""
+).bindparams(bindparam("keys", type_=ARRAY(Text)))
 _AWAITED = text(
     """SELECT job_id FROM job_batch JOIN job_batch_request ON batch = name
        WHERE job_batch_request.key = ANY(:keys) AND job_id <> :job
@@ -36,25 +40,28 @@ class DatabaseBatches:
     def __init__(self, database: Database, job_id: int) -> None:
         self._database, self._job_id = database, job_id
 
-    async def add(self, batch: OpenBatch, requests: Collection[str]) -> None:
+    async def add(self, batch: OpenBatch, requests: Collection[str]) -> Collection[str]:
         """
         Raises:
             CannotContinue: a batch that another job has added meanwhile has one of the requests.
         """
-        keys = list(requests)
         values = {
             "name": batch.name,
             "job_id": self._job_id,
             "batch_id": batch.id,
             "model": batch.model,
             "max_tokens": batch.max_tokens,
-            "most": batch.most,
+            "max_request_cost": batch.max_request_cost,
         }
         async with self._database.transaction() as session:
             await session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-            await _refuse_awaited(session, keys, self._job_id)
-            await session.execute(insert(JobBatch).values(values))
-            await session.execute(_ADD_REQUESTS, {"batch": batch.name, "keys": keys})
+            # another job may have opened a batch, and even stored its answers, since the requests were collected
+            await _refuse_awaited(session, list(requests), self._job_id)
+            unanswered = list(await session.scalars(_UNANSWERED, {"keys": list(requests)}))
+            if unanswered:
+                await session.execute(insert(JobBatch).values(values))
+                await session.execute(_ADD_REQUESTS, {"batch": batch.name, "keys": unanswered})
+        return set(unanswered)
 
     async def submitted(self, name: str, batch_id: str) -> None:
         async with self._database.transaction() as session:
@@ -66,7 +73,7 @@ class DatabaseBatches:
 
     async def open(self) -> list[OpenBatch]:
         statement = (
-            select(JobBatch.name, JobBatch.batch_id, JobBatch.model, JobBatch.max_tokens, JobBatch.most)
+            select(JobBatch.name, JobBatch.batch_id, JobBatch.model, JobBatch.max_tokens, JobBatch.max_request_cost)
             .where(JobBatch.job_id == self._job_id)
             .order_by(JobBatch.created_at, JobBatch.name)
         )

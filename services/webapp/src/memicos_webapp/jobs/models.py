@@ -29,9 +29,9 @@ class Job(Base):
     The process that runs it holds the advisory lock of its id. `background`: the worker runs it; otherwise the command
     that began it. `subject` names what it works on, such as the model and the source set; null until that is known.
     `cancel_requested` of a cancelled job: what it left was not deleted yet. `run_again_at`: when a suspended job is run
-    again; it stays set until the job is resumed by a user. `rows_done` counts rows stored so far,
-    `paid` US dollars that language models were paid. `attempts_without_progress` counts starts since a file was
-    complete, or the result of a feature stored.
+    again; it stays set until the job is resumed by a user. `rows_done` counts rows stored so far, `paid` US dollars
+    that language models were paid; `cost_sample` is what its `CostSample` has measured. `attempts_without_progress`
+    counts starts since a file was complete, or the result of a feature stored.
     """
 
     __tablename__ = "job"
@@ -56,6 +56,7 @@ class Job(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     attempts_without_progress: Mapped[int] = mapped_column(server_default=text("0"))
     rows_done: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    cost_sample: Mapped[dict[str, int] | None] = mapped_column(JSONB)
     paid: Mapped[float] = mapped_column(Double, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -109,8 +110,9 @@ class JobBatch(Base):
     """A batch of requests to a language model whose answers are not stored yet.
 
     `name` is that by which the provider finds it, `batch_id` the provider's id: null where it is not known whether the
-    batch was submitted. `model` and `max_tokens` are of its requests, `most` the US dollars that one of them can cost
-    at most. `unanswered_since`: time of the first of the missing answers in a row about it; null after an answer.
+    batch was submitted. `model` and `max_tokens` are of its requests, `max_request_cost` the most that one of them can
+    cost, in US dollars. `unanswered_since`: time of the first of the provider's missing answers in a row; null after an
+    answer.
     """
 
     __tablename__ = "job_batch"
@@ -120,7 +122,7 @@ class JobBatch(Base):
     batch_id: Mapped[str | None] = mapped_column(Text)
     model: Mapped[str] = mapped_column(Text)
     max_tokens: Mapped[int]
-    most: Mapped[float] = mapped_column(Double)
+    max_request_cost: Mapped[float] = mapped_column(Double)
     unanswered_since: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
