@@ -1,7 +1,6 @@
 """The owner explains features in batches from the form: where the profile has them, with progress, and cancelled."""
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
-from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, explain_marks
 from memicos_testing.webapp.small_dataset import write_dataset
 from playwright.sync_api import Page, expect
 
@@ -18,15 +17,10 @@ Environment = dict[str, str]
 EXPLAIN = "/account/data/explain?name=small/1-res"
 
 
-def answer(received: Received) -> Reply:
-    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
-    return Reply(content=f"EXPLANATION: the word {marked[0].strip()}")
-
-
 @pytest.fixture(scope="module")
 def llm() -> Iterator[LlmProvider]:
     with LlmProvider() as server:
-        server.answer = answer
+        server.answer = explain_marks
         yield server
 
 

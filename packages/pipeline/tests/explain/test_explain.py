@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from memicos_dataset.schema import REQUEST_COLUMNS
 from memicos_pipeline.bulk.selection import StoredExplanation, labels, read_indices
 from memicos_pipeline.config import ConfigError
 from memicos_pipeline.explain.evidence import Corpus
-from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply, explain_marks
 from memicos_testing.llm_provider.faults import EXPLANATION_FAULTS, Fault, redirect
 from memicos_testing.webapp.small_dataset import write_dataset
 from typer.testing import CliRunner, Result
@@ -37,14 +38,8 @@ METHOD, OTHER_METHOD = "eleuther_acts_top20", "np_acts-logits-general"
 @pytest.fixture
 def llm() -> Iterator[LlmProvider]:
     with LlmProvider() as server:
-        server.answer = lambda received: Reply(content=f"EXPLANATION: {words(received)}")
+        server.answer = explain_marks
         yield server
-
-
-def words(received: Received) -> str:
-    """What the marked pieces of the prompt are: an answer that depends on the feature alone."""
-    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
-    return f"the word {marked[0].strip()}"
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +182,7 @@ def check_fault(fault: Fault, llm: LlmProvider, dataset: Path, monkeypatch: pyte
         prompt = received.body["messages"][-1]["content"]
         if len(bad) < 2 and prompt not in bad:
             bad.append(prompt)
-        return reply if prompt in bad else Reply(content=f"EXPLANATION: {words(received)}")
+        return reply if prompt in bad else explain_marks(received)
 
     llm.answer = answer
     monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.01)
@@ -201,7 +196,7 @@ def check_fault(fault: Fault, llm: LlmProvider, dataset: Path, monkeypatch: pyte
         assert len(found) == 10
         assert len(re.findall(rf"^failed: 1-res/\d+: {cause}: .", result.stderr, re.MULTILINE)) == 2, result.stderr
     # the failed ones alone, now that the provider answers
-    llm.answer = lambda received: Reply(content=f"EXPLANATION: {words(received)}")
+    llm.answer = explain_marks
     sent = len(llm.requests)
     options = [] if stops else ["--retry-failed"]
     result = run(llm, dataset, "--yes", "--source", "1-res", "--indices", "0-11", *options)
@@ -216,7 +211,7 @@ def test_a_run_that_is_killed_pays_nothing_twice(llm: LlmProvider, dataset: Path
     shutil.copytree(dataset, undisturbed)
     assert run(llm, undisturbed, "--yes").exit_code == 0
     llm.requests.clear()
-    llm.answer = lambda received: Reply(content=f"EXPLANATION: {words(received)}", delay=0.03)
+    llm.answer = lambda received: replace(explain_marks(received), delay=0.03)
     in_flight = 0
     for requests in (3, 24, 90):
         with subprocess.Popen(

@@ -16,7 +16,7 @@ import pytest
 from memicos_autointerp_core.providers import batches
 from memicos_cli import main
 from memicos_dataset import read
-from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply, explain_marks
 from memicos_testing.webapp.small_dataset import write_dataset
 from typer.testing import CliRunner, Result
 
@@ -30,13 +30,8 @@ COST = (321 * 2 + 12 * 10) / 1e6
 @pytest.fixture
 def llm() -> Iterator[LlmProvider]:
     with LlmProvider() as server:
-        server.answer = lambda received: Reply(content=f"EXPLANATION: {words(received)}")
+        server.answer = explain_marks
         yield server
-
-
-def words(received: Received) -> str:
-    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
-    return f"the word {marked[0].strip()}"
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +136,7 @@ def test_failures_of_requests_are_listed_with_their_reasons_and_tried_again(llm:
         prompt = received.body["messages"][-1]["content"]
         if not received.headers and len(kept) < len(bad) and prompt not in kept:
             kept[prompt] = list(bad.values())[len(kept)]
-        return kept.get(prompt) or Reply(content=f"EXPLANATION: {words(received)}")
+        return kept.get(prompt) or explain_marks(received)
 
     llm.answer, llm.batches.forget = answer, {5}
     result = run(llm, dataset, "--batch", "--yes")
@@ -151,7 +146,7 @@ def test_failures_of_requests_are_listed_with_their_reasons_and_tried_again(llm:
         sorted(causes) == ["filtered", "malformed", "rate_limited"] and "has no answer to this request" in result.stderr
     )
     assert len(explained(dataset)) == LIVE - 3
-    llm.answer, llm.batches.forget = (lambda received: Reply(content=f"EXPLANATION: {words(received)}")), set()
+    llm.answer, llm.batches.forget = explain_marks, set()
     result = run(llm, dataset, "--batch", "--yes", "--retry-failed")
     assert result.exit_code == 0 and len(explained(dataset)) == LIVE, result.stderr
 
@@ -316,6 +311,8 @@ def test_a_killed_run_finds_its_batch_and_pays_nothing_twice(llm: LlmProvider, d
     assert explained(dataset) == {}
     result = run(llm, dataset, "--batch", "--yes")
     assert result.exit_code == 0 and "of an interrupted run" in result.stdout
+    # nothing is left to pay
+    assert "measured on" not in result.stdout
     assert len(explained(dataset)) == LIVE and len(llm.batches.batches) == 1
     assert len(llm.requests) == SAMPLE and len(submitted(llm)) == LIVE - SAMPLE
 

@@ -56,18 +56,9 @@ def model(tmp_path: Path) -> Iterator[Path]:
     write_behaviour(folder, Behaviour(delay=0.02))
     yield folder
     end = time.monotonic() + 20
-    while (left := servers(folder)) and time.monotonic() < end:
+    while (left := vllm_stand_in.running(folder)) and time.monotonic() < end:
         time.sleep(0.05)
     assert left == []
-
-
-def servers(model: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if str(model) in command and vllm_stand_in.__name__ in command and "-I" not in command:
-            found += [process, *process.children()]
-    return found
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -159,7 +150,7 @@ def test_two_replicas_share_the_requests_and_give_the_results_of_a_plain_run(
 
 
 def kill_a_server(process: "subprocess.Popen[str]", model: Path) -> None:
-    servers(model)[0].kill()
+    vllm_stand_in.running(model)[0].kill()
 
 
 def kill_an_actor(process: "subprocess.Popen[str]", model: Path) -> None:

@@ -28,16 +28,6 @@ def no_process_is_left(tmp_path: Path) -> Iterator[None]:
     assert_ended(tmp_path)
 
 
-def processes(folder: Path) -> list[psutil.Process]:
-    """Servers of the model in `folder`, and their engines."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if str(folder) in " ".join(command) and vllm_stand_in.__name__ in command and "-I" not in command:
-            found += [process, *process.children()]
-    return found
-
-
 def has_not_ended(process: psutil.Process) -> bool:
     try:
         return process.status() != psutil.STATUS_ZOMBIE
@@ -47,7 +37,7 @@ def has_not_ended(process: psutil.Process) -> bool:
 
 def assert_ended(folder: Path) -> None:
     end = time.monotonic() + 20
-    while (left := processes(folder)) and time.monotonic() < end:
+    while (left := vllm_stand_in.running(folder)) and time.monotonic() < end:
         time.sleep(0.05)
     assert left == []
 
@@ -73,7 +63,7 @@ def test_a_server_is_healthy_when_it_has_loaded_and_ends_with_its_children(tmp_p
     began = time.monotonic()
     server = start(tmp_path)
     assert time.monotonic() - began >= 1.0 and server.healthy()
-    running = processes(tmp_path)
+    running = vllm_stand_in.running(tmp_path)
     assert len(running) == 2 and vllm_stand_in.CHILD_NAME in running[1].cmdline()
     server.stop()
     assert not any(has_not_ended(process) for process in running)
@@ -85,7 +75,7 @@ def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     server = start(tmp_path)
     began = time.monotonic()
     server.stop()
-    assert processes(tmp_path) == [] and time.monotonic() - began >= process_supervisor.GRACE_SECONDS * 0.9
+    assert vllm_stand_in.running(tmp_path) == [] and time.monotonic() - began >= process_supervisor.GRACE_SECONDS * 0.9
 
 
 def test_a_server_that_ends_while_it_starts_shows_its_last_lines(tmp_path: Path) -> None:
@@ -112,11 +102,11 @@ def test_a_lost_server_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write_behaviour(tmp_path, Behaviour())
     server = start(tmp_path)
     # it hangs
-    processes(tmp_path)[0].suspend()
+    vllm_stand_in.running(tmp_path)[0].suspend()
     assert server.wait_until_lost().startswith("/health of python")
-    processes(tmp_path)[0].resume()
+    vllm_stand_in.running(tmp_path)[0].resume()
     assert server.healthy()
-    processes(tmp_path)[0].kill()
+    vllm_stand_in.running(tmp_path)[0].kill()
     assert "ended with status -9" in server.wait_until_lost()
     # and its child is not left
     assert_ended(tmp_path)
@@ -134,7 +124,7 @@ def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path, number: 
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as starter:
         assert starter.stdout is not None and starter.stdout.readline() == b"healthy\n"
-        assert len(processes(tmp_path)) == 2
+        assert len(vllm_stand_in.running(tmp_path)) == 2
         # as Ray does at the end of an actor: its children too
         for child in psutil.Process(starter.pid).children():
             child.kill()

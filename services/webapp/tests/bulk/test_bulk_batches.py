@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from memicos_autointerp_core.bulk.stored_batches import OpenBatch
 from memicos_autointerp_core.providers import batches
-from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply, explain_marks
 from memicos_testing.servers import Start
 from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
 from memicos_testing.webapp.database import connected, execute, fetch
@@ -43,13 +43,8 @@ def llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider
     monkeypatch.setenv("AUTOINTERP_MAX_TOKENS", "100")
     more = f"batch = true\nbatch_price_factor = {FACTOR}\n[single]\nbase_url = 'http://127.0.0.1:9'\nmodels = ['s']"
     with local_provider(tmp_path, monkeypatch, more) as server:
-        server.answer = answer
+        server.answer = explain_marks
         yield server
-
-
-def answer(received: Received) -> Reply:
-    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
-    return Reply(content=f"EXPLANATION: the word {marked[0].strip()}")
 
 
 def options(**fields: Any) -> ExplainOptions:
@@ -137,7 +132,7 @@ async def test_several_batches_and_their_failures(
         prompt = received.body["messages"][-1]["content"]
         if not received.headers and len(kept) < 2 and prompt not in kept:
             kept[prompt] = [Reply(fields={"message": {"content": None, "refusal": "no"}}), Reply(status=429)][len(kept)]
-        return kept.get(prompt) or answer(received)
+        return kept.get(prompt) or explain_marks(received)
 
     llm.answer, llm.batches.forget = failing, {5}
     async with worker(own_url, *KINDS):

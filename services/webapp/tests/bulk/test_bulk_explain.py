@@ -3,14 +3,14 @@
 import asyncio
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
+from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply, explain_marks
 from memicos_testing.servers import Start
 from memicos_testing.webapp.app_settings import make_settings
 from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
@@ -33,13 +33,8 @@ COST = PRICE_EACH
 def llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider]:
     """The provider of the profile `local`, which answers by the marked word."""
     with local_provider(tmp_path, monkeypatch) as server:
-        server.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}")
+        server.answer = explain_marks
         yield server
-
-
-def word(received: Received) -> str:
-    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
-    return f"the word {marked[0].strip()}"
 
 
 def options(**fields: Any) -> ExplainOptions:
@@ -148,7 +143,7 @@ async def test_failures_are_listed_and_retried_alone(own_url: str, llm: LlmProvi
         prompt = received.body["messages"][-1]["content"]
         if len(bad) < 3 and prompt not in bad:
             bad.append(prompt)
-        return Reply(content="no label" if prompt in bad else f"EXPLANATION: {word(received)}")
+        return Reply(content="no label") if prompt in bad else explain_marks(received)
 
     llm.answer = answer
     async with worker(own_url, explain.EXPLAIN):
@@ -156,7 +151,7 @@ async def test_failures_are_listed_and_retried_alone(own_url: str, llm: LlmProvi
         job = await ended(own_url, number)
         assert job["state"] == "done" and len(job["failures"]) == 3 and len(await explained(own_url)) == LIVE - 3
         assert {(row["file"], row["column"]) for row in job["failures"]} == {("1-res", "unreadable")}
-        llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}")
+        llm.answer = explain_marks
         retried = options(budget=5.0, attempt=1, selection={"failed_in": number})
         again = await ended(own_url, await add(own_url, "small/1-res", retried))
         assert (again["state"], again["failures"]) == ("done", [])
@@ -165,7 +160,7 @@ async def test_failures_are_listed_and_retried_alone(own_url: str, llm: LlmProvi
 
 async def test_a_worker_that_ends_pays_nothing_twice(own_url: str, llm: LlmProvider) -> None:
     """The worker ends twice in the middle, with requests in flight: their answers are stored, or paid again."""
-    llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}", delay=0.02)
+    llm.answer = lambda received: replace(explain_marks(received), delay=0.02)
     number = await add(own_url, "small/1-res", options(budget=5.0))
     for count in (10, 30):
         async with worker(own_url, explain.EXPLAIN):
@@ -212,7 +207,7 @@ async def test_the_owner_adds_a_job_by_page_and_api(own_url: str, llm: LlmProvid
         page = (await client.get(f"/account/data/jobs/{number}")).text
         assert "Failed features" in page and "1-res/3, unreadable" in page and f"failed_in={number}" in page
         assert f"${5 * COST:.4f} paid" in page
-        llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}")
+        llm.answer = explain_marks
         body = {"name": "small/1-res", "profile": "local", "budget": 1, "failedIn": number}
         response = await client.post("/api/admin/explanations", json=body, headers=origin)
         assert response.status_code == 202 and response.json()["kind"] == "explain"
@@ -255,7 +250,7 @@ async def test_what_cannot_run_adds_no_job(own_url: str, llm: LlmProvider, monke
 @pytest.mark.slow
 async def test_the_command_is_killed_and_continues_its_job(own_url: str, llm: LlmProvider) -> None:
     """SIGKILL twice in the middle: the same job goes on, its budget counts what was paid, and nothing is paid twice."""
-    llm.answer = lambda received: Reply(content=f"EXPLANATION: {word(received)}", delay=0.05)
+    llm.answer = lambda received: replace(explain_marks(received), delay=0.05)
     arguments = ("sources", "explain", "small/1-res", "--profile", "local", "--budget", "0.1")
     program = (sys.executable, "-c", "from memicos_cli.main import app; app()", *arguments)
 

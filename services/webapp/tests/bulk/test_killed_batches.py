@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from memicos_testing.llm_provider import LlmProvider, Received, Reply
+from memicos_testing.llm_provider import LlmProvider, explain_marks
 from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
@@ -23,13 +22,8 @@ LIVE, SAMPLE = 60, 20
 def llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmProvider]:
     monkeypatch.setenv("AUTOINTERP_BATCH_POLL_SECONDS", "0.1")
     with local_provider(tmp_path, monkeypatch, "batch = true") as server:
-        server.answer = answer
+        server.answer = explain_marks
         yield server
-
-
-def answer(received: Received) -> Reply:
-    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
-    return Reply(content=f"EXPLANATION: the word {marked[0].strip()}")
 
 
 async def start(url: str, *arguments: str) -> asyncio.subprocess.Process:

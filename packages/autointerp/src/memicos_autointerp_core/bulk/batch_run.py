@@ -29,34 +29,37 @@ async def run_batch_task(
 ) -> Outcome:
     """As `task.run_task`, but what follows the sample is sent in batches. `task.work` sends its requests by `chat`.
 
+    Items whose answers are stored, such as those of an interrupted run's batch, are done before the cost is stated.
+
     Args:
         agreed: the cost was agreed to in an earlier run of the same work: there is no sample, and no estimate.
     """
     outcome = Outcome()
 
-    async def do_rest(keys: Sequence[Key]) -> None:
+    async def collect(keys: Sequence[Key]) -> Sequence[Key]:
         chat.direct = False
-        left = keys
-        while left and outcome.stopped is None:
-            left = await _pass(task, left, outcome)
-            # the wait for a batch may end the run
-            await report(outcome)
-            if left and outcome.stopped is None and not await chat.submit():
-                raise AssertionError("an item waits for a batch that has no request of it")
+        left = await _pass(task, keys, outcome)
+        # the wait for a batch may end the run
+        await report(outcome)
+        return left
 
-    async def guarded(keys: Sequence[Key]) -> None:
+    async def do_rest(left: Sequence[Key]) -> None:
         try:
-            await do_rest(keys)
+            while left and outcome.stopped is None:
+                if not await chat.submit():
+                    raise AssertionError("an item waits for a batch that has no request of it")
+                left = await collect(left)
         except CannotContinue as error:
             outcome.stopped = str(error)
 
     profile = chat.profile
     async with reporting(report, outcome) as quiet:
         if agreed:
-            await guarded(task.keys)
+            await do_rest(await collect(task.keys))
             return outcome
         asked = quietly(agree, quiet)
-        await run_sampled(task, meter, profile, model, asked, guarded, outcome, samples, profile.batch_price_factor)
+        factor = profile.batch_price_factor
+        await run_sampled(task, meter, profile, model, asked, do_rest, outcome, samples, collect, factor)
     return outcome
 
 

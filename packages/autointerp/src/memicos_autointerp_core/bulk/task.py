@@ -82,11 +82,13 @@ async def run_sampled(
     do_rest: Callable[[Sequence[Key]], Awaitable[None]],
     outcome: Outcome,
     samples: SampleStore,
+    do_free: Callable[[Sequence[Key]], Awaitable[Sequence[Key]]] | None = None,
     price_factor: float = 1.0,
 ) -> None:
     """Do a sample of the items, then the others by `do_rest` if `agree` says yes to their cost.
 
     Args:
+        do_free: does those items that need no request, and returns the others.
         price_factor: price of the others, as a share of the profile's.
     """
     stored = sample = await samples.cost_sample()
@@ -113,6 +115,8 @@ async def run_sampled(
         await note_measured()
 
     await run_all(task.load(first), work, task.failed, worker_count(profile), outcome)
+    if do_free is not None and outcome.stopped is None:
+        rest = await do_free(rest)
     if rest and outcome.stopped is None:
         found = estimate(sample, len(rest), profile, model, price_factor)
         if await agree(found):

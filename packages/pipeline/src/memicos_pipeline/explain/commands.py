@@ -123,6 +123,9 @@ def explain(
         line = str(error).strip().partition("\n")[0]
         typer.echo(f"error: {line}", err=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("interrupted; repeat the command to continue: answers that have arrived are stored", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"{report.added:,} explanations added to {dataset}")
     for failure in report.failures[:LISTED_FAILURES]:
         typer.echo(f"failed: {failure.item}: {failure.cause}: {failure.message}", err=True)

@@ -10,7 +10,6 @@ child process, as vLLM does for its engine.
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,11 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from memicos_testing.llm_provider.answers import explain_marks
 from memicos_testing.llm_provider.server import LlmProvider, Received, Reply
 from memicos_testing.word_list_model import WordListModel
 
 BEHAVIOUR = "behaviour.json"
 CHILD_NAME = "memicos-stand-in-engine"
+MODULE = "memicos_testing.llm_provider.vllm_stand_in"
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,7 @@ def answer(received: Received) -> Reply:
     """What the marked pieces of an explainer's prompt are; of a scorer's, what `WordListModel` says."""
     if "Description: " in received.body["messages"][-1]["content"]:
         return WordListModel()(received)
-    marked = re.findall(r"<<(.*?)>>", received.body["messages"][-1]["content"])
-    return Reply(content=f"EXPLANATION: the word {marked[0].strip()}")
+    return explain_marks(received)
 
 
 def requests(folder: Path) -> dict[int, list[Any]]:
@@ -62,6 +64,16 @@ def requests(folder: Path) -> dict[int, list[Any]]:
         int(file.stem.partition("-")[2]): [json.loads(line) for line in file.read_text().splitlines()]
         for file in folder.glob("requests-*.jsonl")
     }
+
+
+def running(model: Path) -> list[psutil.Process]:
+    """Servers of the model, and of models in this folder, with their child processes."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if str(model) in " ".join(command) and MODULE in command and "-I" not in command:
+            found += [process, *process.children()]
+    return found
 
 
 def main() -> None:
