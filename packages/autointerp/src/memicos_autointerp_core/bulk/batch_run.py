@@ -1,4 +1,4 @@
-"""Does a task over many features by batches: what has no stored answer is collected, submitted and awaited.
+"""Does a task over many features by batches: what has no stored answer is collected, submitted and waited for.
 
 A pass over the items does those whose answers are stored, and writes the requests of the others to a file, within the
 budget. When the batch has ended, its answers are stored, and another pass follows, until no item is left.

@@ -120,23 +120,23 @@ class Meter:
                 self._changed.notify_all()
         return answer
 
-    def fits(self, most: float, reserved: float) -> bool:
-        """Whether the budget has room for a request that costs at most `most`, beside others of `reserved`."""
-        return self._budget is None or self.total + reserved + most <= self._budget
+    def fits(self, max_cost: float, reserved: float) -> bool:
+        """Whether the budget has room for a request that costs at most `max_cost`, beside others of `reserved`."""
+        return self._budget is None or self.total + reserved + max_cost <= self._budget
 
     @property
     def budget(self) -> float | None:
         return self._budget
 
-    async def count(self, answer: Answer, most: float) -> None:
-        """Count an answer that came otherwise than by `chat`, and is stored; `most`: the most that it can have cost."""
-        self._count(answer, most)
+    async def count(self, answer: Answer, max_cost: float) -> None:
+        """Count a stored answer that came otherwise than by `chat`; `max_cost`: the most that it can have cost."""
+        self._count(answer, max_cost)
         if answer.cost is None and not answer.cached:
-            await self._store(most)
+            await self._store(max_cost)
 
-    async def count_unusable(self, error: ProviderError, most: float) -> None:
+    async def count_unusable(self, error: ProviderError, max_cost: float) -> None:
         """Count an answer that cannot be used, and came otherwise than by `chat`."""
-        paid = most if error.paid is None and error.cause in ANSWERED_CAUSES else error.paid or 0.0
+        paid = max_cost if error.paid is None and error.cause in ANSWERED_CAUSES else error.paid or 0.0
         self.spending.paid += paid
         await self._store(paid)
 
@@ -160,19 +160,19 @@ class Meter:
     async def _reserve(self, request: ChatRequest) -> float:
         """The most that the request can cost, 0 without a budget, once there is room for it."""
         if self._budget is None:
-            most = 0.0
-        elif (most := self.largest_cost(request)) is None:
+            max_cost = 0.0
+        elif (max_cost := self.largest_cost(request)) is None:
             raise CannotContinue(
                 f"The profile {self._provider.profile.name} has no price of {request.model}, so that no budget can be "
                 "kept."
             )
         async with self._changed:
-            while self._budget is not None and self.total + sum(self._reserved) + most > self._budget:
+            while self._budget is not None and self.total + sum(self._reserved) + max_cost > self._budget:
                 if not self._reserved:
                     raise BudgetReached(self._budget, self.total)
                 await self._changed.wait()
-            self._reserved.append(most)
-        return most
+            self._reserved.append(max_cost)
+        return max_cost
 
     def largest_cost(self, request: ChatRequest) -> float | None:
         """The most that a request can cost, in US dollars; None where the model has no price."""

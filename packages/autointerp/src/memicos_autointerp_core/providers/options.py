@@ -27,10 +27,10 @@ class BatchOptions:
     """Limits of batches.
 
     Attributes:
-        poll_seconds: between two questions whether a batch has ended.
+        poll_seconds: between two requests for the state of a batch.
         requests: most requests of one batch.
         file_bytes: largest file of requests.
-        unreachable_seconds: longest time without an answer of the provider while a batch is awaited.
+        unreachable_seconds: longest time without an answer of the provider while a run waits for a batch.
         file_seconds: longest time in which a file is sent or read, or the list of batches is read.
     """
 

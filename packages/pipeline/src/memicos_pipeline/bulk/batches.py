@@ -90,7 +90,7 @@ def _callbacks(poll_seconds: float, report: Callable[[str], None]) -> BatchCallb
         report(line)
 
     async def show_progress(line: str) -> None:
-        # a batch is awaited for hours, in which nothing changes
+        # the wait for a batch takes hours, in which nothing changes
         if line != shown:
             await log_line(line)
 

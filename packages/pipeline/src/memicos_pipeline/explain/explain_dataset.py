@@ -169,7 +169,7 @@ async def _explain(
     async def progress(outcome: Outcome) -> None:
         nonlocal shown
         line = progress_line(outcome, len(keys), model.meter)
-        # a batch is awaited for hours, in which nothing changes
+        # the wait for a batch takes hours, in which nothing changes
         if line != shown:
             shown = line
             report(line)

@@ -199,7 +199,7 @@ async def _score(
     async def progress(outcome: Outcome) -> None:
         nonlocal shown
         line = progress_line(outcome, len(keys), model.meter, WHAT)
-        # a batch is awaited for hours, in which nothing changes
+        # the wait for a batch takes hours, in which nothing changes
         if line != shown:
             shown = line
             report(line)

@@ -45,7 +45,7 @@ class JobNotes:
 
     async def progress(self, line: str, done: int, of_run: int) -> None:
         """State how far the job is; the numbers are those of `jobs.repository.note_items`."""
-        # a batch is awaited for hours, in which nothing changes
+        # the wait for a batch takes hours, in which nothing changes
         new, self._progress = line != self._progress, line
         async with self._connection:
             await self._set_stage()
