@@ -1,6 +1,6 @@
 """Databases for measurements of imports: a new PostgreSQL, whose databases begin migrated and empty."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -33,10 +33,10 @@ async def copy_database(server: str, name: str, template: str = "empty") -> str:
     return named(server, name)
 
 
-async def size(connection: asyncpg.Connection) -> int:
+async def size(connection: asyncpg.Connection, tables: Sequence[str] = ROWS) -> int:
     """Bytes of the rows that imports brought, with their indexes."""
     size = await connection.fetchval(
-        "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest($1::text[]) AS name", list(ROWS)
+        "SELECT sum(pg_total_relation_size(name::regclass)) FROM unnest($1::text[]) AS name", list(tables)
     )
     return int(size or 0)
 

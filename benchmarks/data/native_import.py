@@ -7,7 +7,8 @@ activation.
 Prints the seconds of imports, each into an empty database, and of bare COPY (binary, from memory) of the rows that the
 import stored into the same tables, with the same indexes, constraints and triggers; embeddings are in neither. An
 import also reads and checks the files and the rows, lets PostgreSQL verify what it stored, and shows the sources.
-`--size` stores the dataset as the known way does too: one row for each activation.
+`--size` stores the dataset as the known way does too: one row for each activation. Both have features with all of their
+examples, their texts, explanations and indexes; the public layout, from which the known way reads, has no scores.
 """
 
 import argparse
@@ -24,8 +25,8 @@ import one_row_each
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.read import read_manifest
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 
 DEMO = Path(__file__).parents[2] / "demo" / "dataset"
 STATEMENT_LINES = 16_000
@@ -72,11 +73,12 @@ async def copied(server: str, template: str, rows: dict[str, tuple[list[str], by
         await connection.close()
 
 
-async def sizes(server: str, url: str, dataset: Path) -> tuple[int, int]:
-    """Bytes of memicos's tables, and of one row for each activation."""
+async def sizes(server: str, url: str, dataset: Path) -> tuple[int, int, int]:
+    """Bytes of memicos's tables, of those without scores, and of one row for each activation."""
     connection = await asyncpg.connect(url)
     try:
         own = await databases.size(connection)
+        without_scores = own - await databases.size(connection, ["score"])
     finally:
         await connection.close()
     known = await asyncpg.connect(await databases.copy_database(server, "known"))
@@ -87,7 +89,7 @@ async def sizes(server: str, url: str, dataset: Path) -> tuple[int, int]:
             to_public(dataset, out, Options(), lambda line: None)
             for source in sorted(path for path in (out / "v1").glob("*/*") if path.is_dir()):
                 await one_row_each.load(known, source, STATEMENT_LINES)
-        return own, await one_row_each.size(known)
+        return own, without_scores, await one_row_each.size(known)
     finally:
         await known.close()
 
@@ -108,10 +110,12 @@ async def measure(dataset: Path, rounds: int, with_size: bool) -> None:
     print(f"import: {importing:.2f} s, {features / importing:,.0f} features/s")
     print(f"bare COPY of the same rows: {copying:.2f} s; the import has {copying / importing:.2f}x its speed")
     if found:
-        own, known = found
-        print(f"on disk, contexts and indexes included: {own / features:,.0f} bytes for each feature")
+        own, without_scores, known = found
+        print(f"on disk, contexts, scores and indexes included: {own / features:,.0f} bytes for each feature")
+        print(f"the same without scores: {without_scores / features:,.0f} bytes for each feature")
         print(
-            f"one row for each activation: {known / features:,.0f} bytes for each feature, {known / own:.1f}x as many"
+            f"one row for each activation, without scores: {known / features:,.0f} bytes for each feature, "
+            f"{known / own:.1f}x and {known / without_scores:.1f}x as many"
         )
 
 

@@ -36,8 +36,8 @@ from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.native import to_native
 from memicos_dataset.folder import Folder
 from memicos_dataset.public_layout.files import source_folders
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 
 DEMO = Path(__file__).parents[2] / "demo" / "dataset"
 EXAMPLES = 45

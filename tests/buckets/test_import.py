@@ -17,8 +17,8 @@ from memicos_testing.webapp.job_worker import worker
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import IMPORT, add_import
-from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.stored_sources import verify
 from memicos_webapp.stored_sources.selection import select
 

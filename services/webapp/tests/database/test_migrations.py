@@ -1,6 +1,7 @@
 """Migrations create the tables that the models describe, once, even if several processes start at once."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,8 @@ from alembic import command
 from memicos_webapp.database.check import check
 from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import config, migrate
+from memicos_webapp.database.packed_numbers import pack_integers, pack_reals
+from memicos_webapp.datasets.stored_rows.row_digests import CONTEXTS_SQL, FEATURES_SQL
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -63,6 +66,83 @@ async def test_loads_of_an_older_database_get_states(server_url: str) -> None:
         await connection.run_sync(run, False, "0003")
         assert (await connection.execute(text("SELECT id FROM load"))).scalars().all() == [2]
     await engine.dispose()
+
+
+async def test_lists_of_an_older_database_are_packed(server_url: str) -> None:
+    """As imports pack them, with digests that a verification finds, and with numbers for strings that had no ids."""
+    url = server_url.replace("/postgres?", "/unpacked?")
+    async with connected(server_url) as connection:
+        await connection.execute("CREATE DATABASE unpacked")
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+
+    def upgrade(connection: Connection) -> None:
+        settings = config()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0031")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade)
+    await engine.dispose()
+    async with connected(url) as connection:
+        await connection.execute(UNPACKED)
+        for index, (ids, floats) in enumerate(itertools.product(INTEGERS, REALS)):
+            small = [max(-(1 << 15), min(number, (1 << 15) - 1)) for number in ids]
+            await connection.execute(UNPACKED_FEATURE, index, ids, small, floats)
+    await migrate(url)
+    async with connected(url) as connection:
+        for row in await connection.fetch("SELECT * FROM feature ORDER BY index"):
+            ids, floats = INTEGERS[row["index"] // len(REALS)], REALS[row["index"] % len(REALS)]
+            small = [max(-(1 << 15), min(number, (1 << 15) - 1)) for number in ids]
+            assert (row["example_contexts"], row["values"]) == (pack_integers(ids), pack_reals(floats))
+            assert (row["value_positions"], row["dfa_values"]) == (pack_integers(small), b"")
+            assert row["positive_logits"] == [1.5, 0.5]
+        contexts = await connection.fetch("SELECT corpus_id, token_ids FROM context ORDER BY corpus_id, number")
+        assert [tuple(row) for row in contexts] == [
+            (1, pack_integers([5, 300])),
+            (2, pack_integers([8, 9])),
+            (2, pack_integers([10, 8])),
+        ]
+        vocabulary = await connection.fetch("SELECT * FROM vocabulary ORDER BY corpus_id, token_id")
+        assert [tuple(row) for row in vocabulary] == [
+            (1, 5, " a"), (1, 300, " b"), (2, 8, " x"), (2, 9, " y"), (2, 10, " z")
+        ]  # fmt: skip
+        ids = await connection.fetch("SELECT tokenizer_ids FROM corpus ORDER BY id")
+        assert [row["tokenizer_ids"] for row in ids] == [True, False]
+        features = await connection.fetchrow(FEATURES_SQL, 1)
+        assert features and features["count"] == len(INTEGERS) * len(REALS)
+        assert await connection.fetchval("SELECT digest FROM load_part") == features["digest"]
+        for corpus in (1, 2):
+            stored = await connection.fetchrow(CONTEXTS_SQL, corpus)
+            noted = await connection.fetchval("SELECT digest_of_rows FROM corpus WHERE id = $1", corpus)
+            assert stored and noted == stored["digest"] > 0
+
+
+INTEGERS = ([], [0, 255], [-1, 127], [256, 65_535], [-1, 128], [65_536], [-(1 << 31), (1 << 31) - 1])
+REALS = ([], [1.0, -2.5], [1.0, 1 / 3], [0.0])
+UNPACKED = """
+INSERT INTO model (id, name, layers, d_model, vocabulary_size, chat, origin, license)
+  VALUES ('m', '', 1, 1, 1, false, '', '');
+INSERT INTO release (id, name, description, creator) VALUES ('r', '', '', '');
+INSERT INTO source_set (model_id, name, release_id, title, description) VALUES ('m', 's', 'r', '', '');
+INSERT INTO source (model_id, name, source_set_id, layer) VALUES ('m', '0-s', 1, 0);
+INSERT INTO corpus (name, digest, description, contexts, context_size, tokens, collections)
+  VALUES ('ids', '1', '', 1, 2, 2, '[]'), ('strings', '2', '', 2, 2, 4, '[]');
+INSERT INTO context (corpus_id, number, document, token_ids, tokens)
+  VALUES (1, 0, 0, '{5, 300}', '{" a", " b"}'), (2, 0, 0, '{}', '{" x", " y"}'), (2, 1, 0, '{}', '{" z", " x"}');
+INSERT INTO vocabulary (corpus_id, token_id, token) VALUES (2, 8, ' x');
+INSERT INTO load (source_id, corpus_id, manifest_sha256, features, dead_features, counted_tokens, architecture, d_in,
+  d_sae, logit_effect, recipe, state) VALUES (1, 1, '', 1, 0, 1, '', 1, 1, '', '{}', 'shown');
+UPDATE source SET current_load_id = 1;
+INSERT INTO load_part (load_id, part, rows, digest) VALUES (1, 'features', 1, 1)
+"""
+UNPACKED_FEATURE = """
+INSERT INTO feature (load_id, index, density, active_tokens, max_activation, logit_min, logit_max, positive_tokens,
+  positive_logits, negative_tokens, negative_logits, activation_histogram, logit_histogram, neighbour_indices,
+  correlated_indices, example_contexts, example_groups, example_positions, example_lengths, value_positions,
+  neighbour_cosines, correlated_pearson, quantile_shares, values)
+VALUES (1, $1, 0.5, 1 << 40, 1, -1, 1, '{" a", "日本"}', '{1.5, 0.5}', '{}', '{}', $2, $2, $2, $2, $2, $3, $3, $3, $3,
+  $4, $4, $4, $4)
+"""
 
 
 OLDER = """

@@ -12,12 +12,13 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, counts, fetch, shown_rows, states
 from memicos_testing.webapp.imports.dataset_imports import disconnected, stopped_before, until
+from memicos_webapp.database.packed_numbers import unpack
 from memicos_webapp.datasets import load_states
 from memicos_webapp.datasets.background import clean_periodically
 from memicos_webapp.datasets.cleanup import Deleted, clean
 from memicos_webapp.datasets.load_states import LoadStateError
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 
 
 async def test_every_row_arrives(loaded_url: str, small_dataset: Path) -> None:
@@ -30,19 +31,21 @@ async def test_every_row_arrives(loaded_url: str, small_dataset: Path) -> None:
     )
     assert len(rows) == len(table) == 64
     for row, expected in zip(rows, table, strict=True):
-        for name in ("index", "max_activation", "active_tokens", "activation_histogram", "negative_logits"):
+        for name in ("index", "max_activation", "active_tokens", "negative_logits"):
             assert row[name] == expected[name]
+        assert unpack(row["activation_histogram"]) == expected["activation_histogram"]
         assert row["positive_tokens"] == [tokens[i].replace("\0", "␀") for i in expected["positive_token_ids"]]
-        assert row["example_lengths"] == [len(values) for values in expected["values"]]
-        assert row["values"] == [value for values in expected["values"] for value in values]
-        assert row["value_positions"] == [p for positions in expected["value_positions"] for p in positions]
+        assert unpack(row["example_lengths"]) == [len(values) for values in expected["values"]]
+        assert unpack(row["values"]) == [value for values in expected["values"] for value in values]
+        assert unpack(row["value_positions"]) == [p for positions in expected["value_positions"] for p in positions]
 
 
 async def test_contexts_have_tokens_and_replacements_for_nul(loaded_url: str, small_dataset: Path) -> None:
     expected = pq.read_table(small_dataset / "corpus" / "contexts.parquet").to_pylist()
     rows = await fetch(loaded_url, "SELECT * FROM context ORDER BY number")
-    assert [row["token_ids"] for row in rows] == [row["token_ids"] for row in expected]
-    assert rows[0]["tokens"][4:6] == ["␀", "<b>&"]
+    assert [unpack(row["token_ids"]) for row in rows] == [row["token_ids"] for row in expected]
+    strings = {row["token_id"]: row["token"] for row in await fetch(loaded_url, "SELECT * FROM vocabulary")}
+    assert [strings[i] for i in unpack(rows[0]["token_ids"])[4:6]] == ["␀", "<b>&"]
 
 
 async def test_the_planner_knows_every_table(fresh_url: str, small_dataset: Path) -> None:

@@ -34,7 +34,7 @@ REQUEST = ", ".join(REQUEST_COLUMNS)
 CONTENT = (
     """SELECT source.name, feature.*, 0 AS load_id FROM feature JOIN source ON source.current_load_id = load_id
        ORDER BY source.name, feature.index""",
-    "SELECT number, document, token_ids, tokens FROM context ORDER BY number",
+    "SELECT number, document, token_ids FROM context ORDER BY number",
     "SELECT number, title, collection FROM document ORDER BY number",
     "SELECT token_id, token FROM vocabulary ORDER BY token_id",
     f"""SELECT source.name, index, description, method, model, {REQUEST}
@@ -49,7 +49,7 @@ CONTENT = (
          sae_config, residual_norm FROM load JOIN source ON source.current_load_id = load.id ORDER BY name""",
     "SELECT * FROM model",
     "SELECT id, name, description, creator, url FROM release",
-    "SELECT name, description, contexts, context_size, tokens, collections FROM corpus",
+    "SELECT name, description, contexts, context_size, tokens, collections, tokenizer_ids FROM corpus",
 )
 
 

@@ -8,8 +8,8 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import counts, fetch, shown_rows, states
 from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 
 
 async def names_shown(url: str) -> dict[str, str]:

@@ -28,8 +28,8 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 
 SHARD = "2-res/features-00000.parquet"
 BATCH = "activations/batch-0.jsonl.gz"

@@ -14,7 +14,8 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import read_manifest
 from memicos_dataset.write import write_table
 from memicos_testing.servers import Start
-from memicos_testing.webapp.database import fetch, shown_rows
+from memicos_testing.webapp.database import execute, fetch, shown_rows
+from memicos_webapp.database.packed_numbers import pack_integers, unpack
 from memicos_webapp.datasets.service import load
 
 
@@ -75,12 +76,15 @@ async def test_page_and_api_leave_out_the_same_examples_of_an_older_import(own_u
     async with started(own_url) as client:
         address = "small/2-res/3"
         before = (await client.get(f"/api/feature/{address}")).json()["activations"]
-        await fetch(
-            own_url,
-            """UPDATE feature SET example_contexts[1] = 999, example_positions[2] = 900, example_groups[3] = 9
-               WHERE index = 3 AND load_id IN (SELECT load.id FROM load JOIN source ON source.id = source_id
-                                               WHERE name = '2-res')""",
-        )
+        own = "index = 3 AND load_id = (SELECT current_load_id FROM source WHERE name = '2-res')"
+        for example, (column, value) in enumerate(
+            (("example_contexts", 999), ("example_positions", 900), ("example_groups", 9))
+        ):
+            (row,) = await fetch(own_url, f"SELECT {column} AS packed FROM feature WHERE {own}")  # noqa: S608
+            numbers = unpack(row["packed"])
+            numbers[example] = value
+            change = f"UPDATE feature SET {column} = $1 WHERE {own}"  # noqa: S608
+            await execute(own_url, change, pack_integers(numbers))
         response = await client.get(f"/api/feature/{address}")
         assert response.status_code == 200
         left_out = {row["id"] for row in before} - {row["id"] for row in response.json()["activations"]}

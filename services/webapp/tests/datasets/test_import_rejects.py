@@ -19,8 +19,8 @@ from memicos_dataset.schema import EXPLANATIONS, FEATURES
 from memicos_dataset.write import write_table
 from memicos_testing.webapp.database import fetch
 from memicos_testing.webapp.imports.dataset_imports import JOBS
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 
 REJECTS = 'SELECT job_id, file, line, "column", reason FROM job_reject ORDER BY file, line'
 SHOWN = """SELECT source.name, feature.index FROM feature JOIN source ON source.current_load_id = load_id
@@ -92,7 +92,7 @@ async def test_the_public_layout_is_imported_without_its_bad_lines(
     assert (failed["state"], failed["rejects"], done["state"], done["rejects"]) == ("failed", 1, "done", 2)
     rows = await fetch(fresh_url, REJECTS)
     assert {row["file"] for row in rows} == {str(batch)}
-    assert rows[-1]["reason"].endswith("is not a JSON object (is not a JSON object)")
+    assert rows[-1]["reason"].endswith("is not a JSON object (begins with '[]')")
     # the folder of the conversion is deleted with it
     assert list((tmp_path / "conversions").iterdir()) == []
 

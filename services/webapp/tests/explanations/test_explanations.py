@@ -17,8 +17,8 @@ from memicos_testing.webapp.explanations import GENERATE, WHALE, autointerp_sett
 from memicos_testing.webapp.html_page import Page
 from memicos_webapp.app import create_app
 from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.explanations.autointerp_client import AutointerpClient
 from starlette.applications import Starlette
 from starlette.requests import Request

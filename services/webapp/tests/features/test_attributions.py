@@ -19,13 +19,15 @@ from memicos_testing.llm_provider import LlmProvider
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.explanations import GENERATE, body
+from memicos_webapp.database.packed_numbers import unpack
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
-from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.stored_sources import verify
 from memicos_webapp.stored_sources.export import ExportFormat, export
 from memicos_webapp.stored_sources.selection import select
 
 COLUMNS = ("example_dfa_values", "example_dfa_positions")
+ATTRIBUTIONS = ("example_dfa_positions", "example_dfa_lengths", "dfa_values")
 STORED = """SELECT index, example_dfa_positions, example_dfa_lengths, dfa_values FROM feature
             JOIN source ON source.current_load_id = load_id WHERE source.name = $1 ORDER BY index"""
 
@@ -45,7 +47,10 @@ async def test_attributions_are_stored_verified_and_given_with_the_feature(
     attributed: Path, fresh_url: str, started: Start
 ) -> None:
     await load(attributed, fresh_url)
-    stored = {row["index"]: row for row in await fetch(fresh_url, STORED, "1-res")}
+    stored = {
+        row["index"]: {name: unpack(row[name]) for name in ATTRIBUTIONS}
+        for row in await fetch(fresh_url, STORED, "1-res")
+    }
     for index, row in stored.items():
         expected = feature(attributed, index)
         values = [value for example in expected[COLUMNS[0]] for value in example]
@@ -70,7 +75,10 @@ async def test_attributions_are_stored_verified_and_given_with_the_feature(
     assert all(row["dfaValues"] == [] and row["dfaMaxValue"] is None for row in other["activations"])
 
     # a change of an attribution is found, and one of a row that has none
-    for change in ("dfa_values[3] = 9 WHERE index = 6", "example_dfa_positions = '{3}' WHERE index = 5"):
+    for change in (
+        "dfa_values = set_byte(dfa_values, 3, 9) WHERE index = 6 AND dfa_values <> ''",
+        "example_dfa_positions = '\\x4203' WHERE index = 5",
+    ):
         async with connected(fresh_url) as connection:
             transaction = connection.transaction(isolation="repeatable_read")
             await transaction.start()

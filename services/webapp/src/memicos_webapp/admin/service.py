@@ -37,8 +37,8 @@ from memicos_webapp.database.connection import opened
 from memicos_webapp.database.engine import ANSWER_MARGIN_SECONDS, Database
 from memicos_webapp.datasets import preview
 from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import IMPORT, add_import
-from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import BadInput, NotConfigured, NotFound
 from memicos_webapp.import_roots.roots import Roots, parse_roots
 from memicos_webapp.jobs import file_repository

@@ -113,7 +113,9 @@ class Corpus(Base):
     tokens: Mapped[int] = mapped_column(BigInteger)
     # [{"name", "license", "url", "attribution"}]
     collections: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
-    # digest of the contexts (datasets/stored_rows/row_digests.py); null where an older version stored them
+    # whether contexts have ids of the model's tokenizer; otherwise numbers that the dataset gave to strings
+    tokenizer_ids: Mapped[bool]
+    # digest of contexts and vocabulary (datasets/stored_rows/row_digests.py); null where an older version stored them
     digest_of_rows: Mapped[Decimal | None] = mapped_column(Numeric)
 
 

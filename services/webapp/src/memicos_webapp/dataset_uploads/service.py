@@ -25,8 +25,8 @@ from memicos_webapp.dataset_uploads.rows import FileRow, UploadDetail, UploadRow
 from memicos_webapp.dataset_uploads.schemas import NewUploadRequest
 from memicos_webapp.dataset_uploads.storage import UnusablePartsError, UploadStorage, check_space, disk_errors
 from memicos_webapp.dataset_uploads.threads import UploadThreads, run
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import IMPORT
-from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.errors import BadInput, Conflict, NotFound, Refused, TooLarge
 from memicos_webapp.settings import Settings, variable
 

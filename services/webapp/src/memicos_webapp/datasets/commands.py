@@ -21,8 +21,8 @@ from memicos_webapp.database.errors import DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets import preview
 from memicos_webapp.datasets.plan import MissingSources
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import ImportReport, add_import, load
-from memicos_webapp.datasets.steps import ImportOptions
 from memicos_webapp.jobs.progress import JobCancelled
 from memicos_webapp.settings import read_for_writing
 

@@ -162,8 +162,8 @@ async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int
     Waits for another import that is adding the same corpus.
     """
     return await connection.fetchval(
-        """INSERT INTO corpus (name, digest, description, contexts, context_size, tokens, collections)
-           VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb) ON CONFLICT (digest) DO NOTHING RETURNING id""",
+        """INSERT INTO corpus (name, digest, description, contexts, context_size, tokens, collections, tokenizer_ids)
+           VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8) ON CONFLICT (digest) DO NOTHING RETURNING id""",
         corpus.id,
         digest,
         corpus.description,
@@ -171,6 +171,7 @@ async def add_corpus(connection: Connection, corpus: Corpus, digest: str) -> int
         corpus.context_size,
         corpus.tokens,
         json.dumps([collection.model_dump() for collection in corpus.collections]),
+        corpus.token_ids == "tokenizer",
     )
 
 
@@ -184,8 +185,12 @@ async def has_digest(connection: Connection, corpus: int) -> bool:
 
 
 async def set_digest(connection: Connection, corpus: int, digest: int) -> None:
-    """Note the digest of a corpus' contexts."""
+    """Note the digest of a corpus' contexts and vocabulary."""
     await connection.execute("UPDATE corpus SET digest_of_rows = $2 WHERE id = $1", corpus, digest)
+
+
+async def delete_vocabulary(connection: Connection, corpus: int) -> None:
+    await connection.execute("DELETE FROM vocabulary WHERE corpus_id = $1", corpus)
 
 
 async def keep_manifest(connection: Connection, manifest: Manifest, sha256: str) -> None:
@@ -336,12 +341,18 @@ async def delete_staged(connection: Connection, load_ids: Sequence[int]) -> None
     await connection.execute("DELETE FROM staged_explanation WHERE load_id = ANY($1)", load_ids)
 
 
-async def analyse(connection: Connection) -> None:
-    """Update the planner's statistics. PostgreSQL does so by itself later, but never for small tables.
+async def analyse_rows(connection: Connection) -> None:
+    """Update the planner's statistics of features and texts. PostgreSQL does so by itself later, but never for small
+    tables.
 
-    Those of the arrays of features and contexts, which no statement compares, take longest, and are left out.
+    Those of the lists of features and contexts, which no statement compares, take longest, and are left out.
     """
     await connection.execute(
         """ANALYZE feature (load_id, index, density, active_tokens, max_activation),
-                   context (corpus_id, number, document), document, explanation, score, load, source"""
+                   context (corpus_id, number, document), document, vocabulary"""
     )
+
+
+async def analyse_catalogue(connection: Connection) -> None:
+    """Update the planner's statistics of what is changed when loads are shown."""
+    await connection.execute("ANALYZE explanation, score, load, source")

@@ -25,7 +25,8 @@ from memicos_webapp.database.connection import connect
 from memicos_webapp.datasets import public_layout
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.rejects import Rejects
-from memicos_webapp.datasets.steps import ImportOptions, RunningImport, import_or_skip
+from memicos_webapp.datasets.running_import import ImportOptions, RunningImport
+from memicos_webapp.datasets.steps import import_or_skip
 from memicos_webapp.import_roots.access import permitted_folder
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.jobs import repository as jobs
@@ -169,7 +170,15 @@ async def _import(run: JobRun, dataset: _Dataset | None, location: Folder) -> tu
         dataset = await _open(folder)
     await jobs.describe(run.connection, run.id, dataset.subject, dataset.sha256)
     running = RunningImport(
-        dataset.folder, dataset.manifest, dataset.sha256, run.id, options, run.connection, run.progress, rejects
+        dataset.folder,
+        dataset.manifest,
+        dataset.sha256,
+        run.id,
+        options,
+        run.connection,
+        run.progress,
+        rejects,
+        run.url,
     )
     loaded, notes = await import_or_skip(running)
     await asyncio.to_thread(public_layout.delete, converted)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -25,12 +26,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from memicos_webapp.accounts.models import Account
-from memicos_webapp.catalog.models import Load, Source
+from memicos_webapp.catalog.models import Corpus, Load, Source
 from memicos_webapp.catalog.rows import SourceInfo
 from memicos_webapp.catalog.visibility import STATEMENTS, ResolvedSource, Viewer, listed_sources, visible_sources
 from memicos_webapp.database.mapping import from_row
 from memicos_webapp.explanations.labels import LABEL_ORDER, explanation_list, label
 from memicos_webapp.explanations.models import Explanation
+from memicos_webapp.features import token_strings
 from memicos_webapp.features.models import Context, Document, Feature
 from memicos_webapp.features.rows import (
     CardRow,
@@ -123,21 +125,30 @@ async def explanations(
 
 
 _CONTEXTS = (
-    select(Context.number, Context.tokens, Document.title, Document.collection)
+    select(Context.number, Context.token_ids, Document.title, Document.collection, Corpus.tokenizer_ids)
+    .join(Corpus, Corpus.id == Context.corpus_id)
     .outerjoin(Document, and_(Document.corpus_id == Context.corpus_id, Document.number == Context.document))
     .where(Context.corpus_id == bindparam("corpus"), Context.number == _NUMBERS)
 )
-
-_CONTEXTS_WITH_IDS = _CONTEXTS.add_columns(Context.token_ids)
 
 
 async def contexts(
     session: AsyncSession, source: ResolvedSource, numbers: Iterable[int], token_ids: bool = False
 ) -> dict[int, ContextRow]:
-    """Windows of the source's corpus by number; `token_ids` reads these too."""
+    """Windows of the source's corpus by number; `token_ids` gives the ids too, where they are the tokenizer's."""
     values = {"corpus": source.corpus_id, "numbers": list(numbers)}
-    rows = (await session.execute(_CONTEXTS_WITH_IDS if token_ids else _CONTEXTS, values)).mappings()
-    return {row["number"]: from_row(ContextRow, row) for row in rows}
+    rows = (await session.execute(_CONTEXTS, values)).mappings().all()
+    tokens = await token_strings.read(session, source.corpus_id, chain.from_iterable(row["token_ids"] for row in rows))
+    return {
+        row["number"]: ContextRow(
+            row["number"],
+            tokens.text(row["token_ids"]),
+            row["title"],
+            row["collection"],
+            row["token_ids"] if token_ids and row["tokenizer_ids"] else None,
+        )
+        for row in rows
+    }
 
 
 async def index_range(session: AsyncSession, source: ResolvedSource) -> tuple[int, int] | None:
@@ -226,33 +237,29 @@ _KEYS = (
 )
 
 
-@lru_cache
-def _cards_statement(examples: int) -> Select:
-    """Cards with the first `examples` examples."""
-    lengths = Feature.example_lengths[1:examples]
-    length = func.unnest(lengths).table_valued(column("length", Integer)).render_derived(name="example")
-    last = select(func.sum(length.c.length)).scalar_subquery()
-    return (
-        select(
-            _KEYS.c.source_id,
-            Feature.index,
-            Feature.density,
-            Feature.max_activation,
-            Feature.positive_tokens,
-            Feature.positive_logits,
-            Feature.negative_tokens,
-            Feature.negative_logits,
-            Feature.example_groups[1:examples].label("example_groups"),
-            Feature.example_contexts[1:examples].label("example_contexts"),
-            Feature.example_positions[1:examples].label("example_positions"),
-            lengths.label("example_lengths"),
-            Feature.value_positions[1:last].label("value_positions"),
-            Feature.values[1:last].label("values"),
-            explanation_list(_KEYS.c.source_id, _KEYS.c.index).label("explanations"),
-        )
-        .select_from(_KEYS)
-        .join(Feature, and_(Feature.load_id == _KEYS.c.load_id, Feature.index == _KEYS.c.index))
+_CARDS = (
+    select(
+        _KEYS.c.source_id,
+        Feature.index,
+        Feature.density,
+        Feature.max_activation,
+        Feature.positive_tokens,
+        Feature.positive_logits,
+        Feature.negative_tokens,
+        Feature.negative_logits,
+        explanation_list(_KEYS.c.source_id, _KEYS.c.index).label("explanations"),
     )
+    .select_from(_KEYS)
+    .join(Feature, and_(Feature.load_id == _KEYS.c.load_id, Feature.index == _KEYS.c.index))
+)
+_CARDS_WITH_EXAMPLES = _CARDS.add_columns(
+    Feature.example_groups,
+    Feature.example_contexts,
+    Feature.example_positions,
+    Feature.example_lengths,
+    Feature.value_positions,
+    Feature.values,
+)
 
 
 async def cards(
@@ -271,8 +278,9 @@ async def cards(
         "loads": [source.load_id for source, _ in keys],
         "indices": [index for _, index in keys],
     }
-    rows = [from_row(CardRow, row) for row in (await session.execute(_cards_statement(examples), values)).mappings()]
-    return {(row.source_id, row.index): FeatureCard.from_row(sources[row.source_id], row) for row in rows}
+    statement = _CARDS_WITH_EXAMPLES if examples else _CARDS
+    rows = [from_row(CardRow, row) for row in (await session.execute(statement, values)).mappings()]
+    return {(row.source_id, row.index): FeatureCard.from_row(sources[row.source_id], row, examples) for row in rows}
 
 
 async def contexts_of(session: AsyncSession, cards: Iterable[FeatureCard]) -> dict[int, dict[int, ContextRow]]:

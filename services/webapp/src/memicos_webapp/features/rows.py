@@ -109,7 +109,7 @@ class ExplanationRow:
 
 @dataclass(frozen=True)
 class ContextRow:
-    """A window of the corpus. `token_ids` is None where it was not read."""
+    """A window of the corpus. `token_ids` is None where it was not asked for, or the ids are not the tokenizer's."""
 
     number: int
     tokens: list[str]
@@ -157,7 +157,7 @@ class CardExample:
 
 @dataclass(frozen=True)
 class CardRow:
-    """The columns of a card, as the statement gives them."""
+    """The columns of a card, as the statement gives them; those of examples are empty where it does not read them."""
 
     source_id: int
     index: int
@@ -167,13 +167,13 @@ class CardRow:
     positive_logits: list[float]
     negative_tokens: list[str]
     negative_logits: list[float]
-    example_groups: list[int]
-    example_contexts: list[int]
-    example_positions: list[int]
-    example_lengths: list[int]
-    value_positions: list[int] | None
-    values: list[float] | None
     explanations: list[dict[str, str | None]]
+    example_groups: Sequence[int] = ()
+    example_contexts: Sequence[int] = ()
+    example_positions: Sequence[int] = ()
+    example_lengths: Sequence[int] = ()
+    value_positions: Sequence[int] = ()
+    values: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,11 @@ class FeatureCard:
     examples: list[CardExample]
 
     @classmethod
-    def from_row(cls, source: SourceInfo, row: CardRow) -> "FeatureCard":
-        values = split_values(row.example_lengths, row.value_positions or [], row.values or [])
-        examples = zip(row.example_groups, row.example_contexts, row.example_positions, values, strict=True)
+    def from_row(cls, source: SourceInfo, row: CardRow, examples: int) -> "FeatureCard":
+        """With the strongest of the first `examples` examples."""
+        values = split_values(row.example_lengths[:examples], row.value_positions, row.values)
+        columns = (row.example_groups, row.example_contexts, row.example_positions)
+        first = zip(*(column[:examples] for column in columns), values, strict=True)
         return cls(
             source=source,
             index=row.index,
@@ -203,7 +205,7 @@ class FeatureCard:
             explanations=[CardExplanation(**fields) for fields in row.explanations],  # pyright: ignore[reportArgumentType]
             examples=[
                 CardExample(context, position, sparse)
-                for group, context, position, sparse in examples
+                for group, context, position, sparse in first
                 if group == TOP_GROUP
             ],
         )

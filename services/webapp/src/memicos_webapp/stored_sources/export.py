@@ -129,17 +129,15 @@ async def _write(connection: Connection, chosen: Selection, folder: Path, report
     vocabulary = await connection.fetch(
         "SELECT token, token_id FROM vocabulary WHERE corpus_id = $1 ORDER BY token_id DESC", corpus_id
     )
-    # without ids of the tokenizer the strings of contexts get numbers of their own
-    known = {row["token"]: row["token_id"] for row in vocabulary} if base.corpus.token_ids == "tokenizer" else None
-    tokens = Tokens(known)
+    tokens = Tokens({row["token"]: row["token_id"] for row in vocabulary})
     sources = []
     for load, manifest in zip(loads, manifests, strict=True):
         source = next(own for own in manifest.source_set.sources if own.id == load["name"])
         sources.append(await _source(connection, folder, load, source, tokens))
         report(f"{chosen.model}/{load['name']}: {load['features']:,} features")
-    corpus = await _corpus(connection, folder, corpus_id, base.corpus, tokens)
-    rows = [(row["token_id"], row["token"]) for row in vocabulary] if known is not None else None
-    corpus.vocabulary = await asyncio.to_thread(_vocabulary, folder, rows or [(i, t) for t, i in tokens.ids.items()])
+    corpus = await _corpus(connection, folder, corpus_id, base.corpus)
+    rows = [(row["token_id"], row["token"]) for row in vocabulary]
+    corpus.vocabulary = await asyncio.to_thread(_vocabulary, folder, rows)
     source_set = base.source_set.model_copy(update={"sources": sources})
     base.model_copy(update={"version": m.VERSION, "corpus": corpus, "source_set": source_set}).write(folder)
 
@@ -151,7 +149,7 @@ async def _source(
         connection, "SELECT * FROM feature WHERE load_id = $1 ORDER BY index", load["id"], size=FETCHED
     )
     has_attributions = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM feature WHERE load_id = $1 AND example_dfa_lengths <> '{}')", load["id"]
+        "SELECT EXISTS (SELECT FROM feature WHERE load_id = $1 AND example_dfa_lengths <> '')", load["id"]
     )
     columns = export_rows.ATTRIBUTED if has_attributions else schema.FEATURES
     features = [
@@ -212,7 +210,7 @@ async def _says_of_requests(connection: Connection, table: Literal["explanation"
     return bool(found)
 
 
-async def _corpus(connection: Connection, folder: Path, corpus_id: int, corpus: m.Corpus, tokens: Tokens) -> m.Corpus:
+async def _corpus(connection: Connection, folder: Path, corpus_id: int, corpus: m.Corpus) -> m.Corpus:
     async def documents() -> AsyncIterator[pa.Table]:
         statement = "SELECT number AS document, title, collection FROM document WHERE corpus_id = $1 ORDER BY number"
         async for batch in export_rows.batches(connection, statement, corpus_id, size=ROW_GROUP_ROWS):
@@ -221,7 +219,7 @@ async def _corpus(connection: Connection, folder: Path, corpus_id: int, corpus: 
     async def contexts() -> AsyncIterator[pa.Table]:
         statement = "SELECT * FROM context WHERE corpus_id = $1 ORDER BY number"
         async for batch in export_rows.batches(connection, statement, corpus_id, size=ROW_GROUP_ROWS):
-            yield await asyncio.to_thread(export_rows.context_table, batch, tokens)
+            yield await asyncio.to_thread(export_rows.context_table, batch)
 
     (own,) = [entry async for entry in _files(folder, "corpus/documents", schema.DOCUMENTS, None, documents())]
     files = [entry async for entry in _files(folder, "corpus/contexts", schema.CONTEXTS, CONTEXTS_PER_FILE, contexts())]

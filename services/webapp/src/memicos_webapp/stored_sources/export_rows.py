@@ -9,6 +9,9 @@ from asyncpg import Connection, Record
 from memicos_dataset import schema
 from memicos_dataset.request_columns import write_parameters
 
+from memicos_webapp.database.packed_numbers import PackedIntegers, PackedReals, unpack
+from memicos_webapp.features.models import Feature
+
 FETCHED = 256
 """Features that are in memory at once."""
 _RAGGED = ("value_positions", "values")
@@ -29,39 +32,41 @@ async def batches(connection: Connection, statement: str, *values: object, size:
 
 
 class Tokens:
-    """Ids of the tokens of a corpus: of its vocabulary, or numbers of the dataset's own where ids are not known."""
+    """Ids of the tokens of a corpus, by their strings; of the same string the smallest."""
 
-    def __init__(self, known: Mapping[str, int] | None) -> None:
-        self._known = known
-        self.ids: dict[str, int] = dict(known or {})
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        self._ids = ids
 
     def id(self, token: str) -> int:
         """
         Raises:
             UnknownTokenError: the vocabulary lacks the token.
         """
-        if token not in self.ids:
-            if self._known is not None:
-                raise UnknownTokenError(f"the token {token!r} is not in the stored vocabulary; import the source again")
-            self.ids[token] = len(self.ids)
-        return self.ids[token]
+        if token not in self._ids:
+            raise UnknownTokenError(f"the token {token!r} is not in the stored vocabulary; import the source again")
+        return self._ids[token]
 
 
 def feature_table(rows: Sequence[Record], tokens: Tokens, columns_of_file: pa.Schema) -> pa.Table:
     """Stored features as rows of `columns_of_file`: `schema.FEATURES`, or ATTRIBUTED."""
     columns: dict[str, list[Any]] = {}
+    lengths = [unpack(row["example_lengths"]) for row in rows]
     for name in columns_of_file.names:
         if name == "example_dfa_values":
             columns[name] = [
-                _split(row["dfa_values"], row["example_dfa_lengths"]) or [[]] * len(row["example_groups"])
-                for row in rows
+                _split(unpack(row["dfa_values"]), unpack(row["example_dfa_lengths"])) or [[]] * len(own)
+                for row, own in zip(rows, lengths, strict=True)
             ]
         elif name == "example_dfa_positions":
-            columns[name] = [row[name] or [schema.NO_POSITION] * len(row["example_groups"]) for row in rows]
+            columns[name] = [
+                unpack(row[name]) or [schema.NO_POSITION] * len(own) for row, own in zip(rows, lengths, strict=True)
+            ]
         elif name in _RAGGED:
-            columns[name] = [_split(row[name], row["example_lengths"]) for row in rows]
+            columns[name] = [_split(unpack(row[name]), own) for row, own in zip(rows, lengths, strict=True)]
         elif name in _TOKENS:
             columns[name] = [[tokens.id(token) for token in row[_TOKENS[name]]] for row in rows]
+        elif isinstance(Feature.__table__.columns[name].type, PackedIntegers | PackedReals):
+            columns[name] = [unpack(row[name]) for row in rows]
         else:
             columns[name] = [row[name] for row in rows]
     return pa.Table.from_pydict(columns, schema=columns_of_file)
@@ -110,11 +115,11 @@ def score_table(rows: Sequence[Record], numbers: Mapping[int, int], columns: pa.
     return pa.Table.from_pylist(content, schema=columns)
 
 
-def context_table(rows: Sequence[Record], tokens: Tokens) -> pa.Table:
+def context_table(rows: Sequence[Record]) -> pa.Table:
     """Contexts as rows of `schema.CONTEXTS`."""
     content = {
         "context": [row["number"] for row in rows],
         "document": [row["document"] for row in rows],
-        "token_ids": [row["token_ids"] or [tokens.id(token) for token in row["tokens"]] for row in rows],
+        "token_ids": [unpack(row["token_ids"]) for row in rows],
     }
     return pa.Table.from_pydict(content, schema=schema.CONTEXTS)

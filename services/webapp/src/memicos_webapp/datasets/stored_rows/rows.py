@@ -1,10 +1,9 @@
 """A dataset's Parquet rows as checked rows for COPY, in the column order of the tables."""
 
 import json
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,22 +24,26 @@ from memicos_dataset.manifest import FileEntry, Manifest, Source
 from memicos_dataset.request_columns import read_parameters, write_parameters
 from memicos_dataset.schema import CONTEXTS, NO_POSITION, REQUEST_COLUMNS
 
-from memicos_webapp.datasets.stored_rows import row_digests
-from memicos_webapp.datasets.stored_rows.binary_copy import Chunk, chunk
-from memicos_webapp.datasets.stored_rows.row_digests import FEATURE_ATTRIBUTIONS, FEATURE_COLUMNS, INT2, INT4, REAL
+from memicos_webapp.database.packed_numbers import pack_integer_lists, pack_real_lists
+from memicos_webapp.datasets.stored_rows import binary_copy, row_digests
+from memicos_webapp.datasets.stored_rows.binary_copy import DOUBLE, INT2, INT4, INT8, REAL, Chunk
+from memicos_webapp.datasets.stored_rows.row_digests import (
+    FEATURE_COLUMNS,
+    FEATURE_NUMBERS,
+    PACKED_INTEGERS,
+    PACKED_REALS,
+)
 from memicos_webapp.datasets.stored_rows.token_strings import TokenStrings
 
 Record = tuple[Any, ...]
 
-_SCORE_NUMBERS = (
-    "explanation",
-    "seed",
-    "around",
-    "text_contexts",
-    "text_positions",
-    "text_distances",
-    "text_answers",
-)
+FEATURES_AT_ONCE = 512
+"""Features that are decoded and sent to the database at once."""
+VOCABULARY_ROWS = 4096
+"""Tokens that are sent to the database at once."""
+
+_REQUEST_NUMBERS = {"template_version": INT2, "prompt_tokens": INT4, "completion_tokens": INT4, "cost": DOUBLE}
+_SCORED_TEXTS = {"text_contexts": INT4, "text_positions": INT2, "text_distances": INT2, "text_answers": REAL}
 
 
 def storable(text: str) -> str:
@@ -50,10 +53,15 @@ def storable(text: str) -> str:
 
 @dataclass
 class Stored:
-    """Rows of a file that were made into records, and their digest."""
+    """Rows of a file that were made for COPY, and their digest."""
 
     rows: int = 0
     digest: int = 0
+
+    def add(self, rows: Sequence[bytes]) -> None:
+        """Add rows that are given by their fields."""
+        self.rows += len(rows)
+        self.digest += row_digests.digest(rows)
 
 
 class DatasetRows:
@@ -61,13 +69,13 @@ class DatasetRows:
 
     `reject` is called with the error of a feature or an explanation that a reader could not show; the row is left out
     where it returns. Every method raises DatasetError (with file, row and column) for such a row of the texts.
-    `stored` is about the file that was read last, or the contexts, once the iterator of its records has ended.
+    Rows are added to the `Stored` that is given as they are made. Rows of several files may be made at once.
     """
 
     VOCABULARY = ("corpus_id", "token_id", "token")
 
     DOCUMENT = ("corpus_id", "number", "title", "collection")
-    CONTEXT = ("corpus_id", "number", "document", "token_ids", "tokens")
+    CONTEXT = ("corpus_id", "number", "document", "token_ids")
     EXPLANATION = ("load_id", "number", "index", "description", "method", "model", *REQUEST_COLUMNS)
     SCORE = (
         "load_id",
@@ -87,33 +95,7 @@ class DatasetRows:
         "text_details",
         *REQUEST_COLUMNS,
     )
-    FEATURE = (
-        "load_id",
-        "index",
-        "density",
-        "active_tokens",
-        "max_activation",
-        "activation_histogram",
-        "logit_histogram",
-        "logit_min",
-        "logit_max",
-        "positive_tokens",
-        "positive_logits",
-        "negative_tokens",
-        "negative_logits",
-        "neighbour_indices",
-        "neighbour_cosines",
-        "correlated_indices",
-        "correlated_pearson",
-        "quantile_shares",
-        "example_groups",
-        "example_contexts",
-        "example_positions",
-        "example_lengths",
-        "value_positions",
-        "values",
-        *FEATURE_ATTRIBUTIONS,
-    )
+    FEATURE = ("load_id", *FEATURE_COLUMNS)
 
     def __init__(self, folder: Location, manifest: Manifest, reject: Callable[[RowError], None]) -> None:
         self._folder, self._manifest, self._reject = folder, manifest, reject
@@ -124,7 +106,6 @@ class DatasetRows:
             self._documents.check(batch)
         self._contexts = ContextCheck(manifest, self._documents.numbers, self._tokens)
         self._checks: dict[str, FeatureCheck] = {}
-        self.stored = Stored()
 
     def _read_vocabulary(self) -> dict[int, str]:
         """Token id -> text."""
@@ -141,31 +122,34 @@ class DatasetRows:
             for row in batch.rows.to_pylist():
                 yield corpus_id, row["document"], storable(row["title"]), row["collection"]
 
-    def vocabulary(self, corpus_id: int) -> Iterator[Record]:
-        for token_id, token in self._tokens.items():
-            yield corpus_id, token_id, token
+    def vocabulary(self, corpus_id: int, stored: Stored) -> Iterator[Chunk]:
+        corpus = [binary_copy.number(corpus_id, INT4)]
+        tokens = iter(self._tokens.items())
+        while part := list(islice(tokens, VOCABULARY_ROWS)):
+            ids, texts = zip(*part, strict=True)
+            rows = binary_copy.joined([binary_copy.numbers(np.array(ids), INT4), binary_copy.texts(texts)])
+            stored.add(rows)
+            yield binary_copy.chunk(rows, len(self.VOCABULARY), corpus)
 
     def check_contexts(self) -> None:
         """Check the contexts without making records, where the database has them already."""
         for batch in read.context_batches(self._folder, self._manifest):
             self._contexts.check(batch)
 
-    def contexts(self, corpus_id: int) -> Iterator[Chunk]:
-        known_ids = self._manifest.corpus.token_ids == "tokenizer"
-        self.stored = Stored()
+    def contexts(self, corpus_id: int, stored: Stored) -> Iterator[Chunk]:
+        corpus = [binary_copy.number(corpus_id, INT4)]
         for batch in read.context_batches(self._folder, self._manifest):
             self._contexts.check(batch)
             column = {name: batch.rows.column(name) for name in CONTEXTS.names}
-            numbers = [row_digests.numbers(column[name].to_numpy(), INT4) for name in ("context", "document")]
-            # numbers that the dataset gave to strings are no ids of the model's tokenizer
-            offsets = column["token_ids"].offsets.to_numpy()
-            offsets = offsets if known_ids else np.zeros_like(offsets)
-            ids = row_digests.arrays(offsets, column["token_ids"].values.to_numpy(zero_copy_only=False), INT4)
-            tokens = self._strings.contexts(column["token_ids"])
-            self.stored.rows += len(ids)
-            self.stored.digest += row_digests.digest([*numbers, ids, tokens.digested])
-            corpus = [struct.pack(">i", corpus_id)] * len(ids)
-            yield chunk([corpus, *numbers, ids, tokens.fields])
+            ids = column["token_ids"]
+            rows = binary_copy.joined(
+                [
+                    *(binary_copy.numbers(column[name].to_numpy(), INT4) for name in ("context", "document")),
+                    pack_integer_lists(*_flat(ids), with_length=True),
+                ]
+            )
+            stored.add(rows)
+            yield binary_copy.chunk(rows, len(self.CONTEXT), corpus)
 
     def begin_source(self, source: Source, stored: Iterable[int]) -> None:
         """Begin with a source's features; `stored` are the indices of those that an interrupted import stored."""
@@ -173,88 +157,106 @@ class DatasetRows:
         check.indices.update(stored)
         self._checks[source.id] = check
 
-    def features(self, source: Source, entry: FileEntry, load_id: int) -> Iterator[Chunk]:
+    def features(self, source: Source, entry: FileEntry, load_id: int, stored: Stored) -> Iterator[Chunk]:
         """Rows of one file of features."""
         check = self._checks[source.id]
-        self.stored = Stored()
-        for batch in read.feature_file_batches(self._folder, entry):
+        load = [binary_copy.number(load_id, INT8)]
+        for batch in read.feature_file_batches(self._folder, entry, FEATURES_AT_ONCE):
             batch = leave_out(batch, check.check, self._reject)
             column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
             fields = _feature_fields(column) | _attribution_fields(column, len(batch.rows))
-            # the fields of the digest that are not those of the row
-            texts = {
-                name: [b"" if value == row_digests.empty_array(kind) else value for value in fields[name]]
-                for name, kind in FEATURE_ATTRIBUTIONS.items()
-            }
-            for sign in ("positive", "negative"):
-                tokens = self._strings.lists(column[f"{sign}_token_ids"])
-                texts[f"{sign}_tokens"], fields[f"{sign}_tokens"] = tokens.digested, tokens.fields
-            self.stored.rows += len(batch.rows)
-            self.stored.digest += row_digests.digest([(texts.get(name) or fields[name]) for name in FEATURE_COLUMNS])
-            fields["load_id"] = [struct.pack(">q", load_id)] * len(batch.rows)
-            yield chunk([fields[name] for name in self.FEATURE])
+            for side in ("positive", "negative"):
+                fields[f"{side}_tokens"] = self._strings.fields(column[f"{side}_token_ids"])
+            rows = binary_copy.joined([fields[name] for name in FEATURE_COLUMNS])
+            stored.add(rows)
+            yield binary_copy.chunk(rows, len(self.FEATURE), load)
 
     def feature_count(self, source: Source) -> int:
         """Number of the source's features that were read."""
         return len(self._checks[source.id].indices)
 
-    def explanations(self, source: Source, load_id: int) -> Iterator[Record]:
-        self.stored = Stored()
+    def explanations(self, source: Source, load_id: int, stored: Stored) -> Iterator[Chunk]:
+        load = [binary_copy.number(load_id, INT8)]
         # an explanation that occurs twice is stored once, as its first row says
         digests: dict[tuple[object, ...], int] = {}
         for batch in read.explanation_batches(self._folder, source):
             indices = self._checks[source.id].indices
             batch = leave_out(batch, lambda part, known=indices: check_explanations(part, known), self._reject)
-            numbers = range(len(batch.rows)) if batch.numbers is None else batch.numbers.tolist()
-            requests = _request_records(batch.rows)
-            for number, row, request in zip(numbers, batch.rows.to_pylist(), requests, strict=True):
-                model = storable(row["model"]) if row["model"] is not None else None
-                key = (row["index"], storable(row["description"]), storable(row["method"]), model)
+            numbers = np.arange(len(batch.rows)) if batch.numbers is None else batch.numbers
+            index = batch.rows.column("index").to_numpy()
+            texts = [_storable_texts(batch.rows.column(name)) for name in ("description", "method", "model")]
+            requests = _requests(batch.rows)
+            known = zip(*(column.to_pylist() for column in requests), strict=True)
+            for number, description, method, model, request in zip(index.tolist(), *texts, known, strict=True):
+                key = (number, description, method, model)
                 if key not in digests:
-                    digests[key] = row_digests.explanation_digest(
-                        *key, dict(zip(REQUEST_COLUMNS, request, strict=True))
-                    )
-                yield load_id, batch.first_row + number, *key, *request
-        self.stored = Stored(len(digests), sum(digests.values()))
+                    named = dict(zip(REQUEST_COLUMNS, request, strict=True))
+                    digests[key] = row_digests.explanation_digest(number, description or "", method or "", model, named)
+            rows = binary_copy.joined(
+                [
+                    binary_copy.numbers(batch.first_row + numbers, INT4),
+                    binary_copy.numbers(index, INT4),
+                    *map(binary_copy.texts, texts),
+                    *_request_fields(requests),
+                ]
+            )
+            yield binary_copy.chunk(rows, len(self.EXPLANATION), load)
+        stored.rows, stored.digest = len(digests), sum(digests.values())
 
-    def scores(self, source: Source, load_id: int) -> Iterator[Record]:
-        self.stored = Stored()
+    def scores(self, source: Source, load_id: int, stored: Stored) -> Iterator[Chunk]:
+        load = [binary_copy.number(load_id, INT8)]
         for batch in read.score_batches(self._folder, source):
             batch = leave_out(batch, lambda part: check_scores(part, source, self._contexts.lengths), self._reject)
-            column = {name: _values(batch.rows.column(name)) for name in _SCORE_NUMBERS}
-            texts = [
-                [None if text is None else storable(text) for text in batch.rows.column(name).to_pylist()]
-                for name in ("method", "model", "reason")
+            column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
+            fields = [
+                binary_copy.numbers(column["explanation"].to_numpy(), INT4),
+                *(binary_copy.texts(_storable_texts(column[name])) for name in ("method", "model")),
+                *(binary_copy.nullable_numbers(column[name], REAL) for name in ("score", "score_low", "score_high")),
+                binary_copy.texts(_storable_texts(column["reason"])),
+                binary_copy.numbers(column["seed"].to_numpy(), INT8),
+                binary_copy.numbers(column["around"].to_numpy(), INT2),
+                *(binary_copy.nullable_arrays(column[name], kind) for name, kind in _SCORED_TEXTS.items()),
+                binary_copy.jsonb(_score_details(batch.rows)),
+                *_request_fields(_requests(batch.rows)),
             ]
-            values = [batch.rows.column(name).to_pylist() for name in ("score", "score_low", "score_high")]
-            lists = [column[name] for name in _SCORE_NUMBERS[3:]]
-            records = zip(
-                [load_id] * len(batch.rows),
-                column["explanation"],
-                *texts[:2],
-                *values,
-                texts[2],
-                column["seed"],
-                column["around"],
-                *lists,
-                _score_details(batch.rows),
-                strict=True,
-            )
-            for record, request in zip(records, _request_records(batch.rows), strict=True):
-                yield *record, *request
+            rows = binary_copy.joined(fields)
+            # scores have no digest
+            stored.rows += len(rows)
+            yield binary_copy.chunk(rows, len(self.SCORE), load)
 
 
-def _request_records(rows: pa.RecordBatch) -> list[Record]:
-    """The columns `REQUEST_COLUMNS` of explanations or scores that were checked; None where the file lacks one."""
-    columns = [
-        rows.column(name).to_pylist() if name in rows.schema.names else [None] * len(rows) for name in REQUEST_COLUMNS
-    ]
-    named = dict(zip(REQUEST_COLUMNS, columns, strict=True))
-    named["profile"] = [None if name is None else storable(name) for name in named["profile"]]
-    named["parameters"] = [
-        None if content is None else write_parameters(read_parameters(content)) for content in named["parameters"]
-    ]
-    return list(zip(*named.values(), strict=True))
+def _storable_texts(column: pa.Array) -> list[str | None]:
+    return [None if text is None else storable(text) for text in column.to_pylist()]
+
+
+def _requests(rows: pa.RecordBatch) -> list[pa.Array]:
+    """The columns `REQUEST_COLUMNS` of explanations or scores that were checked; null where the file lacks one."""
+    columns = {
+        name: rows.column(name) if name in rows.schema.names else pa.nulls(len(rows)) for name in REQUEST_COLUMNS
+    }
+    columns["profile"] = pa.array(_storable_texts(columns["profile"]), pa.string())
+    columns["parameters"] = pa.array(
+        [
+            None if content is None else write_parameters(read_parameters(content))
+            for content in columns["parameters"].to_pylist()
+        ],
+        pa.string(),
+    )
+    return list(columns.values())
+
+
+def _request_fields(columns: Sequence[pa.Array]) -> list[list[bytes]]:
+    fields = []
+    for name, column in zip(REQUEST_COLUMNS, columns, strict=True):
+        if column.null_count == len(column):
+            fields.append([binary_copy.NULL] * len(column))
+        elif name in _REQUEST_NUMBERS:
+            fields.append(binary_copy.nullable_numbers(column, _REQUEST_NUMBERS[name]))
+        elif name == "parameters":
+            fields.append(binary_copy.jsonb(column.to_pylist()))
+        else:
+            fields.append(binary_copy.texts(column.to_pylist()))
+    return fields
 
 
 def _score_details(rows: pa.RecordBatch) -> list[str | None]:
@@ -264,6 +266,8 @@ def _score_details(rows: pa.RecordBatch) -> list[str | None]:
     """
     names = {"marked": "text_marked", "expected": "text_expected", "failure": "text_failures"}
     columns = {key: rows.column(name).to_pylist() for key, name in names.items() if name in rows.schema.names}
+    if not columns:
+        return [None] * len(rows)
     found: list[str | None] = []
     for row, texts in enumerate(rows.column("text_contexts").to_pylist()):
         own = {key: column[row] for key, column in columns.items() if column[row]}
@@ -275,21 +279,12 @@ def _score_details(rows: pa.RecordBatch) -> list[str | None]:
     return found
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """A column of numbers or of lists of numbers as Python values; much faster than `to_pylist`."""
-    if pa.types.is_list(column.type) and column.values.null_count:
-        return column.to_pylist()
-    if not pa.types.is_list(column.type):
-        return column.to_numpy(zero_copy_only=False).tolist()
-    flat = column.values.to_numpy(zero_copy_only=False).tolist()
-    return [flat[start:end] for start, end in pairwise(column.offsets.to_numpy().tolist())]
-
-
 def _attribution_fields(column: Mapping[str, pa.Array], rows: int) -> dict[str, list[bytes]]:
-    """Direct feature attributions of a batch of `rows` features; empty arrays where none of the examples has any."""
-    empty = {name: row_digests.empty_array(kind) for name, kind in FEATURE_ATTRIBUTIONS.items()}
+    """Direct feature attributions of a batch of `rows` features; empty lists where none of the examples has any."""
+    names = ("example_dfa_positions", "example_dfa_lengths", "dfa_values")
+    (empty,) = binary_copy.values([b""])
     if "example_dfa_values" not in column:
-        return {name: [value] * rows for name, value in empty.items()}
+        return {name: [empty] * rows for name in names}
     values = column["example_dfa_values"]
     outer, inner = values.offsets.to_numpy(), values.values.offsets.to_numpy()
     lengths, bounds = np.diff(inner), inner[outer]
@@ -301,31 +296,37 @@ def _attribution_fields(column: Mapping[str, pa.Array], rows: int) -> dict[str, 
         known = np.repeat(positioned > 0, attributed)
         stated = own.flatten().to_numpy(zero_copy_only=False)
         positions[outer[0] : outer[-1]][known] = stated[np.repeat(attributed > 0, positioned)]
-    found = {
-        "example_dfa_positions": row_digests.arrays(outer, positions, INT2),
-        "example_dfa_lengths": row_digests.arrays(outer, lengths, INT2),
-        "dfa_values": row_digests.arrays(bounds, values.values.values.to_numpy(zero_copy_only=False), REAL),
-    }
+    found = (
+        pack_integer_lists(outer, positions, with_length=True),
+        pack_integer_lists(outer, lengths, with_length=True),
+        pack_real_lists(bounds, values.values.values.to_numpy(zero_copy_only=False), with_length=True),
+    )
     has_any = (np.diff(bounds) > 0).tolist()
     return {
-        name: [value if present else empty[name] for value, present in zip(fields, has_any, strict=True)]
-        for name, fields in found.items()
+        name: [field if present else empty for field, present in zip(packed, has_any, strict=True)]
+        for name, packed in zip(names, found, strict=True)
     }
 
 
 def _feature_fields(column: Mapping[str, pa.Array]) -> dict[str, list[bytes]]:
-    """Numbers and arrays of numbers of a batch of features, by column of the table."""
-    fields = {
-        name: row_digests.numbers(column[name].to_numpy(), kind) for name, kind in row_digests.FEATURE_NUMBERS.items()
-    }
-    outer = {name: column[name].offsets.to_numpy() for name in ("value_positions", "values")}
-    inner = {name: column[name].values.offsets.to_numpy() for name in outer}
-    for name, kind in row_digests.FEATURE_ARRAYS.items():
-        if name == "example_lengths":
-            offsets, values = outer["values"], np.diff(inner["values"])
-        elif name in outer:
-            offsets, values = inner[name][outer[name]], column[name].values.values.to_numpy(zero_copy_only=False)
-        else:
-            offsets, values = column[name].offsets.to_numpy(), column[name].values.to_numpy(zero_copy_only=False)
-        fields[name] = row_digests.arrays(offsets, values, kind)
+    """Fields of the numbers and lists of numbers of a batch of features that all datasets have, by column."""
+    fields = {name: binary_copy.numbers(column[name].to_numpy(), kind) for name, kind in FEATURE_NUMBERS.items()}
+    for name in ("positive_logits", "negative_logits"):
+        fields[name] = binary_copy.arrays(*_flat(column[name]), REAL)
+    nested = ("value_positions", "values")
+    flat = (name for name in (*PACKED_INTEGERS, *PACKED_REALS) if name in column and name not in nested)
+    lists = {name: _flat(column[name]) for name in flat}
+    for name in nested:
+        outer, inner = column[name].offsets.to_numpy(), column[name].values.offsets.to_numpy()
+        lists[name] = inner[outer], column[name].values.values.to_numpy(zero_copy_only=False)
+        # both have the same lengths
+        lists["example_lengths"] = outer, np.diff(inner)
+    for name, (offsets, numbers) in lists.items():
+        pack = pack_real_lists if name in PACKED_REALS else pack_integer_lists
+        fields[name] = pack(offsets, numbers, with_length=True)
     return fields
+
+
+def _flat(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the list of each row begins and ends (R + 1,), and the numbers of all lists."""
+    return column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=False)

@@ -1,0 +1,174 @@
+"""The longest step of an import: every row is checked, copied, and compared with what PostgreSQL has stored.
+
+Two connections share the work. One copies the features, file by file. The other one copies the texts, and of each
+source whose features are stored the explanations and scores, and lets PostgreSQL compute the digests of the features.
+Each file is a transaction with the row that says so, and the texts are one together, so that an import that was
+interrupted is continued at the files that were not complete.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from asyncpg import Connection
+from memicos_dataset.manifest import FileEntry, Source
+
+from memicos_webapp.datasets import locks, repository
+from memicos_webapp.datasets.repository import StagedLoad
+from memicos_webapp.datasets.running_import import RunningImport
+from memicos_webapp.datasets.stored_rows import verification
+from memicos_webapp.datasets.stored_rows.binary_copy import Chunk
+from memicos_webapp.datasets.stored_rows.rows import DatasetRows, Stored
+from memicos_webapp.jobs import file_repository
+from memicos_webapp.jobs import repository as jobs
+
+log = logging.getLogger(__name__)
+
+
+async def copy_rows(run: RunningImport, features: Connection, loads: Sequence[StagedLoad]) -> list[str]:
+    """Copy the files of `loads` that are not stored yet; returns how the stored rows differ from those that were read.
+
+    `features` is a connection for the features; all else is done over the import's own.
+    """
+    await jobs.set_stage(run.connection, run.job_id, "copies rows")
+    rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
+    loaded = await file_repository.loaded_files(run.connection, run.job_id)
+    run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
+    copy = _Copy(run, rows, loaded, list(zip(run.manifest.source_set.sources, loads, strict=True)))
+    await together(copy.texts(), copy.features(features))
+    return copy.problems
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """Await all of `work`; where one fails, or this task is cancelled, the others are cancelled."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class _Copy:
+    """The rows of a dataset on their way to the database. `loaded`: paths of the files that are stored."""
+
+    run: RunningImport
+    rows: DatasetRows
+    loaded: set[str]
+    sources: list[tuple[Source, StagedLoad]]
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._contexts_checked = asyncio.Event()
+        self._features_copied = {source.id: asyncio.Event() for source, _ in self.sources}
+
+    async def features(self, connection: Connection) -> None:
+        """Copy the features, which are checked against the contexts."""
+        await self._contexts_checked.wait()
+        for source, load in self.sources:
+            self.rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
+            for entry in source.features:
+                chunks = partial(self.rows.features, source, entry, load.load_id)
+                await self._file(connection, entry, "feature", self.rows.FEATURE, chunks)
+            self._features_copied[source.id].set()
+
+    async def texts(self) -> None:
+        """Copy the texts, then explanations and scores of each source whose features are copied, and verify these."""
+        connection, run, rows = self.run.connection, self.run, self.rows
+        if any(load.corpus_id is None for _, load in self.sources):
+            async with connection.transaction():
+                await locks.share_corpus(connection)
+                corpus_id = await self._corpus()
+                await repository.set_corpus(connection, [load.load_id for _, load in self.sources], corpus_id)
+                corpus = run.manifest.corpus
+                texts = [corpus.documents, corpus.vocabulary, *corpus.context_files]
+                await file_repository.mark_loaded(connection, run.job_id, [entry.path for entry in texts])
+        else:
+            await asyncio.to_thread(rows.check_contexts)
+            self._contexts_checked.set()
+        stored_loads = {load.load_id: load for load in await run.stored_loads()}
+        for corpus_id in {load.corpus_id for load in stored_loads.values()}:
+            self.problems += await verification.corpus_problems(connection, corpus_id)
+        for source, load in self.sources:
+            # explanations are checked against the features
+            await self._features_copied[source.id].wait()
+            await self._explanations(source, load.load_id)
+            if (source, load) == self.sources[-1]:
+                await jobs.set_stage(connection, run.job_id, "verifies the stored rows")
+            stored = stored_loads[load.load_id]
+            for problem in await verification.problems(connection, stored, (verification.FEATURES,)):
+                self.problems.append(f"{stored.name}: {problem}")
+
+    async def _corpus(self) -> int:
+        """The id of the dataset's corpus; it is copied unless another load has brought the same one."""
+        run, rows, connection, corpus = self.run, self.rows, self.run.connection, self.run.manifest.corpus
+        digest = hashlib.sha256(corpus.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+        corpus_id = await repository.add_corpus(connection, corpus, digest)
+        stored = Stored()
+        if corpus_id is None:
+            corpus_id = await repository.corpus_id(connection, digest)
+            if await repository.has_digest(connection, corpus_id):
+                # examples are checked against the contexts
+                await asyncio.to_thread(rows.check_contexts)
+                self._contexts_checked.set()
+                return corpus_id
+            # an older version stored the texts, which are the same
+            await asyncio.to_thread(lambda: deque(rows.contexts(corpus_id, stored), maxlen=0))
+            await repository.delete_vocabulary(connection, corpus_id)
+        else:
+            documents, contexts = rows.documents(corpus_id), rows.contexts(corpus_id, stored)
+            await repository.copy(connection, "document", rows.DOCUMENT, run.progress.records(documents))
+            await repository.copy_binary(connection, "context", rows.CONTEXT, run.progress.chunks(contexts))
+        self._contexts_checked.set()
+        vocabulary = run.progress.chunks(rows.vocabulary(corpus_id, stored))
+        await repository.copy_binary(connection, "vocabulary", rows.VOCABULARY, vocabulary)
+        await repository.set_digest(connection, corpus_id, stored.digest)
+        return corpus_id
+
+    async def _explanations(self, source: Source, load_id: int) -> None:
+        """Copy explanations and scores of a source whose features are stored, and note what the load has."""
+        connection, run, rows = self.run.connection, self.run, self.rows
+        if source.explanations:
+            explanations = partial(rows.explanations, source, load_id)
+            await self._file(connection, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
+        if source.scores:
+            scores = partial(rows.scores, source, load_id)
+            await self._file(connection, source.scores, "staged_score", rows.SCORE, scores)
+        line = f"{run.manifest.model.id}/{source.id}: {rows.feature_count(source):,} features"
+        log.info(line)
+        await jobs.add_line(connection, run.job_id, line)
+        await repository.count_features(connection, load_id, rows.feature_count(source))
+        for part, entries in (
+            (verification.FEATURES, source.features),
+            (verification.EXPLANATIONS, [source.explanations] if source.explanations else []),
+        ):
+            stored = await file_repository.stored(connection, run.job_id, [entry.path for entry in entries])
+            await verification.note_part(connection, load_id, part, *stored)
+
+    async def _file(
+        self,
+        connection: Connection,
+        entry: FileEntry,
+        table: str,
+        columns: tuple[str, ...],
+        chunks: Callable[[Stored], Iterator[Chunk]],
+    ) -> None:
+        """Copy a file, unless it is stored."""
+        if entry.path in self.loaded:
+            return
+        stored = Stored()
+        async with connection.transaction():
+            await repository.copy_binary(connection, table, columns, self.run.progress.chunks(chunks(stored)))
+            await file_repository.mark_loaded(connection, self.run.job_id, [entry.path], stored.rows, stored.digest)
+            # it holds the import's locks, without which another worker may have begun to copy the same file
+            if self.run.connection.is_closed():
+                raise ConnectionResetError("the import's connection to the database has ended")
