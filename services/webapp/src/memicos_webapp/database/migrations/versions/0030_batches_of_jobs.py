@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 revision = "0030"
 down_revision = "0029"
@@ -11,7 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("job", sa.Column("cost_sample", postgresql.JSONB(), nullable=True))
     op.add_column("job", sa.Column("run_again_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "job_batch",
@@ -20,7 +18,7 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.Text(), nullable=True),
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("max_tokens", sa.Integer(), nullable=False),
-        sa.Column("max_request_cost", sa.Double(), nullable=False),
+        sa.Column("most", sa.Double(), nullable=False),
         sa.Column("unanswered_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_job_batch_job_id_job"), ondelete="CASCADE"),
@@ -43,4 +41,3 @@ def downgrade() -> None:
     op.drop_table("job_batch_request")
     op.drop_table("job_batch")
     op.drop_column("job", "run_again_at")
-    op.drop_column("job", "cost_sample")
