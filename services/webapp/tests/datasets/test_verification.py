@@ -2,18 +2,26 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asyncpg import Connection
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
+from memicos_dataset.token_text import context_strings
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
 from memicos_testing.webapp.imports.dataset_imports import JOBS, until
 from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.revisions import downgrade
+from memicos_webapp.database.migrate import migrate
+from memicos_webapp.database.packed_numbers import unpack
 from memicos_webapp.datasets import preview
+from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
 from memicos_webapp.errors import BadInput, NotFound
 from memicos_webapp.stored_sources import delete, verify
+from memicos_webapp.stored_sources.export import ExportFormat, export
 from memicos_webapp.stored_sources.selection import select
 
 STATES = """SELECT source.name, verified_at, verification_problem FROM load
@@ -70,14 +78,60 @@ async def test_an_import_is_verified_and_later_changes_are_found(own_url: str) -
     assert stored[0]["verified_at"] > imported[0]["verified_at"]
 
 
-async def test_a_source_of_an_older_version_is_imported_again_to_be_verified(own_url: str, small_dataset: Path) -> None:
-    for statement in ("DELETE FROM load_part", "UPDATE corpus SET digest_of_rows = NULL", "DELETE FROM vocabulary"):
-        await execute(own_url, statement)
+async def test_a_source_of_an_older_version_is_imported_again_to_be_verified(
+    own_url: str, small_dataset: Path, tmp_path: Path
+) -> None:
+    expected = [await fetch(own_url, statement) for statement in TEXTS]
+    await store_as_before_vocabularies(own_url)
+    await migrate(own_url)
     assert "import it again" in (await verified(own_url, "small/1-res"))["small/1-res"][0]
-    assert (await load(small_dataset, own_url)).loaded
-    assert not (await load(small_dataset, own_url)).loaded
+    options = ImportOptions(retired_seconds=0)
+    assert (await load(small_dataset, own_url, options)).loaded
+    assert not (await load(small_dataset, own_url, options)).loaded
     assert await verified(own_url, "small/1-res") == {"small/1-res": []}
-    assert await fetch(own_url, "SELECT FROM vocabulary") != []
+    # the texts are those of the dataset; what the older version stored is deleted with its last load
+    assert [await fetch(own_url, statement) for statement in TEXTS] == expected
+    async with connected(own_url) as connection:
+        selection = await select(connection, "small/res")
+        await export(connection, selection, tmp_path / "out", ExportFormat.NATIVE, lambda line: None)
+
+
+TEXTS = (
+    "SELECT contexts, tokenizer_ids, digest, digest_of_rows FROM corpus",
+    "SELECT number, document, token_ids FROM context ORDER BY number",
+    "SELECT token_id, token FROM vocabulary ORDER BY token_id",
+)
+
+
+async def store_as_before_vocabularies(url: str) -> None:
+    """Bring a database with a corpus to revision 0031, with the texts as a version before 0020 stored them: ids and
+    strings of contexts, without vocabulary and digests."""
+    (corpus,), documents, contexts, vocabulary, loads = [
+        await fetch(url, f"SELECT * FROM {table}")  # noqa: S608 (constants)
+        for table in ("corpus", "document", "context", "vocabulary", "load")
+    ]
+    string_of = {row["token_id"]: row["token"] for row in vocabulary}
+    await downgrade(url, "0031")
+    async with connected(url) as connection:
+        older = dict(corpus) | {"digest_of_rows": None}
+        del older["tokenizer_ids"]
+        await insert(connection, "corpus", [older])
+        await insert(connection, "document", [dict(row) for row in documents])
+        rows = []
+        for row in contexts:
+            ids = unpack(row["token_ids"])
+            strings = context_strings([string_of[token] for token in ids])
+            rows.append(dict(row) | {"token_ids": ids, "tokens": strings})
+        await insert(connection, "context", rows)
+        await insert(connection, "load", [dict(row) for row in loads])
+        await connection.execute(
+            "UPDATE source SET current_load_id = load.id FROM load WHERE load.source_id = source.id"
+        )
+
+
+async def insert(connection: Connection, table: str, rows: list[dict[str, Any]]) -> None:
+    records = [tuple(row.values()) for row in rows]
+    await connection.copy_records_to_table(table, records=records, columns=list(rows[0]))
 
 
 async def test_the_worker_verifies_and_deletes_sources(own_url: str, small_dataset: Path) -> None:

@@ -99,7 +99,8 @@ class Source(Owned, Base):
 
 
 class Corpus(Base):
-    """Texts that dashboards quote. `digest` is of its part of the manifest: other files make another corpus."""
+    """Texts that dashboards quote. `digest` is of its part of the manifest: other files make another corpus. It begins
+    with "without vocabulary " where a version before 0020 of the schema stored the texts, which no import adds to."""
 
     __tablename__ = "corpus"
     __table_args__ = (UniqueConstraint("digest"),)

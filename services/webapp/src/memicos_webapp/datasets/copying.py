@@ -9,7 +9,6 @@ interrupted is continued at the files that were not complete.
 import asyncio
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -113,21 +112,15 @@ class _Copy:
         run, rows, connection, corpus = self.run, self.rows, self.run.connection, self.run.manifest.corpus
         digest = hashlib.sha256(corpus.model_dump_json(exclude_defaults=True).encode()).hexdigest()
         corpus_id = await repository.add_corpus(connection, corpus, digest)
-        stored = Stored()
         if corpus_id is None:
-            corpus_id = await repository.corpus_id(connection, digest)
-            if await repository.has_digest(connection, corpus_id):
-                # examples are checked against the contexts
-                await asyncio.to_thread(rows.check_contexts)
-                self._contexts_checked.set()
-                return corpus_id
-            # an older version stored the texts, which are the same
-            await asyncio.to_thread(lambda: deque(rows.contexts(corpus_id, stored), maxlen=0))
-            await repository.delete_vocabulary(connection, corpus_id)
-        else:
-            documents, contexts = rows.documents(corpus_id), rows.contexts(corpus_id, stored)
-            await repository.copy(connection, "document", rows.DOCUMENT, run.progress.records(documents))
-            await repository.copy_binary(connection, "context", rows.CONTEXT, run.progress.chunks(contexts))
+            # examples are checked against the contexts
+            await asyncio.to_thread(rows.check_contexts)
+            self._contexts_checked.set()
+            return await repository.corpus_id(connection, digest)
+        stored = Stored()
+        documents, contexts = rows.documents(corpus_id), rows.contexts(corpus_id, stored)
+        await repository.copy(connection, "document", rows.DOCUMENT, run.progress.records(documents))
+        await repository.copy_binary(connection, "context", rows.CONTEXT, run.progress.chunks(contexts))
         self._contexts_checked.set()
         vocabulary = run.progress.chunks(rows.vocabulary(corpus_id, stored))
         await repository.copy_binary(connection, "vocabulary", rows.VOCABULARY, vocabulary)

@@ -179,18 +179,9 @@ async def corpus_id(connection: Connection, digest: str) -> int:
     return await _integer(connection, "SELECT id FROM corpus WHERE digest = $1", digest)
 
 
-async def has_digest(connection: Connection, corpus: int) -> bool:
-    """Whether the texts of a corpus can be verified; those of older versions cannot."""
-    return bool(await connection.fetchval("SELECT digest_of_rows IS NOT NULL FROM corpus WHERE id = $1", corpus))
-
-
 async def set_digest(connection: Connection, corpus: int, digest: int) -> None:
     """Note the digest of a corpus' contexts and vocabulary."""
     await connection.execute("UPDATE corpus SET digest_of_rows = $2 WHERE id = $1", corpus, digest)
-
-
-async def delete_vocabulary(connection: Connection, corpus: int) -> None:
-    await connection.execute("DELETE FROM vocabulary WHERE corpus_id = $1", corpus)
 
 
 async def keep_manifest(connection: Connection, manifest: Manifest, sha256: str) -> None:
