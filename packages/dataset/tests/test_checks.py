@@ -95,11 +95,16 @@ def request() -> dict[str, Any]:
     return {
         "template_version": 1,
         "profile": "openai",
-        "parameters": '{"texts": 10, "share": 1e-7, "text": "\\\\u0000", "none": null}',
+        "parameters": '{"texts": 10, "share": 1e-7, "text": "\\\\u0000", "none": null, "deep": ' + nested(49) + "}",
         "prompt_tokens": 0,
         "completion_tokens": 3,
         "cost": 0.25,
     }
+
+
+def nested(levels: int) -> str:
+    """A value of `parameters` with this number of levels of objects and arrays."""
+    return '{"x": ' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
 
 
 def write(folder: Path, rows: Rows) -> m.Manifest:
@@ -233,12 +238,16 @@ NAN, INFINITE = float("nan"), float("inf")
         ("explanations", 0, {"cost": float("inf")}, "cost", "inf is not a finite number"),
         ("explanations", 0, {"parameters": "{"}, "parameters", "is not JSON"),
         ("explanations", 0, {"parameters": "[" * 10**5}, "parameters", "is not JSON"),
+        ("explanations", 0, {"prompt_tokens": None}, "prompt_tokens", "is missing, and completion_tokens is 3"),
+        ("explanations", 0, {"completion_tokens": None}, "completion_tokens", "is missing, and prompt_tokens is 0"),
+        ("explanations", 0, {"parameters": nested(51)}, "parameters", "has more than 50 levels of objects and arrays"),
         ("explanations", 0, {"parameters": "[1]"}, "parameters", "is not a JSON object"),
         ("explanations", 0, {"parameters": '{"x": NaN}'}, "parameters", "NaN is not a number of JSON"),
         ("explanations", 0, {"parameters": '{"x": 1e999}'}, "parameters", "cannot be stored"),
         ("explanations", 0, {"parameters": '{"x": "\\ud800"}'}, "parameters", "cannot be stored"),
         ("explanations", 0, {"parameters": '{"x": "a\\u0000"}'}, "parameters", "has a text with a NUL"),
         ("scores", 0, {"prompt_tokens": -1}, "prompt_tokens", "-1 is negative"),
+        ("scores", 0, {"completion_tokens": None}, "completion_tokens", "is missing"),
         ("scores", 0, {"cost": -0.5}, "cost", "-0.5 is negative"),
         ("scores", 0, {"parameters": '"x"'}, "parameters", "is not a JSON object"),
         ("scores", 0, {"explanation": 1}, "explanation", "1 is not the number of a row"),

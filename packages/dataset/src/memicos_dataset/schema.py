@@ -273,10 +273,11 @@ def _request_columns(parameters: str, counted: str) -> tuple[Column, ...]:
     columns = (
         ("template_version", _INT16, "version of the method's prompt template", ""),
         ("profile", _TEXT, "provider of the language model, by its name where it was asked", ""),
-        ("parameters", _TEXT, f"{parameters}, as a JSON object", ""),
+        ("parameters", _TEXT, f"{parameters}, as a JSON object of at most 50 levels", ""),
         ("prompt_tokens", _INT32, f"tokens of the prompt{counted}; null where the provider does not count them",
          "tokens"),
-        ("completion_tokens", _INT32, "tokens that the language model generated", "tokens"),
+        ("completion_tokens", _INT32, "tokens that the language model generated; null where prompt_tokens is",
+         "tokens"),
         ("cost", _DOUBLE, f"price{counted}; null where it is not known", "US dollars"),
     )  # fmt: skip
     return tuple(

@@ -17,7 +17,7 @@ from memicos_testing.fake_inference_server import FakeInferenceServer, bodies, s
 from memicos_testing.llm_provider import LlmProvider, Received, Reply
 from memicos_testing.servers import Start
 from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
-from memicos_testing.webapp.database import connected, fetch
+from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.job_worker import worker
 from memicos_testing.webapp.small_dataset import TEXTS
 from memicos_webapp.bulk import score, score_texts
@@ -126,6 +126,17 @@ async def test_batches_give_the_scores_of_single_requests(
     assert len(batch.lines) == (len(rows) - 20) * REQUESTS and sample == 20 * REQUESTS
     assert job["paid"] == pytest.approx((sample + len(batch.lines) / 2) * PRICE_EACH)
     assert job["rows_done"] == len(rows)
+
+
+async def test_scores_of_a_dataset_are_none_of_the_job(own_url: str, llm: LlmProvider) -> None:
+    """Those that the dataset has of the same method and model, whatever they call their job."""
+    for value in ("""'"x"'::jsonb""", "(SELECT max(id) + 1 FROM job)"):
+        statement = f"""UPDATE score SET method = 'eleuther_recall', model = 'm',
+            parameters = jsonb_build_object('job', {value}) WHERE author_id IS NULL"""  # noqa: S608
+        await execute(own_url, statement)
+        async with worker(own_url, score.SCORE):
+            done = await ended(own_url, await add(own_url, options(selection={"indices": [5]})))
+        assert (done["state"], done["error"], done["rows_done"]) == ("done", None, 1)
 
 
 @pytest.mark.parametrize("method", ["eleuther_embedding", "output_tokens", "output_texts"])

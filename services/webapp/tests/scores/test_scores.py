@@ -6,7 +6,7 @@ import re
 import httpx
 import pytest
 from memicos_testing.servers import Start
-from memicos_testing.webapp.database import execute
+from memicos_testing.webapp.database import execute, fetch
 from memicos_testing.webapp.html_page import Page
 
 FEATURE = "/small/1-res/5"
@@ -105,3 +105,19 @@ async def test_a_dashboard_says_what_a_score_is_of(started: Start, own_url: str,
     async with started(own_url) as client:
         page = (await client.get("/small/1-res/5")).text
     assert words in page
+
+
+@pytest.mark.parametrize(("strength", "shown"), [("8.5", "8.5"), ("3", "3"), ('"x"', None), ("1" * 400, None)])
+async def test_pages_show_scores_of_any_dataset(started: Start, own_url: str, strength: str, shown: str | None) -> None:
+    """Parameters of a dataset are any JSON object, and what an older version stored may lack one number of tokens."""
+    parameters = f'{{"strength": {strength}, "job": "x"}}'
+    for table in ("score", "explanation"):
+        statement = f"UPDATE {table} SET parameters = $1, prompt_tokens = 7, completion_tokens = NULL"  # noqa: S608
+        await execute(own_url, statement, parameters)
+    (score, *_) = await fetch(own_url, "SELECT id FROM score ORDER BY id")
+    async with started(own_url) as client:
+        for path in (FEATURE, f"{FEATURE}/explanations", f"/api/feature{FEATURE}"):
+            response = await client.get(path)
+            assert response.status_code == 200, path
+        page = (await client.get(f"/scores/{score['id']}")).text
+    assert re.findall(r'strength <b class="num">(.*?)</b>', page) == ([shown] if shown else [])

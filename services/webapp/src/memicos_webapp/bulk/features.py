@@ -89,7 +89,8 @@ async def labels_to_score(
         .subquery("label")
     )
     of_label = select(Score.id).where(Score.explanation_id == label.c.id, Score.method == method, Score.model == model)
-    by_job = of_label.where(Score.parameters["job"].as_integer() == job_id)
+    # a score of a dataset may have anything there, such as the number of another server's job
+    by_job = of_label.where(Score.author_id.is_not(None), Score.parameters["job"].astext == str(job_id))
     statement = select(label.c.index, label.c.id).where(~by_job.exists())
     if unscored:
         statement = statement.where(~of_label.where(Score.value.is_not(None)).exists())

@@ -1,5 +1,6 @@
 """Rows of scores."""
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +56,14 @@ class ScoreRow:
     prompt_tokens: int | None
     completion_tokens: int | None
     cost: float | None
+
+    @property
+    def strength(self) -> float | None:
+        """Of the steering by which the texts were made; None where `parameters` have none, or no number as such."""
+        found = (self.parameters or {}).get("strength")
+        if isinstance(found, bool) or not isinstance(found, int | float) or abs(found) > sys.float_info.max:
+            return None
+        return float(found)
 
     def detail(self, number: int) -> Detail:
         """What the method says of a text, by the text's number."""
