@@ -285,6 +285,42 @@ async def test_a_sample_that_was_interrupted_is_completed(connect: Connect, llm:
     assert [(found.prompt_tokens, found.completion_tokens) for found in asked] == [(321, 12)] * 2
 
 
+@pytest.mark.parametrize("share", [1, 4])
+async def test_items_without_a_request_are_not_measured(
+    share: int, connect: Connect, llm: LlmProvider, tmp_path: Path
+) -> None:
+    """The cost is stated by the items that asked: each `share`-th does not; with 1 none does."""
+    llm.default = Reply(content="x", delay=0.01)
+    meter = Meter(connect(prices=PRICES))
+    asked: list[Estimate] = []
+
+    async def load(keys: Sequence[int]) -> AsyncIterator[int]:
+        for key in keys:
+            yield key
+
+    async def work(number: int) -> None:
+        if number % share:
+            await meter.chat(request(number))
+
+    async def agree(found: Estimate) -> bool:
+        asked.append(found)
+        return False
+
+    async def report(outcome: object) -> None:
+        pass
+
+    profile = Profile.model_validate({"name": "p", "base_url": llm.base_url, "prices": PRICES})
+    samples = StoredSample(tmp_path / "s.sqlite", "run")
+    # the sample is each third
+    await run_task(Task(range(60), load, work, ignore), meter, profile, "m", agree, report, samples)
+    (found,) = asked
+    assert (found.sampled, found.items) == (20 - 20 // share, 40)
+    if share == 1:
+        assert found.cost is None and "no request of the sample was answered" in describe(found, "m", profile)
+    else:
+        assert found.cost == pytest.approx(40 * COST)
+
+
 def test_state_outlives_the_process(tmp_path: Path) -> None:
     state = WorkState(tmp_path / "s.sqlite", "work")
     state.fail(FailedItem("1/7", "timeout", "no answer", 0))

@@ -24,3 +24,20 @@ async def test_a_batch_is_removed_with_its_requests_or_not_at_all(tmp_path: Path
             connection.execute("DROP TRIGGER fault")
         await stored.remove("a")
         assert await stored.open() == [] and await stored.requests("a") == set()
+
+
+async def test_batches_of_an_earlier_version_stay_open(tmp_path: Path) -> None:
+    """Its table has another name of a column."""
+    path = tmp_path / "state.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "CREATE TABLE batches (name TEXT PRIMARY KEY, work TEXT NOT NULL, id TEXT, model TEXT NOT NULL, "
+            "max_tokens INTEGER NOT NULL, most REAL NOT NULL) WITHOUT ROWID"
+        )
+        connection.execute("INSERT INTO batches VALUES ('a', 'work', 'batch_1', 'm', 100, 0.01)")
+    for _ in range(2):
+        with closing(StoredBatches(path, "work")) as stored:
+            assert await stored.open() == [OpenBatch("a", "batch_1", "m", 100, 0.01)]
+    with closing(StoredBatches(path, "work")) as stored:
+        await stored.add(OpenBatch("b", None, "m", 100, 0.02), ["one"])
+        assert len(await stored.open()) == 2

@@ -36,7 +36,7 @@ async def run_batch_task(
     """
     outcome = Outcome()
 
-    async def collect(keys: Sequence[Key]) -> Sequence[Key]:
+    async def do_answered(keys: Sequence[Key]) -> Sequence[Key]:
         chat.direct = False
         left = await _pass(task, keys, outcome)
         # the wait for a batch may end the run
@@ -48,18 +48,18 @@ async def run_batch_task(
             while left and outcome.stopped is None:
                 if not await chat.submit():
                     raise AssertionError("an item waits for a batch that has no request of it")
-                left = await collect(left)
+                left = await do_answered(left)
         except CannotContinue as error:
             outcome.stopped = str(error)
 
     profile = chat.profile
     async with reporting(report, outcome) as quiet:
         if agreed:
-            await do_rest(await collect(task.keys))
+            await do_rest(await do_answered(task.keys))
             return outcome
         asked = quietly(agree, quiet)
         factor = profile.batch_price_factor
-        await run_sampled(task, meter, profile, model, asked, do_rest, outcome, samples, collect, factor)
+        await run_sampled(task, meter, profile, model, asked, do_rest, outcome, samples, do_answered, factor)
     return outcome
 
 

@@ -100,8 +100,14 @@ class StoredBatches:
                 "batch_requests (batch TEXT, key TEXT, PRIMARY KEY (batch, key)) WITHOUT ROWID",
                 synchronous="FULL",
             )
+            self._rename_column()
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
+
+    def _rename_column(self) -> None:
+        """Of a file of an earlier version, which may have a batch that is paid."""
+        if self._connection.execute("SELECT 1 FROM pragma_table_info('batches') WHERE name = 'most'").fetchone():
+            self._connection.execute("ALTER TABLE batches RENAME COLUMN most TO max_request_cost")
 
     async def add(self, batch: OpenBatch, requests: Collection[str]) -> Collection[str]:
         """All requests: no other process works on a dataset."""

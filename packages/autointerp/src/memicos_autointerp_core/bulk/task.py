@@ -82,13 +82,13 @@ async def run_sampled(
     do_rest: Callable[[Sequence[Key]], Awaitable[None]],
     outcome: Outcome,
     samples: SampleStore,
-    do_free: Callable[[Sequence[Key]], Awaitable[Sequence[Key]]] | None = None,
+    do_answered: Callable[[Sequence[Key]], Awaitable[Sequence[Key]]] | None = None,
     price_factor: float = 1.0,
 ) -> None:
     """Do a sample of the items, then the others by `do_rest` if `agree` says yes to their cost.
 
     Args:
-        do_free: does those items that need no request, and returns the others.
+        do_answered: does those items whose answers are stored, and returns the others.
         price_factor: price of the others, as a share of the profile's.
     """
     stored = sample = await samples.cost_sample()
@@ -105,18 +105,25 @@ async def run_sampled(
         async with storing:
             await samples.store_cost_sample(sample)
 
+    def answers() -> int:
+        return meter.spending.requests + meter.spending.reused
+
     async def work(item: Item) -> None:
+        before_item = answers()
         try:
             await task.work(item)
         except ProviderError as error:
             if error.cause in (*ANSWERED_CAUSES, UNREADABLE):
                 await note_measured()
             raise
-        await note_measured()
+        # one without a request says nothing about the cost of the others; it never waits, so that no answer for another
+        # comes meanwhile
+        if answers() > before_item:
+            await note_measured()
 
     await run_all(task.load(first), work, task.failed, worker_count(profile), outcome)
-    if do_free is not None and outcome.stopped is None:
-        rest = await do_free(rest)
+    if do_answered is not None and outcome.stopped is None:
+        rest = await do_answered(rest)
     if rest and outcome.stopped is None:
         found = estimate(sample, len(rest), profile, model, price_factor)
         if await agree(found):
