@@ -26,6 +26,7 @@ from memicos_dataset.remote import retries
 from memicos_dataset.write import file_entry
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
+from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets.running_import import ImportOptions
@@ -277,3 +278,27 @@ async def test_a_full_disk_of_the_database_ends_an_import(
         finally:
             await connection.execute("DROP DATABASE IF EXISTS of_full_disk WITH (FORCE)")
             await connection.execute("DROP TABLESPACE full_disk")
+
+
+@pytest.mark.parametrize(
+    ("table", "function"),
+    [("document", "pg_cancel_backend"), ("document", "pg_terminate_backend"), ("source", "pg_cancel_backend")],
+)
+async def test_an_import_whose_statistics_fail_is_complete(
+    fresh_url: str, small_dataset: Path, caplog: pytest.LogCaptureFixture, table: str, function: str
+) -> None:
+    async with connected(fresh_url) as other, other.transaction():
+        # which ANALYZE waits for, and nothing else of an import
+        await other.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+        importing = asyncio.create_task(load(small_dataset, fresh_url))
+
+        async def ended() -> bool:
+            statement = f"""SELECT {function}(pid) FROM pg_stat_activity
+                WHERE datname = current_database() AND query LIKE 'ANALYZE%' AND wait_event_type = 'Lock'"""  # noqa: S608
+            return len(await fetch(fresh_url, statement)) > 0
+
+        await until(ended)
+        assert (await importing).loaded
+    assert "the planner's statistics of the import could not be updated" in caplog.text
+    assert len(await shown_rows(fresh_url)) == 3
+    assert [row["state"] for row in await fetch(fresh_url, "SELECT state::text FROM job")] == ["done"]

@@ -1,11 +1,13 @@
 """SQL of imports, over a plain asyncpg connection, which has COPY."""
 
 import json
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 from asyncpg import Connection
 from memicos_dataset.manifest import Corpus, Manifest
 from memicos_dataset.schema import REQUEST_COLUMNS
@@ -13,6 +15,8 @@ from memicos_dataset.schema import REQUEST_COLUMNS
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 from memicos_webapp.datasets.stored_rows.binary_copy import HEADER, TRAILER, Chunk
 from memicos_webapp.datasets.stored_rows.verification import StoredLoad
+
+log = logging.getLogger(__name__)
 
 _RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
 _REQUEST = ", ".join(REQUEST_COLUMNS)
@@ -336,14 +340,23 @@ async def analyse_rows(connection: Connection) -> None:
     """Update the planner's statistics of features and texts. PostgreSQL does so by itself later, but never for small
     tables.
 
-    Those of the lists of features and contexts, which no statement compares, take longest, and are left out.
+    Those of the lists of features and contexts, which no statement compares, take longest, and are left out. Errors are
+    logged only: what is imported is complete without statistics.
     """
-    await connection.execute(
-        """ANALYZE feature (load_id, index, density, active_tokens, max_activation),
-                   context (corpus_id, number, document), document, vocabulary"""
+    await _analyse(
+        connection,
+        """feature (load_id, index, density, active_tokens, max_activation),
+           context (corpus_id, number, document), document, vocabulary""",
     )
 
 
 async def analyse_catalogue(connection: Connection) -> None:
-    """Update the planner's statistics of what is changed when loads are shown."""
-    await connection.execute("ANALYZE explanation, score, load, source")
+    """Update the planner's statistics of what is changed when loads are shown; errors are logged only."""
+    await _analyse(connection, "explanation, score, load, source")
+
+
+async def _analyse(connection: Connection, tables: str) -> None:
+    try:
+        await connection.execute(f"ANALYZE {tables}")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        log.warning("the planner's statistics of the import could not be updated: %s", error)
