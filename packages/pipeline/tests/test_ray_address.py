@@ -49,6 +49,16 @@ def test_other_addresses_are_left_to_ray(form: str, listening: str, monkeypatch:
     ray_environment.check_cluster()
 
 
+@pytest.mark.parametrize("address", ["", "auto", "head:6379"])
+@pytest.mark.parametrize("seconds", ["abc", "1.5", ""])
+def test_a_time_to_wait_that_is_none_is_refused(address: str, seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would end with a traceback."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setenv(ray_environment.WAIT_VARIABLE, seconds)
+    with pytest.raises(ConfigError, match=f"{ray_environment.WAIT_VARIABLE}={seconds} is no whole number of seconds"):
+        ray_environment.check_cluster()
+
+
 def test_a_cluster_that_is_starting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     port, times = free_port(), 0
     with socket.socket() as server:
@@ -69,6 +79,7 @@ def test_a_cluster_that_is_starting_is_waited_for(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_a_server_that_is_no_cluster_is_given_up_after_seconds(listening: str) -> None:
     program = (
+        "import os\n"
         "from contextlib import ExitStack\n"
         "from memicos_pipeline.execution.ray_environment import prepare_environment\n"
         "prepare_environment()\n"
@@ -80,6 +91,8 @@ def test_a_server_that_is_no_cluster_is_given_up_after_seconds(listening: str) -
         "    connect(1, ExitStack())\n"
         "except WorkerError as error:\n"
         "    print(time.monotonic() - began, error)\n"
+        # a later check waits as long as the first
+        f"assert {ray_environment.WAIT_VARIABLE!r} not in os.environ\n"
     )
     environment = {**os.environ, "RAY_ADDRESS": listening}
     ended = subprocess.run(

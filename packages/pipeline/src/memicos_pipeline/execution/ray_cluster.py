@@ -1,7 +1,6 @@
 """The connection to Ray's cluster. `ray_environment.prepare_environment` comes before the import of this module."""
 
 import logging
-import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import ray  # pyright: ignore[reportMissingImports]
 
 from memicos_pipeline.execution.errors import WorkerError
-from memicos_pipeline.execution.ray_environment import WAIT_VARIABLE, cluster_address, no_cluster
+from memicos_pipeline.execution.ray_environment import cluster_address, no_cluster, without_wait
 
 START_SECONDS = 300.0
 """Time for an actor to start. A cluster that is busy, or too small, starts none."""
@@ -28,9 +27,8 @@ def connect(cpus: int, exits: ExitStack) -> None:
     address = cluster_address()
     try:
         if address:
-            # `check_cluster` has waited for it; this is the number of attempts
-            os.environ.setdefault(WAIT_VARIABLE, "1")
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            with without_wait():
+                ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         else:
             # names of sockets have about 100 characters, so that it cannot be inside the work folder
             private = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)

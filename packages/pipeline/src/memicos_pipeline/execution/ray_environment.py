@@ -4,6 +4,8 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -14,7 +16,7 @@ CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 10
 """Time within which it has to answer then. By Ray's own settings a wrong address takes more than five minutes."""
 WAIT_VARIABLE = "RAY_gcs_server_port_wait_time_s"
-"""Ray's variable: seconds to wait for a cluster that is starting."""
+"""Ray's variable: whole seconds to wait for a cluster that is starting; Ray tries to connect about once a second."""
 _LOCAL_CLUSTER = {
     # nothing about the run is sent to anyone
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -47,8 +49,9 @@ def cluster_address() -> str | None:
 def check_cluster() -> None:
     """
     Raises:
-        ConfigError: no process accepts connections at the address that RAY_ADDRESS names.
+        ConfigError: no process accepts connections at the address that RAY_ADDRESS names, or WAIT_VARIABLE is no time.
     """
+    seconds = _wait_seconds()
     address = cluster_address()
     # `auto` is looked up in a file of this machine
     if address is None or address == "auto":
@@ -60,7 +63,7 @@ def check_cluster() -> None:
         host = port = None
     if host is None or port is None:
         raise ConfigError(f"RAY_ADDRESS={address} is no host:port of a Ray cluster")
-    deadline = time.monotonic() + float(os.environ.get(WAIT_VARIABLE, CONNECT_SECONDS))
+    deadline = time.monotonic() + seconds
     while True:
         try:
             socket.create_connection((host, port), timeout=max(1.0, deadline - time.monotonic())).close()
@@ -69,6 +72,29 @@ def check_cluster() -> None:
             if time.monotonic() >= deadline:
                 raise ConfigError(no_cluster(address, error.strerror or str(error))) from None
         time.sleep(0.5)
+
+
+def _wait_seconds() -> float:
+    content = os.environ.get(WAIT_VARIABLE)
+    if content is None:
+        return CONNECT_SECONDS
+    try:
+        return int(content)
+    except ValueError:
+        raise ConfigError(f"{WAIT_VARIABLE}={content} is no whole number of seconds") from None
+
+
+@contextmanager
+def without_wait() -> Iterator[None]:
+    """Within it Ray tries to connect once, as `check_cluster` has waited for the cluster, unless WAIT_VARIABLE is set."""
+    if WAIT_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[WAIT_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(WAIT_VARIABLE, None)
 
 
 def no_cluster(address: str, reason: str) -> str:
