@@ -86,7 +86,7 @@ def _wait_seconds() -> float:
 
 @contextmanager
 def without_wait() -> Iterator[None]:
-    """Within it Ray tries to connect once, as `check_cluster` has waited for the cluster, unless WAIT_VARIABLE is set."""
+    """Within it Ray tries to connect once, unless WAIT_VARIABLE is set: `check_cluster` has waited for the cluster."""
     if WAIT_VARIABLE in os.environ:
         yield
         return
