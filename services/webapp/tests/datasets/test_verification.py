@@ -1,6 +1,7 @@
 """Sources in the database are compared with what was imported; plans of imports; deletion."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,11 @@ async def test_a_plan_lists_sizes_and_an_import_without_space_is_refused(
         ]
         # the test's PostgreSQL runs on this machine
         assert plan.lack_of_space is None and plan.space[0].free is not None and plan.space[0].free > 0
+        # of the write-ahead log, PostgreSQL keeps 1 GiB
+        for size, needed in ((10 << 20, 75 << 20), (100 << 30, 351 << 30)):
+            listed = replace(preview.listed(folder), texts_bytes=size, sources=[])
+            (space,) = (await preview.complete(connection, listed, tmp_path)).space
+            assert (space.needed, await connection.fetchval("SHOW max_wal_size")) == (needed, "1GB")
         monkeypatch.setattr(preview, "free_in", lambda folder: 1000)
         plan = await preview.complete(connection, preview.listed(folder), tmp_path)
         assert plan.lack_of_space is not None and "GiB in the database, where 0.00 GiB are free" in plan.lack_of_space

@@ -17,9 +17,11 @@ from memicos_dataset.public_layout.files import SourceFolder, source_folders
 
 CONVERSION_FACTOR = 3
 """Space in the folder of conversions, in bytes per byte of compressed batch files: steps, then the dataset."""
-DATABASE_FACTOR = 6
-"""Space in the database, indexes and write-ahead log included, in bytes per byte of Parquet files; the demo
-needs 4.1, without the log."""
+DATABASE_FACTOR = 3.5
+"""Space in the database, indexes and staged rows included, in bytes per byte of Parquet files; the demo needs 3.0."""
+LOG_FACTOR = 4
+"""Write-ahead log of an import, in bytes per byte of Parquet files, of which PostgreSQL keeps at most about
+`max_wal_size`; the demo writes 3.6."""
 PUBLIC_SHARE = 0.5
 """Bytes of the Parquet files that batch files of the public layout become, per byte."""
 
@@ -142,7 +144,7 @@ async def complete(connection: asyncpg.Connection, preview: Preview, conversions
     ]
     converted = preview.format is not Format.NATIVE
     parquet = int(preview.bytes * PUBLIC_SHARE) if converted else preview.bytes
-    space = [Space("the database", DATABASE_FACTOR * parquet, await free_in_database(connection))]
+    space = [await _space_of_database(connection, parquet)]
     if converted:
         space.append(Space(str(conversions), CONVERSION_FACTOR * preview.bytes, free_in(conversions)))
     return replace(preview, sources=sources, space=space)
@@ -153,10 +155,16 @@ async def check_space(connection: asyncpg.Connection, folder: Folder, manifest: 
     Raises:
         DatasetError: the database's disk, where it is of this machine, has not enough space for a native dataset.
     """
-    needed = DATABASE_FACTOR * _native(folder, manifest).bytes
-    problem = Space("the database", needed, await free_in_database(connection)).problem
+    problem = (await _space_of_database(connection, _native(folder, manifest).bytes)).problem
     if problem:
         raise DatasetError(folder.root, f"{problem}; free some, import fewer sources at a time, or {ANYWAY}")
+
+
+async def _space_of_database(connection: asyncpg.Connection, parquet: int) -> Space:
+    """What an import of `parquet` bytes of Parquet files needs."""
+    (row,) = await connection.fetch("SELECT pg_size_bytes(current_setting('max_wal_size')) AS log")
+    needed = int(DATABASE_FACTOR * parquet) + min(LOG_FACTOR * parquet, row["log"])
+    return Space("the database", needed, await free_in_database(connection))
 
 
 async def free_in_database(connection: asyncpg.Connection) -> int | None:
