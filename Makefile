@@ -221,7 +221,8 @@ test-models: setup ## compare every supported class of language model with trans
 # Tests of the services that are part of the suites above too
 HARDENING := tests/hardening \
 	$(addprefix services/webapp/tests/,accounts/test_account_page.py accounts/test_accounts.py accounts/test_api_keys.py \
-	database/test_connection_errors.py database/test_database_outage.py database/test_embedded_postgres.py security) \
+	database/test_connection_errors.py database/test_database_outage.py database/test_embedded_postgres.py \
+	database/test_embedded_locks.py security) \
 	$(addprefix services/autointerp/tests/test_,keys.py faults.py requests.py) \
 	$(addprefix services/inference/tests/,http/test_invalid_requests.py scheduler/test_fairness.py scheduler/test_long_texts.py) \
 	$(addprefix packages/service_kit/tests/test_,stopped_readers.py application.py) \

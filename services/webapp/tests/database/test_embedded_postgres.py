@@ -1,18 +1,14 @@
 """The embedded PostgreSQL: who reaches it, where its files are, which paths it takes, and what it survives."""
 
 import asyncio
-import fcntl
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,34 +16,13 @@ import pytest
 from memicos_testing.demo_program import running_processes
 from memicos_testing.webapp import database
 from memicos_testing.webapp.database import fetch
+from memicos_testing.webapp.embedded_database import USER_PROGRAM, Folder, started
 from memicos_webapp.database import embedded as module
 from memicos_webapp.database.embedded import embedded, postgres_server, program_folder, programs_for
 from memicos_webapp.database.embedded.postgres_server import SOCKET_NAME, find_running
 from memicos_webapp.database.embedded.users import NO_LOGIN, User, current_user, system_user
 from memicos_webapp.database.errors import DatabaseError
 from sqlalchemy import make_url
-
-USER_PROGRAM = """
-import asyncio, os, sys
-from pathlib import Path
-import asyncpg
-from memicos_webapp.database import embedded
-uid, gid, folder, programs = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
-embedded.program_folder = lambda: programs
-if os.geteuid() != uid:
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
-async def settings(url):
-    connection = await asyncpg.connect(url)
-    methods = await connection.fetchval("SELECT string_agg(DISTINCT auth_method, ',') FROM pg_hba_file_rules")
-    return methods, await connection.fetchval("SHOW fsync")
-
-with embedded.embedded(folder, folder.parent) as url:
-    assert asyncio.run(settings(url)) == ("peer", "on")
-    print(url, flush=True)
-    sys.stdin.read()
-"""
 
 CONNECT_PROGRAM = """
 import asyncio, os, sys
@@ -57,57 +32,6 @@ os.setgid(int(sys.argv[1]))
 os.setuid(int(sys.argv[1]))
 asyncio.run(asyncpg.connect(sys.argv[2], timeout=10))
 """
-
-
-@dataclass
-class Folder:
-    """A folder that every user can enter, and PostgreSQL's programs, which every user can run."""
-
-    path: Path
-    programs: Path
-
-    def of(self, user: User) -> Path:
-        """A new folder of the user, which no other may enter."""
-        folder = self.path / user.name
-        folder.mkdir(mode=0o700)
-        user.own(folder)
-        return folder
-
-
-@pytest.fixture
-def folder() -> Iterator[Folder]:
-    # not pytest's own, which other users may not enter
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name)
-        path.chmod(0o755)
-        programs = program_folder()
-        assert programs is not None
-        yield Folder(path, programs)
-
-
-@pytest.fixture
-def other_users(folder: Folder) -> list[User]:
-    """Two users that are not root. Tests that take this fixture run as root only."""
-    users = [User(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in map(pwd.getpwnam, ("nobody", "daemon"))]
-    folder.programs = programs_for(users[0], folder.programs, folder.path / "system")
-    return users
-
-
-@contextmanager
-def started(user: User, data: Path, programs: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A process of `user` that runs the embedded PostgreSQL, and the URL."""
-    arguments = [str(user.uid), str(user.gid), str(data / "postgres"), str(programs)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", USER_PROGRAM, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        url = process.stdout.readline().strip()
-        assert url, "PostgreSQL did not start"
-        yield process, url
-    finally:
-        process.stdin.close()
-        process.wait(60)
 
 
 def one_value(url: str, sql: str) -> object:
@@ -136,30 +60,6 @@ def test_another_user_of_the_machine_gets_no_connection(folder: Folder, other_us
         done = subprocess.run(connect, capture_output=True, text=True, check=False)
         assert done.returncode != 0 and "Peer authentication failed" in done.stderr
     assert place == data / "postgres" or not place.exists()
-
-
-LOCK_PROGRAM = """
-import fcntl, os, sys
-os.setgroups([])
-os.setgid(int(sys.argv[1]))
-os.setuid(int(sys.argv[1]))
-fcntl.flock(os.open(sys.argv[2], os.O_RDONLY), fcntl.LOCK_EX)
-"""
-
-
-@pytest.mark.parametrize("name", ["start", "users"])
-def test_another_user_of_the_machine_cannot_hold_a_lock(folder: Folder, other_users: list[User], name: str) -> None:
-    """With it, the owner's next start, or the end of the server, would wait for them."""
-    owner, other = other_users
-    data = folder.of(owner)
-    data.chmod(0o755)
-    lock = data / f"postgres.{name}.lock"
-    lock.touch(0o644)  # as older versions made it
-    owner.own(lock)
-    with started(owner, data, folder.programs):
-        command = [sys.executable, "-c", LOCK_PROGRAM, str(other.uid), str(lock)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode != 0 and "Permission denied" in done.stderr
 
 
 def test_several_users_start_at_the_same_time_and_leave_nothing_elsewhere(
@@ -387,30 +287,6 @@ def test_a_folder_that_a_killed_process_began_is_made_again(folder: Folder) -> N
     (data / "other" / "letter.txt").touch()
     with pytest.raises(DatabaseError, match="has files, but no database"), embedded(data / "other", data):
         pass
-
-
-def test_a_wait_for_another_start_is_logged_and_ends_with_ctrl_c(folder: Folder) -> None:
-    data = folder.path / "data"
-    data.mkdir()
-    program = f"""
-import logging, signal
-from pathlib import Path
-from memicos_webapp.database import embedded
-# ignored where a shell runs these tests in the background
-signal.signal(signal.SIGINT, signal.default_int_handler)
-logging.basicConfig()
-embedded.LOCK_LOG_SECONDS = 0.1
-with embedded.embedded(Path({str(data / "postgres")!r})):
-    pass
-"""
-    with (data / "postgres.start.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        assert "waiting for another process that starts or stops the embedded PostgreSQL" in line
-        process.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in process.communicate(timeout=30)[1]
 
 
 def test_the_last_error_of_a_failed_initdb_is_in_the_message(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

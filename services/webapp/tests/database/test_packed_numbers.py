@@ -1,6 +1,5 @@
 """Packed lists: exact, of the smallest kind, and made by the migration as by Python."""
 
-import math
 import struct
 
 import numpy as np
@@ -41,11 +40,6 @@ def test_integers(numbers: list[int], packed: bytes) -> None:
 def test_reals(numbers: list[float], packed: bytes) -> None:
     assert pack_reals(numbers) == packed
     assert unpack(packed) == np.asarray(numbers, np.float32).tolist()
-
-
-def test_a_missing_float_is_nan() -> None:
-    (first, second) = unpack(pack_reals([0.5, None]))
-    assert first == 0.5 and math.isnan(second)
 
 
 def test_lists_of_a_batch_are_packed_one_by_one() -> None:

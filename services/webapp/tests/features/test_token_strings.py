@@ -8,7 +8,7 @@ import pytest
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import execute
 from memicos_webapp.database.packed_numbers import pack_integers
-from memicos_webapp.datasets.stored_rows.token_strings import TokenStrings
+from memicos_webapp.datasets.stored_rows.token_arrays import TokenArrays
 
 # ids in no order, an empty string
 TOKENS = {7: " whale", 600: "␀", 0: "", 5: "日本", 3: "<0xE4>", 1: " the"}
@@ -28,13 +28,13 @@ def test_arrays_are_those_of_single_tokens(first: int, largest: int) -> None:
     tokens = {largest if i == 600 else i: token for i, token in TOKENS.items()}
     draw = random.Random(0)
     rows = [draw.choices(list(tokens), k=draw.randrange(6)) for _ in range(200)] + [[]]
-    found = TokenStrings(tokens).fields(pa.array(rows, pa.list_(pa.int32())).slice(first))
+    found = TokenArrays(tokens).fields(pa.array(rows, pa.list_(pa.int32())).slice(first))
     expected = [postgresql_array([tokens[i] for i in row]) for row in rows[first:]]
     assert found == [struct.pack(">i", len(array)) + array for array in expected]
 
 
 def test_lists_without_tokens() -> None:
-    found = TokenStrings(TOKENS).fields(pa.array([[], []], pa.list_(pa.int32())))
+    found = TokenArrays(TOKENS).fields(pa.array([[], []], pa.list_(pa.int32())))
     assert found == [struct.pack(">i", 12) + postgresql_array([])] * 2
 
 

@@ -5,10 +5,9 @@ Every list is of the smallest kind that holds all of its numbers exactly, so equ
 arrays take 20 bytes more for each list, two to four times as many for each small number, and longer to copy.
 
 Kinds: `B` integers from 0 to 255, `b` -128 to 127, `H` 0 to 65535, `i` of 32 bits, `t` 32-bit floats whose last byte is
-zero, without it (`memicos generate` rounds activations so), `f` 32-bit floats. A float that is missing is NaN.
+zero, without it (`memicos generate` rounds activations so), `f` 32-bit floats.
 """
 
-import math
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
@@ -69,7 +68,7 @@ def unpack_array(content: bytes) -> np.ndarray:
 
 
 def unpack(content: bytes) -> list[Any]:
-    """A packed list, with NaN where a float is missing."""
+    """The numbers of a packed list."""
     return unpack_array(content).tolist()
 
 
@@ -77,9 +76,8 @@ def pack_integers(values: Sequence[int]) -> bytes:
     return pack_integer_lists(np.array([0, len(values)]), np.asarray(values, np.int64))[0]
 
 
-def pack_reals(values: Sequence[float | None]) -> bytes:
-    numbers = [math.nan if value is None else value for value in values]
-    return pack_real_lists(np.array([0, len(values)]), np.asarray(numbers, np.float32))[0]
+def pack_reals(values: Sequence[float]) -> bytes:
+    return pack_real_lists(np.array([0, len(values)]), np.asarray(values, np.float32))[0]
 
 
 def pack_integer_lists(offsets: np.ndarray, values: np.ndarray, with_length: bool = False) -> list[bytes]:

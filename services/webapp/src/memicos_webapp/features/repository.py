@@ -32,7 +32,7 @@ from memicos_webapp.catalog.visibility import STATEMENTS, ResolvedSource, Viewer
 from memicos_webapp.database.mapping import from_row
 from memicos_webapp.explanations.labels import LABEL_ORDER, explanation_list, label
 from memicos_webapp.explanations.models import Explanation
-from memicos_webapp.features import token_strings
+from memicos_webapp.features import vocabulary_cache
 from memicos_webapp.features.models import Context, Document, Feature
 from memicos_webapp.features.rows import (
     CardRow,
@@ -138,7 +138,9 @@ async def contexts(
     """Windows of the source's corpus by number; `token_ids` gives the ids too, where they are the tokenizer's."""
     values = {"corpus": source.corpus_id, "numbers": list(numbers)}
     rows = (await session.execute(_CONTEXTS, values)).mappings().all()
-    tokens = await token_strings.read(session, source.corpus_id, chain.from_iterable(row["token_ids"] for row in rows))
+    tokens = await vocabulary_cache.read(
+        session, source.corpus_id, chain.from_iterable(row["token_ids"] for row in rows)
+    )
     return {
         row["number"]: ContextRow(
             row["number"],

@@ -9,7 +9,7 @@ import errno
 import json
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -28,7 +28,7 @@ from memicos_dataset.write import CONTEXTS_PER_FILE, FAST_LEVEL, FEATURES_PER_FI
 
 from memicos_webapp.errors import Conflict, InsufficientStorage, NotConfigured
 from memicos_webapp.stored_sources import export_rows
-from memicos_webapp.stored_sources.export_rows import FETCHED, Tokens, UnknownTokenError
+from memicos_webapp.stored_sources.export_rows import FETCHED, UnknownTokenError
 from memicos_webapp.stored_sources.selection import Selection
 
 Report = Callable[[str], Any]
@@ -129,11 +129,12 @@ async def _write(connection: Connection, chosen: Selection, folder: Path, report
     vocabulary = await connection.fetch(
         "SELECT token, token_id FROM vocabulary WHERE corpus_id = $1 ORDER BY token_id DESC", corpus_id
     )
-    tokens = Tokens({row["token"]: row["token_id"] for row in vocabulary})
+    # of the same string the smallest id, which comes last
+    ids = {row["token"]: row["token_id"] for row in vocabulary}
     sources = []
     for load, manifest in zip(loads, manifests, strict=True):
         source = next(own for own in manifest.source_set.sources if own.id == load["name"])
-        sources.append(await _source(connection, folder, load, source, tokens))
+        sources.append(await _source(connection, folder, load, source, ids))
         report(f"{chosen.model}/{load['name']}: {load['features']:,} features")
     corpus = await _corpus(connection, folder, corpus_id, base.corpus)
     rows = [(row["token_id"], row["token"]) for row in vocabulary]
@@ -143,7 +144,7 @@ async def _write(connection: Connection, chosen: Selection, folder: Path, report
 
 
 async def _source(
-    connection: Connection, folder: Path, load: asyncpg.Record, source: m.Source, tokens: Tokens
+    connection: Connection, folder: Path, load: asyncpg.Record, source: m.Source, ids: Mapping[str, int]
 ) -> m.Source:
     rows = export_rows.batches(
         connection, "SELECT * FROM feature WHERE load_id = $1 ORDER BY index", load["id"], size=FETCHED
@@ -159,7 +160,7 @@ async def _source(
             f"{source.id}/features",
             columns,
             FEATURES_PER_FILE,
-            (await asyncio.to_thread(export_rows.feature_table, batch, tokens, columns) async for batch in rows),
+            (await asyncio.to_thread(export_rows.feature_table, batch, ids, columns) async for batch in rows),
         )
     ]
     numbers: dict[int, int] = {}

@@ -31,24 +31,22 @@ async def batches(connection: Connection, statement: str, *values: object, size:
         yield rows
 
 
-class Tokens:
-    """Ids of the tokens of a corpus, by their strings; of the same string the smallest."""
-
-    def __init__(self, ids: Mapping[str, int]) -> None:
-        self._ids = ids
-
-    def id(self, token: str) -> int:
-        """
-        Raises:
-            UnknownTokenError: the vocabulary lacks the token.
-        """
-        if token not in self._ids:
-            raise UnknownTokenError(f"the token {token!r} is not in the stored vocabulary; import the source again")
-        return self._ids[token]
+def _token_ids(strings: Sequence[str], ids: Mapping[str, int]) -> list[int]:
+    try:
+        return [ids[string] for string in strings]
+    except KeyError as error:
+        raise UnknownTokenError(
+            f"the token {error.args[0]!r} is not in the stored vocabulary; import the source again"
+        ) from error
 
 
-def feature_table(rows: Sequence[Record], tokens: Tokens, columns_of_file: pa.Schema) -> pa.Table:
-    """Stored features as rows of `columns_of_file`: `schema.FEATURES`, or ATTRIBUTED."""
+def feature_table(rows: Sequence[Record], ids: Mapping[str, int], columns_of_file: pa.Schema) -> pa.Table:
+    """Stored features as rows of `columns_of_file`: `schema.FEATURES`, or ATTRIBUTED. `ids` are those of the tokens of
+    the corpus, by their strings.
+
+    Raises:
+        UnknownTokenError: the vocabulary lacks a token of a feature.
+    """
     columns: dict[str, list[Any]] = {}
     lengths = [unpack(row["example_lengths"]) for row in rows]
     for name in columns_of_file.names:
@@ -64,7 +62,7 @@ def feature_table(rows: Sequence[Record], tokens: Tokens, columns_of_file: pa.Sc
         elif name in _RAGGED:
             columns[name] = [_split(unpack(row[name]), own) for row, own in zip(rows, lengths, strict=True)]
         elif name in _TOKENS:
-            columns[name] = [[tokens.id(token) for token in row[_TOKENS[name]]] for row in rows]
+            columns[name] = [_token_ids(row[_TOKENS[name]], ids) for row in rows]
         elif isinstance(Feature.__table__.columns[name].type, PackedIntegers | PackedReals):
             columns[name] = [unpack(row[name]) for row in rows]
         else:

@@ -33,7 +33,7 @@ from memicos_webapp.datasets.stored_rows.row_digests import (
     PACKED_INTEGERS,
     PACKED_REALS,
 )
-from memicos_webapp.datasets.stored_rows.token_strings import TokenStrings
+from memicos_webapp.datasets.stored_rows.token_arrays import TokenArrays
 
 Record = tuple[Any, ...]
 
@@ -101,7 +101,7 @@ class DatasetRows:
         self._folder, self._manifest, self._reject = folder, manifest, reject
         self._documents = DocumentCheck(manifest)
         self._tokens = self._read_vocabulary()
-        self._strings = TokenStrings(self._tokens)
+        self._arrays = TokenArrays(self._tokens)
         for batch in read.document_batches(folder, manifest):
             self._documents.check(batch)
         self._contexts = ContextCheck(manifest, self._documents.numbers, self._tokens)
@@ -166,7 +166,7 @@ class DatasetRows:
             column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
             fields = _feature_fields(column) | _attribution_fields(column, len(batch.rows))
             for side in ("positive", "negative"):
-                fields[f"{side}_tokens"] = self._strings.fields(column[f"{side}_token_ids"])
+                fields[f"{side}_tokens"] = self._arrays.fields(column[f"{side}_token_ids"])
             rows = binary_copy.joined([fields[name] for name in FEATURE_COLUMNS])
             stored.add(rows)
             yield binary_copy.chunk(rows, len(self.FEATURE), load)

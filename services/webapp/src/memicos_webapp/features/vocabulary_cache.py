@@ -28,7 +28,7 @@ _TOKENS = select(
 
 
 @dataclass
-class TokenStrings:
+class VocabularyCache:
     """Strings of tokens by their ids, and the ids of those with a byte that is part of a character."""
 
     strings: dict[int, str] = field(default_factory=dict)
@@ -40,21 +40,21 @@ class TokenStrings:
         return own if self.of_bytes.isdisjoint(token_ids) else context_strings(own)
 
 
-_kept: WeakKeyDictionary[Engine | Connection, dict[int, TokenStrings]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Engine | Connection, dict[int, VocabularyCache]] = WeakKeyDictionary()
 """By the corpus' id, of each database."""
 
 
-async def read(session: AsyncSession, corpus_id: int, token_ids: Iterable[int]) -> TokenStrings:
+async def read(session: AsyncSession, corpus_id: int, token_ids: Iterable[int]) -> VocabularyCache:
     """The strings of a corpus, with at least those of `token_ids`."""
     corpora = _kept.setdefault(session.get_bind(), {})
-    found, ids = corpora.get(corpus_id, TokenStrings()), set(token_ids)
+    found, ids = corpora.get(corpus_id, VocabularyCache()), set(token_ids)
     missing = [i for i in ids if i not in found.strings]
     if not missing:
         return found
     if sum(len(kept.strings) for kept in corpora.values()) + len(missing) > KEPT_TOKENS:
         # requests that have read some of them go on with these
         corpora.clear()
-        found, missing = TokenStrings(), list(ids)
+        found, missing = VocabularyCache(), list(ids)
     row = (await session.execute(_TOKENS, {"corpus": corpus_id, "ids": missing})).one()
     for token, string in zip(row.ids or (), row.strings or (), strict=True):
         found.strings[token] = string

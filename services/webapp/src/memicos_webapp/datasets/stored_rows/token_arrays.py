@@ -12,8 +12,8 @@ SMALL_IDS = 1 << 20
 """Ids below are looked up in a table (8 MiB), others by bisection, which takes several times as long."""
 
 
-class TokenStrings:
-    """The strings of a vocabulary, whose ids every list that is given must be of."""
+class TokenArrays:
+    """Makes arrays of the strings of a vocabulary, whose ids every list that is given must be of."""
 
     def __init__(self, tokens: Mapping[int, str]) -> None:
         ids = np.fromiter(tokens, np.int64, len(tokens))
