@@ -259,6 +259,45 @@ def test_the_requests_of_explanations_and_scores_are_compared(native: Path, tmp_
     assert re.search(r"\d+ explanations, .*; \d+ scores, ", run("inspect", first)[1])
 
 
+@pytest.mark.parametrize(
+    ("kind", "column", "value", "message"),
+    [
+        ("contexts", "context", 10**6, "1000000 is not a context of the corpus"),
+        ("contexts", "context", -1, "-1 is not a context of the corpus"),
+        ("contexts", "token_ids", [10**6], "1000000 is not in the vocabulary"),
+        ("features", "example_contexts", [0, 10**6], "1000000 is not a context of the corpus"),
+        ("features", "example_contexts", [-1], "-1 is not a context of the corpus"),
+        ("features", "positive_token_ids", [10**6], "1000000 is not in the vocabulary"),
+        ("scores", "text_contexts", [10**6], "1000000 is not a context of the corpus"),
+        ("scores", "text_contexts", [-1], "-1 is not a context of the corpus"),
+        ("scores", "explanation", 10**6, "there is no explanation 1000000"),
+        ("scores", "explanation", -1, "there is no explanation -1"),
+    ],
+)
+def test_a_row_that_names_what_the_dataset_lacks_is_not_compared(
+    native: Path, tmp_path: Path, kind: str, column: str, value: object, message: str
+) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(native, folder)
+    manifest = read.read_manifest(folder)
+    source = manifest.source_set.sources[0]
+    listed = {"contexts": manifest.corpus.context_files, "features": source.features, "scores": [source.scores]}[kind]
+    assert listed[0] is not None
+    path = listed[0].path
+    table = pq.read_table(folder / path)
+    values = [*table.column(column).to_pylist()[:-1], value]
+    number = table.schema.get_field_index(column)
+    table = table.set_column(number, table.field(column), pa.array(values, table.field(column).type))
+    entry = write_table(folder, path, table)
+    if kind == "scores":
+        source.scores = entry
+    else:
+        listed[0] = entry
+    manifest.write(folder)
+    status, output = run("diff", native, folder)
+    assert status != 0 and f"row {len(table) - 1}, column {column}: {message}" in output, output
+
+
 def test_every_fault_of_a_native_dataset_is_reported(tmp_path: Path) -> None:
     write_dataset(tmp_path, layers=(1, 2), features=16)
     manifest = read.read_manifest(tmp_path)

@@ -60,7 +60,12 @@ class SourceDiff:
 
 
 class _Side:
-    """One of the datasets, with the strings of its contexts."""
+    """One of the datasets, with the strings of its contexts.
+
+    Raises:
+        DatasetError: it cannot be read, or a row names a context, a token or an explanation that it does not have; also
+            by the methods.
+    """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
@@ -70,25 +75,50 @@ class _Side:
         for batch in read.vocabulary(folder, self.manifest):
             self._strings.update(zip(*(batch.column(n).to_pylist() for n in ("token_id", "token")), strict=True))
         self._context_keys = np.zeros(self.manifest.corpus.contexts, dtype=np.int64)
-        for batch in read.contexts(folder, self.manifest):
-            numbers, ids = (batch.column(name).to_pylist() for name in ("context", "token_ids"))
-            for number, row in zip(numbers, ids, strict=True):
-                self._context_keys[number] = hash(tuple(self._strings[i] for i in row))
+        for batch in read.context_batches(folder, self.manifest):
+            numbers, ids = (batch.rows.column(name).to_pylist() for name in ("context", "token_ids"))
+            for row, (number, own) in enumerate(zip(numbers, ids, strict=True)):
+                self._check_contexts(batch, row, "context", [number])
+                self._context_keys[number] = hash(tuple(self._tokens(batch, row, "token_ids", own)))
+
+    def _check_contexts(self, batch: read.Batch, row: int, column: str, numbers: Sequence[int]) -> None:
+        """
+        Raises:
+            RowError: one of them is not a context of the corpus.
+        """
+        for number in numbers:
+            if not 0 <= number < len(self._context_keys):
+                raise batch.error(row, column, f"{number} is not a context of the corpus")
+
+    def _contexts(self, batch: read.Batch, row: int, column: str, numbers: Sequence[int]) -> list[int]:
+        """Hashes of the tokens of contexts."""
+        self._check_contexts(batch, row, column, numbers)
+        return [int(self._context_keys[number]) for number in numbers]
+
+    def _tokens(self, batch: read.Batch, row: int, column: str, ids: Sequence[int]) -> list[str]:
+        """
+        Raises:
+            RowError: one of them is not in the vocabulary.
+        """
+        try:
+            return [self._strings[i] for i in ids]
+        except KeyError as error:
+            raise batch.error(row, column, f"{error} is not in the vocabulary") from None
 
     def features(self, source: m.Source) -> Iterator[Row]:
         """Rows whose numbers of contexts and tokens are replaced, by ascending index.
 
         Raises:
-            DatasetError: they are not ascending.
+            DatasetError: see the class; or they are not ascending.
         """
         last = -1
         for batch in read.feature_batches(self.folder, source):
-            for row in batch.rows.to_pylist():
+            for number, row in enumerate(batch.rows.to_pylist()):
                 if row["index"] <= last:
                     raise DatasetError(batch.path, "features are not in the order of their indices")
                 last = row["index"]
-                row[_CONTEXTS] = [int(self._context_keys[number]) for number in row[_CONTEXTS]]
-                row |= {name: [self._strings[i] for i in row[name]] for name in _TOKEN_COLUMNS}
+                row[_CONTEXTS] = self._contexts(batch, number, _CONTEXTS, row[_CONTEXTS])
+                row |= {name: self._tokens(batch, number, name, row[name]) for name in _TOKEN_COLUMNS}
                 yield row
 
     def explanations(self, source: m.Source) -> list[tuple[object, ...]]:
@@ -103,20 +133,18 @@ class _Side:
     def scores(self, source: m.Source, explanations: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
         """Explanation, texts and values of each score, and what is known of its requests. `explanations` are those of
         the source.
-
-        Raises:
-            DatasetError: a score is of none of them.
         """
         names = [name for name in schema.SCORE_TABLE.known.names if name not in ("explanation", "text_contexts")]
         rows: list[tuple[object, ...]] = []
         for batch in read.score_batches(self.folder, source):
             contexts = [
-                tuple(int(self._context_keys[number]) for number in row)
-                for row in batch.rows.column("text_contexts").to_pylist()
+                tuple(self._contexts(batch, row, "text_contexts", named))
+                for row, named in enumerate(batch.rows.column("text_contexts").to_pylist())
             ]
             numbers = batch.rows.column("explanation").to_pylist()
-            if outside := [number for number in numbers if not 0 <= number < len(explanations)]:
-                raise DatasetError(batch.path, f"has a score of explanation {outside[0]}, which there is not")
+            for row, number in enumerate(numbers):
+                if not 0 <= number < len(explanations):
+                    raise batch.error(row, "explanation", f"there is no explanation {number}")
             own = [explanations[number][: len(schema.EXPLANATIONS)] for number in numbers]
             rows.extend(zip(own, contexts, *(_comparable(batch.rows, name) for name in names), strict=True))
         return rows
