@@ -1,5 +1,6 @@
 """The home page shows refused imports to the owners of the sources."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from memicos_dataset.manifest import Manifest
 from memicos_testing.servers import Start
 from memicos_webapp.catalog import repository
 from memicos_webapp.catalog.visibility import NOBODY, Viewer
+from memicos_webapp.database.connection import opened
 from memicos_webapp.database.engine import Database
+from memicos_webapp.datasets.copying import beside
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings
 
@@ -76,3 +79,33 @@ async def test_an_account_sees_failed_imports_of_its_own_sources(refused: str) -
     assert {viewer.account_id: [failed.name for failed in loads] for viewer, loads in owned.items()} == {
         2: ["2-res"], 3: [], None: [],
     }  # fmt: skip
+
+
+async def test_a_failure_of_the_features_lets_the_statement_of_the_other_connection_end(own_url: str) -> None:
+    """A statement that is cancelled may leave its connection in a transaction, where no failure could be recorded."""
+
+    async def fail() -> None:
+        raise DatasetError("features.parquet", REASON)
+
+    async with opened(own_url, "test") as connection:
+        with pytest.raises(DatasetError, match=REASON):
+            async with beside(fail()), connection.transaction():
+                await connection.execute("SELECT pg_sleep(0.1)")
+                await connection.execute("CREATE TABLE written ()")
+        assert await connection.fetchval("SELECT count(*) FROM written") == 0
+        assert not connection.is_in_transaction()
+        # the body's own error ends the work
+        started, ended = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        with pytest.raises(ZeroDivisionError):
+            async with beside(wait()):
+                await started.wait()
+                raise ZeroDivisionError
+        assert ended.is_set()

@@ -9,7 +9,8 @@ interrupted is continued at the files that were not complete.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -39,21 +40,24 @@ async def copy_rows(run: RunningImport, features: Connection, loads: Sequence[St
     loaded = await file_repository.loaded_files(run.connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
     copy = _Copy(run, rows, loaded, list(zip(run.manifest.source_set.sources, loads, strict=True)))
-    await together(copy.texts(), copy.features(features))
+    async with beside(copy.features(features)):
+        await copy.texts()
     return copy.problems
 
 
-async def together(*work: Coroutine[Any, Any, None]) -> None:
-    """Await all of `work`; where one fails, or this task is cancelled, the others are cancelled."""
-    tasks = [asyncio.create_task(one) for one in work]
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work`, which uses another connection, beside the body, and await its end; it is cancelled where the body
+    fails. The body is never cancelled by a failure of `work`: that could leave the import's own connection in a
+    transaction, in which the failure would be recorded and rolled back.
+    """
+    task = asyncio.create_task(work)
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
+        yield
+        await task
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass
@@ -68,20 +72,31 @@ class _Copy:
 
     def __post_init__(self) -> None:
         self._contexts_checked = asyncio.Event()
-        self._features_copied = {source.id: asyncio.Event() for source, _ in self.sources}
+        loop = asyncio.get_running_loop()
+        self._features_copied: dict[str, asyncio.Future[bool]] = {
+            source.id: loop.create_future() for source, _ in self.sources
+        }
 
     async def features(self, connection: Connection) -> None:
         """Copy the features, which are checked against the contexts."""
         await self._contexts_checked.wait()
-        for source, load in self.sources:
-            self.rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
-            for entry in source.features:
-                chunks = partial(self.rows.features, source, entry, load.load_id)
-                await self._file(connection, entry, "feature", self.rows.FEATURE, chunks)
-            self._features_copied[source.id].set()
+        try:
+            for source, load in self.sources:
+                self.rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
+                for entry in source.features:
+                    chunks = partial(self.rows.features, source, entry, load.load_id)
+                    await self._file(connection, entry, "feature", self.rows.FEATURE, chunks)
+                self._features_copied[source.id].set_result(True)
+        finally:
+            for copied in self._features_copied.values():
+                if not copied.done():
+                    copied.set_result(False)
 
     async def texts(self) -> None:
-        """Copy the texts, then explanations and scores of each source whose features are copied, and verify these."""
+        """Copy the texts, then explanations and scores of each source whose features are copied, and verify these.
+
+        Ends early where the features could not be copied.
+        """
         connection, run, rows = self.run.connection, self.run, self.rows
         if any(load.corpus_id is None for _, load in self.sources):
             async with connection.transaction():
@@ -99,7 +114,8 @@ class _Copy:
             self.problems += await verification.corpus_problems(connection, corpus_id)
         for source, load in self.sources:
             # explanations are checked against the features
-            await self._features_copied[source.id].wait()
+            if not await asyncio.shield(self._features_copied[source.id]):
+                return
             await self._explanations(source, load.load_id)
             if (source, load) == self.sources[-1]:
                 await jobs.set_stage(connection, run.job_id, "verifies the stored rows")

@@ -24,7 +24,7 @@ from memicos_webapp.catalog.models import LoadState
 from memicos_webapp.database.connection import opened
 from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
-from memicos_webapp.datasets.copying import copy_rows, together
+from memicos_webapp.datasets.copying import beside, copy_rows
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.repository import StagedLoad
@@ -87,17 +87,16 @@ async def _import(run: RunningImport) -> list[str]:
                 if problems:
                     raise DatasetError(run.folder.root, f"was not stored as it was read: {'; '.join(problems)}")
                 await load_states.verify(run.connection, [load.load_id for load in loads])
-            notes: list[str] = []
-            await together(_show(run, loads, notes), repository.analyse_rows(second))
-        return notes
+            async with beside(repository.analyse_rows(second)):
+                return await _show(run, loads)
     except (DatasetError, asyncpg.PostgresError) as error:
         if not is_lost(error):
             await _record_failure(run, [load.load_id for load in loads], error)
         raise
 
 
-async def _show(run: RunningImport, loads: list[StagedLoad], notes: list[str]) -> None:
-    """Show the loads. `notes` for the user are added."""
+async def _show(run: RunningImport, loads: list[StagedLoad]) -> list[str]:
+    """Show the loads; returns notes for the user."""
     connection = run.connection
     await jobs.set_stage(connection, run.job_id, "shows the sources")
     stored = await run.stored_loads()
@@ -121,7 +120,7 @@ async def _show(run: RunningImport, loads: list[StagedLoad], notes: list[str]) -
             [source.id for source in plan.retire],
         )
         await repository.delete_failed_loads(connection, [load.source_id for load in loads])
-    notes += plan.notes
+    return plan.notes
 
 
 async def _record_failure(run: RunningImport, load_ids: list[int], error: Exception) -> None:
