@@ -199,8 +199,11 @@ def check_ports(footprint: Footprint, own: Folders, name: str, postgres: str) ->
 
 def shown_in(tree: Tree, own: Folders, name: str, rows: list[Row]) -> Row | None:
     """The row of something that the run made. None: another program or pytest made it, in a folder that all share."""
-    path = "__pycache__" if "__pycache__" in tree.path.parts else own.in_words(tree.path)
-    if path is None or ".pytest_cache" in tree.path.parts:
+    compiled = "__pycache__" in tree.path.parts
+    path = "__pycache__" if compiled else own.in_words(tree.path)
+    # a run as another user can make no file of root's
+    of_others = compiled and tree.entry.owner == "root" != name
+    if path is None or of_others or ".pytest_cache" in tree.path.parts:
         return None
     matches = [row for row in rows if is_of(path, row.path)]
     assert len(matches) == 1, f"{tree.path} ({tree.entry}) has {len(matches)} rows in docs/security.md, as {path}"

@@ -135,7 +135,8 @@ def test_batches_have_their_price_in_estimate_and_budget(config: Path, llm: LlmP
     result = run(config, "--batch", "--budget", "5")
     assert result.exit_code == 0, result.stderr
     found = scores(config)
-    left = len(found) - SAMPLE
+    # one that is not of the sample has too few texts, and needs no request
+    left = len(found) - SAMPLE - len([row for row in found if row["reason"]])
     assert left > 0 and len(set(submitted(llm))) == len(submitted(llm)) > 0
     # what a label of the sample costs, times the others, at the price of batches
     each = len(llm.requests) * COST / SAMPLE
