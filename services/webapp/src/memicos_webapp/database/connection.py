@@ -10,7 +10,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from memicos_webapp.database.errors import DatabaseError, DatabaseUnreachableError
+from memicos_webapp.database.errors import DRIVER_ERRORS, DatabaseError, DatabaseUnreachableError
 
 CONNECT_SECONDS = 10
 """How long a connection may take to open, where the URL has no connect_timeout."""
@@ -100,7 +100,7 @@ async def connect(url: str, application: str, **options: Any) -> asyncpg.Connect
     dsn = parsed.difference_update_query([*dropped, "application_name"]).render_as_string(hide_password=False)
     try:
         return await asyncpg.connect(dsn, timeout=seconds, server_settings=settings, **options)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, *DRIVER_ERRORS) as error:
         raise DatabaseUnreachableError(str(error) or type(error).__name__) from error
 
 
@@ -115,9 +115,9 @@ def ended_connection(connection: asyncpg.Connection) -> Iterator[None]:
         yield
     except DatabaseUnreachableError:
         raise
-    except (OSError, asyncpg.InterfaceError) as error:
+    except (OSError, *DRIVER_ERRORS) as error:
         # asyncpg's errors of a wrong call are InterfaceErrors too, and other files and connections raise OSError
-        if not connection.is_closed() and not isinstance(error, TimeoutError):
+        if not connection.is_closed() and not isinstance(error, TimeoutError | asyncpg.InternalClientError):
             raise
         raise DatabaseUnreachableError(str(error) or type(error).__name__) from error
 
@@ -132,7 +132,7 @@ async def opened(url: str, application: str, **options: Any) -> AsyncIterator[as
     finally:
         try:
             await connection.close(timeout=CLOSE_SECONDS)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, *DRIVER_ERRORS):
             connection.terminate()
 
 
@@ -164,9 +164,10 @@ def create_engine(
 
 
 def _unreachable(context: ExceptionContext) -> BaseException | None:
-    """Errors of the operating system in place of an answer: the connection has ended."""
+    """Errors of the operating system in place of an answer, and those of asyncpg's state: the connection has ended."""
     error = context.original_exception
-    if not isinstance(error, OSError) or isinstance(error, DatabaseUnreachableError):
+    ended = isinstance(error, OSError) or isinstance(error.__cause__, asyncpg.InternalClientError)
+    if not ended or isinstance(error, DatabaseUnreachableError):
         return None
     context.is_disconnect = True
     unreachable = DatabaseUnreachableError(str(error) or type(error).__name__)

@@ -10,6 +10,7 @@ import asyncpg
 from fastapi import FastAPI
 
 from memicos_webapp.database.connection import connect
+from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.settings import Settings
 
@@ -28,7 +29,7 @@ async def clean_periodically(
                 await clean(connection, retired_seconds, interrupted_seconds)
             finally:
                 await connection.close()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, *DRIVER_ERRORS, OSError) as error:
             log.warning("the clean-up of loads failed, next attempt in %.0f s: %s", every_seconds, error)
 
 

@@ -17,7 +17,7 @@ from memicos_dataset.public_layout.metadata import MetadataOptions, missing_shap
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
-from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.errors import DRIVER_ERRORS, DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.datasets import preview
 from memicos_webapp.datasets.plan import MissingSources
@@ -159,7 +159,7 @@ def import_dataset(
         sys.exit(f"import: {error}")
     except JobCancelled:
         sys.exit("import: it was cancelled; pages still show the previous data")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, *DRIVER_ERRORS, OSError) as error:
         sys.exit(f"import: the database reported an error; pages still show the previous data: {error}")
 
 

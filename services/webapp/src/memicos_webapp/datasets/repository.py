@@ -12,6 +12,7 @@ from asyncpg import Connection
 from memicos_dataset.manifest import Corpus, Manifest
 from memicos_dataset.schema import REQUEST_COLUMNS
 
+from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 from memicos_webapp.datasets.stored_rows.binary_copy import HEADER, TRAILER, Chunk
 from memicos_webapp.datasets.stored_rows.verification import StoredLoad
@@ -358,5 +359,5 @@ async def analyse_catalogue(connection: Connection) -> None:
 async def _analyse(connection: Connection, tables: str) -> None:
     try:
         await connection.execute(f"ANALYZE {tables}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, *DRIVER_ERRORS, OSError) as error:
         log.warning("the planner's statistics of the import could not be updated: %s", error)

@@ -22,6 +22,7 @@ from memicos_dataset.errors import DatasetError
 
 from memicos_webapp.catalog.models import LoadState
 from memicos_webapp.database.connection import opened
+from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.copying import beside, copy_rows
@@ -128,6 +129,6 @@ async def _record_failure(run: RunningImport, load_ids: list[int], error: Except
         async with run.connection.transaction():
             await load_states.fail(run.connection, load_ids, str(error))
         await clean(run.connection, run.options.retired_seconds)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as second:
+    except (asyncpg.PostgresError, *DRIVER_ERRORS, OSError) as second:
         # the connection is lost: the next clean-up deletes the loads of this import
         log.warning("the failure of the import could not be recorded: %s", second)

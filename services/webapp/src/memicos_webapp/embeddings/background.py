@@ -19,6 +19,7 @@ from memicos_embeddings.embedder import EmbedderError
 from memicos_embeddings.registry import EmbedderConfig, EmbedderRegistry, open_registry
 
 from memicos_webapp.database.engine import Database
+from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.embeddings import repository
 from memicos_webapp.embeddings.cost_limits import QueryCostLimiter
 from memicos_webapp.embeddings.repository import Coverage
@@ -128,7 +129,7 @@ class BackgroundEmbedder:
         if isinstance(outcome, EmbedderError):
             self._error = outcome.message
             log.warning("embedding of explanations failed: %s", outcome.message)
-        elif isinstance(outcome, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+        elif isinstance(outcome, (asyncpg.PostgresError, *DRIVER_ERRORS, OSError)):
             self._error = "The database did not answer the embedder."
             log.warning("embedding of explanations failed, the database did not answer: %s", outcome)
         else:

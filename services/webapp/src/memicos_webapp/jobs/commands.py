@@ -12,7 +12,7 @@ from asyncpg import Connection, Record
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
-from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.errors import DRIVER_ERRORS, DatabaseError
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.errors import Fault
 from memicos_webapp.jobs import file_repository, repository, service
@@ -40,7 +40,7 @@ def with_database(program: str, action: Callable[[str], Awaitable[Result]]) -> R
             return asyncio.run(run(url))
     except Fault as error:
         sys.exit(f"{program}: {error.message}")
-    except (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (DatabaseError, asyncpg.PostgresError, *DRIVER_ERRORS, OSError) as error:
         sys.exit(f"{program}: {error}")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import asyncpg
 
 from memicos_webapp.database.connection import connect
-from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.errors import DRIVER_ERRORS, DatabaseError
 from memicos_webapp.jobs import repository as jobs
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,6 @@ async def _watch(url: str, job_id: int, progress: Progress) -> bool:
                 await asyncio.sleep(SECONDS)
         finally:
             await connection.close()
-    except (DatabaseError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (DatabaseError, asyncpg.PostgresError, *DRIVER_ERRORS, OSError) as error:
         log.warning("job %d: its progress cannot be recorded any more: %s", job_id, error)
         return False

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.jobs import repository
 from memicos_webapp.jobs.kinds import JobKind, JobRun
 from memicos_webapp.jobs.models import JobState
@@ -23,7 +24,7 @@ def is_lost(error: Exception) -> bool:
     """Whether the error is of a database that ended or a lost connection, so that the job is continued later."""
     if isinstance(error, asyncpg.PostgresError):
         return str(getattr(error, "sqlstate", None) or "").startswith(_LOST)
-    return isinstance(error, asyncpg.InterfaceError | ConnectionError)
+    return isinstance(error, (*DRIVER_ERRORS, ConnectionError))
 
 
 async def execute(kind: JobKind, run: JobRun, work: Coroutine[Any, Any, Result]) -> Result:
@@ -50,7 +51,7 @@ async def execute(kind: JobKind, run: JobRun, work: Coroutine[Any, Any, Result])
 async def _fail(kind: JobKind, run: JobRun, error: Exception) -> None:
     try:
         await _end(kind, run, JobState.FAILED, str(error))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as second:
+    except (asyncpg.PostgresError, *DRIVER_ERRORS, OSError) as second:
         # the next attempt fails for the same reason
         log.warning("the failure of job %d could not be recorded: %s", run.id, second)
 

@@ -19,7 +19,7 @@ from pgqueuer import PgQueuer
 from pgqueuer.models import Job as QueueEntry
 
 from memicos_webapp.database.connection import connect
-from memicos_webapp.database.errors import DatabaseError
+from memicos_webapp.database.errors import DRIVER_ERRORS, DatabaseError
 from memicos_webapp.jobs import queue, repository
 from memicos_webapp.jobs.kinds import JobKind, JobRun, Suspended
 from memicos_webapp.jobs.models import JobState
@@ -28,7 +28,7 @@ from memicos_webapp.jobs.runner import execute, is_lost
 
 log = logging.getLogger(__name__)
 
-LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseError, OSError)
+LOST = (asyncpg.PostgresError, *DRIVER_ERRORS, DatabaseError, OSError)
 """Errors of a database that does not answer; jobs are continued when it does."""
 SWEEP_SECONDS = 2
 """How often the worker looks for jobs that nobody runs, and how soon it connects again."""
