@@ -25,6 +25,7 @@ from memicos_testing.servers import free_port, in_thread
 from memicos_webapp.app import create_app as create_webapp
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.database.packed_numbers import pack_reals, unpack
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings as WebappSettings
 from typer.testing import CliRunner, Result
@@ -57,13 +58,17 @@ class Stack:
         """Indices of features that fire."""
         return list(islice((i for i in range(48) if self.feature(source, i)["activations"]), count))
 
-    def execute(self, sql: str, *values: object) -> None:
-        async def execute() -> None:
-            connection = await asyncpg.connect(self.database)
-            await connection.execute(sql, *values)
-            await connection.close()
+    def execute(self, sql: str, *values: object) -> Any:
+        """The value that a statement gives; None where it gives none."""
 
-        asyncio.run(execute())
+        async def execute() -> Any:
+            connection = await asyncpg.connect(self.database)
+            try:
+                return await connection.fetchval(sql, *values)
+            finally:
+                await connection.close()
+
+        return asyncio.run(execute())
 
 
 @pytest.fixture(scope="module")
@@ -198,16 +203,21 @@ def test_without_options_weights_are_where_the_demo_has_them(
 
 def test_a_value_that_was_altered_is_found(stack: Stack) -> None:
     (index,) = stack.live("1-res")
-    assignment = 'SET "values"[$1::int] = "values"[$1::int] * $2::real WHERE index = $3'
-    of_source = "AND load_id = (SELECT current_load_id FROM source WHERE name = '1-res')"
+    select = """SELECT "values" FROM feature
+                WHERE index = $1 AND load_id = (SELECT current_load_id FROM source WHERE name = '1-res')"""
+    update = """UPDATE feature SET "values" = $2
+                WHERE index = $1 AND load_id = (SELECT current_load_id FROM source WHERE name = '1-res')"""
+    stored = stack.execute(select, index)
     lengths = [
         sum(value > 0 for value in example["values"]) for example in stack.feature("1-res", index)["activations"]
     ]
     for factor, status in ((1.002, 1), (1.0005, 0)):
         # the last value of the second example in the feature's row
-        stack.execute(f"UPDATE feature {assignment} {of_source}", sum(lengths[:2]), factor, index)
+        values = unpack(stored)
+        values[sum(lengths[:2]) - 1] *= factor
+        stack.execute(update, index, pack_reals(values))
         result = recompute(stack, "1-res", index)
-        stack.execute(f"UPDATE feature {assignment} {of_source}", sum(lengths[:2]), 1 / factor, index)
+        stack.execute(update, index, stored)
         assert result.exit_code == status, result.output
         if status:
             assert "does not agree: example 2, by more than 0.001" in result.output
