@@ -289,7 +289,7 @@ async def test_a_sample_that_was_interrupted_is_completed(connect: Connect, llm:
 async def test_items_without_a_request_are_not_measured(
     share: int, connect: Connect, llm: LlmProvider, tmp_path: Path
 ) -> None:
-    """The cost is stated by the items that asked: each `share`-th does not; with 1 none does."""
+    """The stated cost is of items that send a request: all but each `share`-th; with 1 none does."""
     llm.default = Reply(content="x", delay=0.01)
     meter = Meter(connect(prices=PRICES))
     asked: list[Estimate] = []

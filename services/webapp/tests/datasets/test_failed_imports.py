@@ -13,7 +13,7 @@ from memicos_webapp.catalog import repository
 from memicos_webapp.catalog.visibility import NOBODY, Viewer
 from memicos_webapp.database.connection import opened
 from memicos_webapp.database.engine import Database
-from memicos_webapp.datasets.copying import beside
+from memicos_webapp.datasets.copying import run_concurrently
 from memicos_webapp.datasets.service import load
 from memicos_webapp.settings import Settings
 
@@ -89,7 +89,7 @@ async def test_a_failure_of_the_features_lets_the_statement_of_the_other_connect
 
     async with opened(own_url, "test") as connection:
         with pytest.raises(DatasetError, match=REASON):
-            async with beside(fail()), connection.transaction():
+            async with run_concurrently(fail()), connection.transaction():
                 await connection.execute("SELECT pg_sleep(0.1)")
                 await connection.execute("CREATE TABLE written ()")
         assert await connection.fetchval("SELECT count(*) FROM written") == 0
@@ -105,7 +105,7 @@ async def test_a_failure_of_the_features_lets_the_statement_of_the_other_connect
                 ended.set()
 
         with pytest.raises(ZeroDivisionError):
-            async with beside(wait()):
+            async with run_concurrently(wait()):
                 await started.wait()
                 raise ZeroDivisionError
         assert ended.is_set()

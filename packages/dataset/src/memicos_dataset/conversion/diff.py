@@ -213,7 +213,7 @@ def _comparable(rows: pa.RecordBatch, name: str) -> list[object]:
 
 
 def _parameters(content: str) -> str:
-    """Parameters in an order that has no meaning; what is no JSON object as it is."""
+    """Parameters in one canonical form, as the order of keys has no meaning; other text unchanged."""
     try:
         return write_parameters(read_parameters(content))
     except ValueError:
@@ -221,7 +221,7 @@ def _parameters(content: str) -> str:
 
 
 def _frozen(value: object) -> object:
-    """A value of lists as one of tuples; empty lists, which a column that is missing has, as None."""
+    """Lists as tuples, which can be counted; lists without content as None, like a column that is missing."""
     if isinstance(value, list):
         entries = tuple(_frozen(entry) for entry in value)
         return None if all(entry in (None, "") for entry in entries) else entries

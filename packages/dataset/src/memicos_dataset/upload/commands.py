@@ -63,7 +63,7 @@ def upload_dataset(
     """
     if keep_missing and retire_missing:
         raise typer.BadParameter("give --keep-missing or --retire-missing, not both")
-    options = MetadataOptions(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
+    metadata_options = MetadataOptions(layers, d_model, vocabulary_size, counted_tokens, license, corpus_url)
     metadata = {
         "layers": layers,
         "dModel": d_model,
@@ -80,7 +80,7 @@ def upload_dataset(
     try:
         key = _key(key_file)
         address = check_address(to, key is not None, allow_http)
-        check_metadata(Folder.of(dataset), options)
+        check_metadata(Folder.of(dataset), metadata_options)
         ended_well = asyncio.run(
             _run(Folder.of(dataset), address, key, UploadOptions(parallel, follow_links, request), patience, wait)
         )

@@ -2,8 +2,8 @@
 
 Two connections share the work. One copies the features, file by file. The other one copies the texts, and of each
 source whose features are stored the explanations and scores, and lets PostgreSQL compute the digests of the features.
-Each file is a transaction with the row that says so, and the texts are one together, so that an import that was
-interrupted is continued at the files that were not complete.
+Each file is stored in one transaction with the row that marks it as loaded, all files of texts in one together, so that
+an interrupted import is continued at the files that are not marked.
 """
 
 import asyncio
@@ -40,14 +40,14 @@ async def copy_rows(run: RunningImport, features: Connection, loads: Sequence[St
     loaded = await file_repository.loaded_files(run.connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
     copy = _Copy(run, rows, loaded, list(zip(run.manifest.source_set.sources, loads, strict=True)))
-    async with beside(copy.features(features)):
+    async with run_concurrently(copy.features(features)):
         await copy.texts()
     return copy.problems
 
 
 @asynccontextmanager
-async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work`, which uses another connection, beside the body, and await its end; it is cancelled where the body
+async def run_concurrently(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work`, which uses another connection, while the body runs, and await its end; it is cancelled where the body
     fails. The body is never cancelled by a failure of `work`: that could leave the import's own connection in a
     transaction, in which the failure would be recorded and rolled back.
     """

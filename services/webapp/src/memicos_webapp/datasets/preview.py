@@ -83,7 +83,7 @@ class Preview:
 
     @property
     def lack_of_space(self) -> str | None:
-        """Continues "it" or the dataset's location."""
+        """A phrase without its subject: "needs … in …, where … are free"."""
         return "; ".join(problem for space in self.space if (problem := space.problem)) or None
 
 

@@ -25,7 +25,7 @@ from memicos_webapp.database.connection import opened
 from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
-from memicos_webapp.datasets.copying import beside, copy_rows
+from memicos_webapp.datasets.copying import copy_rows, run_concurrently
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.repository import StagedLoad
@@ -88,7 +88,7 @@ async def _import(run: RunningImport) -> list[str]:
                 if problems:
                     raise DatasetError(run.folder.root, f"was not stored as it was read: {'; '.join(problems)}")
                 await load_states.verify(run.connection, [load.load_id for load in loads])
-            async with beside(repository.analyse_rows(second)):
+            async with run_concurrently(repository.analyse_rows(second)):
                 return await _show(run, loads)
     except (DatasetError, asyncpg.PostgresError) as error:
         if not is_lost(error):

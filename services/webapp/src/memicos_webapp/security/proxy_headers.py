@@ -25,7 +25,7 @@ _FORWARDING_HEADER = re.compile(
     r"|(.+-)?(client|real|remote|user|connecting|originating|source)-?(ip|addr|address)"  # True-Client-IP, X-Real-IP
     r"|(x-envoy|cf|fastly|fly|x-azure|x-amz-cf|x-appengine|x-vercel|tailscale)-.+"  # proxies by their names
 )
-"""Names of headers that reverse proxies add, in small letters."""
+"""Names of headers that reverse proxies add, in lower case."""
 _HOST = re.compile(r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$")
 
 
