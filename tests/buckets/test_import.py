@@ -13,7 +13,7 @@ from memicos_dataset.remote.publish import PublishOptions, publish
 from memicos_testing.s3_server import S3Server, s3_server
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate

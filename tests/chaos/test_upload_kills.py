@@ -17,7 +17,7 @@ import httpx
 import pytest
 from memicos_testing.webapp.database import fetch
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate

@@ -6,8 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from memicos_dataset import checks, read, schema
 from memicos_dataset import manifest as m
+from memicos_dataset import read, schema
+from memicos_dataset.checks import rows as checks
 from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.source_ids import check_source_id
 from memicos_dataset.write import write_table

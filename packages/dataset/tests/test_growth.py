@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
-from memicos_dataset.checks import ContextCheck, FeatureCheck, check_manifest
+from memicos_dataset.checks.rows import ContextCheck, FeatureCheck, check_manifest
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.write import ROW_GROUP_ROWS, write_table
 from memicos_testing.webapp.small_dataset import write_dataset

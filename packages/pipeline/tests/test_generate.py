@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from memicos_dataset import checks, read
+from memicos_dataset import read
+from memicos_dataset.checks import rows as checks
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.read import contexts, explanations, features, read_manifest, verify
 from memicos_pipeline.config import ConfigError, GenerateConfig

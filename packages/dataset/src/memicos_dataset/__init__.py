@@ -9,6 +9,6 @@
     <source>/scores.parquet          scores of the explanations
 
 `schema` has the columns, `manifest` the manifest, `folder` the folders and URLs that files are in, `read` and `write`
-read and write files, `checks` are the rules for rows, `source_ids` the rule for names of sources, `replace_folder`
+read and write files, `checks` has the rules for rows, `source_ids` the rule for names of sources, `replace_folder`
 replaces a dataset on disk, `remote` puts datasets into buckets.
 """

@@ -13,10 +13,10 @@ from memicos_autointerp_core.bulk.stored_batches import OpenBatch
 from memicos_autointerp_core.providers import batches
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply, explain_marks
 from memicos_testing.servers import Start
-from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
 from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.bulk_jobs import PRICE_EACH, ended, local_provider
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.bulk import explain
 from memicos_webapp.bulk.cancel_batches import CANCEL_BATCHES
 from memicos_webapp.bulk.open_batches import DatabaseBatches

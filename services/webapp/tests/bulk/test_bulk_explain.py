@@ -13,9 +13,9 @@ import pytest
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply, explain_marks
 from memicos_testing.servers import Start
 from memicos_testing.webapp.app_settings import make_settings
-from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
 from memicos_testing.webapp.database import connected, fetch
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.bulk_jobs import PRICE_EACH, ended, local_provider
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.accounts import service as accounts
 from memicos_webapp.accounts.rows import Scope
 from memicos_webapp.bulk import explain

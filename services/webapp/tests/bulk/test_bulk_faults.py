@@ -13,9 +13,9 @@ from memicos_autointerp_core.scorers.registry import LANGUAGE_MODEL_SCORERS
 from memicos_testing.fake_inference_server import FakeInferenceServer, bodies, server
 from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, Received, Reply
 from memicos_testing.llm_provider.faults import EXPLANATION_FAULTS, SCORE_FAULTS, Fault, redirect
-from memicos_testing.webapp.bulk_jobs import ended, local_provider
 from memicos_testing.webapp.database import connected, fetch
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.bulk_jobs import ended, local_provider
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_testing.webapp.small_dataset import TEXTS
 from memicos_testing.word_list_model import WordListModel
 from memicos_webapp.bulk import explain, score

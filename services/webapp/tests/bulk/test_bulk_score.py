@@ -16,9 +16,9 @@ import pytest
 from memicos_testing.fake_inference_server import FakeInferenceServer, bodies, server
 from memicos_testing.llm_provider import LlmProvider, Received, Reply
 from memicos_testing.servers import Start
-from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
 from memicos_testing.webapp.database import connected, execute, fetch
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.bulk_jobs import PRICE_EACH, ended, local_provider
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_testing.webapp.small_dataset import TEXTS
 from memicos_webapp.bulk import score, score_texts
 from memicos_webapp.bulk.options import FeatureSelection, ScoreOptions

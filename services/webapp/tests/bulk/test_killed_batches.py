@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from memicos_testing.llm_provider import LlmProvider, explain_marks
-from memicos_testing.webapp.bulk_jobs import PRICE_EACH, ended, local_provider
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.bulk_jobs import PRICE_EACH, ended, local_provider
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.bulk import explain
 from memicos_webapp.bulk.options import ExplainOptions
 

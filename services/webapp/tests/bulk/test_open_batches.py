@@ -9,10 +9,10 @@ from asyncpg import Connection
 from memicos_autointerp_core.bulk.meter import CannotContinue
 from memicos_autointerp_core.bulk.stored_batches import OpenBatch
 from memicos_testing.llm_provider import LlmProvider
-from memicos_testing.webapp.bulk_jobs import ended, local_provider
 from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.bulk_jobs import ended, local_provider
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.bulk import explain, open_batches
 from memicos_webapp.bulk.cancel_batches import CANCEL_BATCHES, add_where_open
 from memicos_webapp.bulk.open_batches import DatabaseBatches

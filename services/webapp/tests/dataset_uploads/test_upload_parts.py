@@ -29,7 +29,7 @@ from memicos_testing.webapp.imports.dataset_uploads import (
     send,
     served,
 )
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.database.engine import Database
 from memicos_webapp.dataset_uploads import background
 from memicos_webapp.datasets.service import IMPORT

@@ -21,7 +21,7 @@ from memicos_dataset.write import write_table
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.datasets.service import load
 from memicos_webapp.datasets.stored_rows.verification import problems, shown_loads
 from memicos_webapp.errors import Conflict, InsufficientStorage

@@ -14,7 +14,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.remote.http_folder import HttpFolders
 from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import add_import, import_kind
 from memicos_webapp.import_roots.access import permitted_folder

@@ -13,7 +13,7 @@ from memicos_dataset.manifest import Manifest
 from memicos_dataset.token_text import context_strings
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
 from memicos_testing.webapp.imports.dataset_imports import JOBS, until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_testing.webapp.revisions import downgrade
 from memicos_webapp.database.migrate import migrate
 from memicos_webapp.database.packed_numbers import unpack

@@ -15,7 +15,7 @@ from memicos_testing.servers import Start
 from memicos_testing.webapp.database import connected, execute, fetch, shown_rows
 from memicos_testing.webapp.html_page import Page
 from memicos_testing.webapp.imports.dataset_imports import until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.admin import available
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.worker_program import KINDS

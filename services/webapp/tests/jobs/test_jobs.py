@@ -10,7 +10,7 @@ import pytest
 from memicos_dataset.manifest import Manifest
 from memicos_testing.webapp.database import connected, fetch, states
 from memicos_testing.webapp.imports.dataset_imports import JOBS, disconnected, stopped_before, until
-from memicos_testing.webapp.job_worker import worker
+from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_webapp.datasets.public_layout import work_folder
 from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import IMPORT, add_import, load

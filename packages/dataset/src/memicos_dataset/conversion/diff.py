@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
+from memicos_dataset.checks.request_columns import read_parameters, write_parameters
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
-from memicos_dataset.request_columns import read_parameters, write_parameters
 
 TOLERANCE = 1e-5
 """Largest relative difference of numbers that are equal: they are stored with 32 bits."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from memicos_dataset import read
-from memicos_dataset.checks import (
+from memicos_dataset.checks.rows import (
     ContextCheck,
     DocumentCheck,
     FeatureCheck,

@@ -9,7 +9,7 @@ from isal import igzip
 
 from memicos_dataset import manifest as m
 from memicos_dataset import read
-from memicos_dataset.checks import (
+from memicos_dataset.checks.rows import (
     ContextCheck,
     DocumentCheck,
     FeatureCheck,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from memicos_dataset import schema
-from memicos_dataset.checks import ROUNDING
+from memicos_dataset.checks.rows import ROUNDING
 from memicos_dataset.public_layout.activations import EXAMPLES
 from memicos_dataset.public_layout.features import (
     EXPLANATIONS,

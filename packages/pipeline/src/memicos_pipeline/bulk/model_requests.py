@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memicos_autointerp_core.providers.chat import TokenUsage
-from memicos_dataset.request_columns import write_parameters
+from memicos_dataset.checks.request_columns import write_parameters
 
 
 @dataclass(frozen=True)

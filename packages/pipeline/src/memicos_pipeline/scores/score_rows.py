@@ -8,7 +8,7 @@ import pyarrow as pa
 from memicos_autointerp_core.scorers.interface import NEAR_MISS, Score
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
-from memicos_dataset.request_columns import write_parameters
+from memicos_dataset.checks.request_columns import write_parameters
 
 from memicos_pipeline.bulk.model_requests import ModelRequests
 from memicos_pipeline.scores.protocol import ScoreProtocol

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 from memicos_dataset import read
-from memicos_dataset.checks import check_manifest
+from memicos_dataset.checks.rows import check_manifest
 from memicos_dataset.conversion.formats import Format, format_of
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from asyncpg import Connection, Record
 from memicos_dataset import schema
-from memicos_dataset.request_columns import write_parameters
+from memicos_dataset.checks.request_columns import write_parameters
 
 from memicos_webapp.database.packed_numbers import PackedIntegers, PackedReals, unpack
 from memicos_webapp.features.models import Feature

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from memicos_dataset import read
-from memicos_dataset.checks import (
+from memicos_dataset.checks.request_columns import read_parameters, write_parameters
+from memicos_dataset.checks.rows import (
     ContextCheck,
     DocumentCheck,
     FeatureCheck,
@@ -21,7 +22,6 @@ from memicos_dataset.checks import (
 from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
 from memicos_dataset.manifest import FileEntry, Manifest, Source
-from memicos_dataset.request_columns import read_parameters, write_parameters
 from memicos_dataset.schema import CONTEXTS, NO_POSITION, REQUEST_COLUMNS
 
 from memicos_webapp.database.packed_numbers import pack_integer_lists, pack_real_lists

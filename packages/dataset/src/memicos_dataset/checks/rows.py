@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from memicos_dataset.column_checks import (
+from memicos_dataset.checks.columns import (
     check_equal_lengths,
     check_finite,
     check_members,
@@ -19,11 +19,11 @@ from memicos_dataset.column_checks import (
     numpy,
     refuse,
 )
+from memicos_dataset.checks.request_columns import check_requests
 from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest, Source
 from memicos_dataset.read import Batch
-from memicos_dataset.request_columns import check_requests
 from memicos_dataset.schema import NO_POSITION, SCORED_TEXT_DETAILS, TOP_GROUP
 from memicos_dataset.source_ids import check_source_id
 

@@ -1,0 +1,1 @@
+"""The rules for rows of a dataset, and for single columns."""
