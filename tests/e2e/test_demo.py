@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from memicos_testing.demo_program import ROOT, Demo, Start, environment, running_processes
+from memicos_testing.demo_program import ROOT, Demo, Start, environment
+from memicos_testing.processes import running_processes
 from memicos_testing.webapp.small_dataset import write_dataset
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from memicos_testing.demo_program import ROOT, running_processes
+from memicos_testing.demo_program import ROOT
+from memicos_testing.processes import running_processes
 
 SUPERVISOR = """
 import asyncio, os, sys

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from memicos_testing.demo_program import ROOT, data_folder, environment, running_processes
+from memicos_testing.demo_program import ROOT, data_folder, environment
+from memicos_testing.processes import running_processes
 
 pytestmark = pytest.mark.slow
 

@@ -17,6 +17,7 @@ from memicos_pipeline.generate import generate
 from memicos_pipeline.progress import Progress
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
+from memicos_testing.processes import processes_below
 
 SOURCES = ("1-res", "2-res", "3-res")
 SHARDS = 6
@@ -61,8 +62,8 @@ def killed_after_a_shard(find: Callable[[], list[psutil.Process]]) -> tuple[Prog
 
 def worker_processes() -> list[psutil.Process]:
     """The children of the fork server. Programs that other tests have started are children of this process, too."""
-    servers = [child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
-    return [worker for server in servers for worker in server.children()]
+    servers = processes_below(psutil.Process(), "forkserver")
+    return [worker for server in servers for worker in processes_below(server, "")]
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from memicos_testing.llm_provider import SERVER_KEY, LlmProvider, vllm_stand_in
 from memicos_testing.llm_provider.vllm_stand_in import Behaviour, write_behaviour
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
+from memicos_testing.processes import processes_below
 from memicos_testing.webapp.small_dataset import write_dataset
 
 LIVE = 60
@@ -158,8 +159,7 @@ def kill_an_actor(process: "subprocess.Popen[str]", model: Path) -> None:
 
 
 def actors(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    below = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in below if "ray::ReplicaActor" in " ".join(child.cmdline())]
+    return processes_below(psutil.Process(process.pid), "ray::ReplicaActor")
 
 
 @pytest.mark.parametrize("kill", [kill_a_server, kill_an_actor])

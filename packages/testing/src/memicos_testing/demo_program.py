@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,20 +108,3 @@ def start_demo(data: Path, *arguments: str, **variables: str) -> Demo:
     assert stream is not None
     threading.Thread(target=lambda: demo.lines.extend(line.rstrip() for line in stream), daemon=True).start()
     return demo
-
-
-def running_processes(processes: Iterable[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
-    """The processes that still run after `seconds`; a zombie has ended."""
-    end = time.monotonic() + seconds
-    running = list(processes)
-    while running and time.monotonic() < end:
-        running = [process for process in running if _runs(process)]
-        time.sleep(0.1)
-    return running
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from memicos_testing.demo_program import running_processes
+from memicos_testing.processes import processes_below, running_processes
 from memicos_testing.webapp import database
 from memicos_testing.webapp.database import fetch
 from memicos_testing.webapp.embedded_database import USER_PROGRAM, Folder, started
@@ -220,9 +220,9 @@ def test_a_process_that_is_killed_while_the_server_starts_leaves_no_server(folde
         server = None
         while server is None:
             assert process.poll() is None
-            for child in psutil.Process(process.pid).children():
+            for child in processes_below(psutil.Process(process.pid), "-D"):
                 with suppress(psutil.NoSuchProcess):
-                    if child.name() == "postgres" and "-D" in child.cmdline():
+                    if child.name() == "postgres":
                         server = child
         time.sleep(delay)
         process.kill()

@@ -11,6 +11,7 @@ from memicos_pipeline.progress import Progress
 
 from memicos_testing.models.small_model import small_model, small_sae
 from memicos_testing.models.tiny_generate import tiny_config
+from memicos_testing.processes import processes_below
 
 SHARDS, CONTEXTS_OF_SHARD = 6, 4
 
@@ -62,26 +63,12 @@ def contents(config: GenerateConfig) -> dict[str, bytes]:
 
 def processes_of_ray() -> list[psutil.Process]:
     """The programs of a local cluster, beside programs that other tests have started."""
-    return _descendants("ray::", "/site-packages/ray/")
+    return processes_below(psutil.Process(), "ray::", "/site-packages/ray/")
 
 
 def actors() -> list[psutil.Process]:
     """The processes of Ray's actors, which Ray names by their class and method."""
-    return _descendants("ray::PlannedWorker")
-
-
-def _descendants(*parts: str) -> list[psutil.Process]:
-    """The processes below this one with one of `parts` in their command lines."""
-    found: list[psutil.Process] = []
-    for child in psutil.Process().children(recursive=True):
-        try:
-            command = " ".join(child.cmdline())
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
-            # it has ended since it was listed
-            continue
-        if any(part in command for part in parts):
-            found.append(child)
-    return found
+    return processes_below(psutil.Process(), "ray::PlannedWorker")
 
 
 def listening_addresses() -> set[str]:

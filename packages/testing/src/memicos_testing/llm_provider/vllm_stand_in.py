@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ def running(model: Path) -> list[psutil.Process]:
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         if str(model) in " ".join(command) and MODULE in command and "-I" not in command:
-            found += [process, *process.children()]
+            # it can end between the listing and here
+            with suppress(psutil.NoSuchProcess):
+                found += [process, *process.children()]
     return found
 
 
