@@ -118,10 +118,10 @@ def test_an_interrupted_conversion_continues(
     to_native(public, tmp_path / "whole", Options(), quiet)
     expected = files(tmp_path / "whole")
     reads: list[str] = []
-    real = layout_lines.rows
+    real = layout_lines.lines
     monkeypatch.setattr(
-        "memicos_dataset.public_layout.steps.rows",
-        lambda folder, path, rejects: (reads.append(path), real(folder, path, rejects))[1],
+        "memicos_dataset.public_layout.steps.lines",
+        lambda folder, path: (reads.append(path), real(folder, path))[1],
     )
     out = tmp_path / "resumed"
     lines = 0

@@ -1,14 +1,15 @@
 """Activation rows as columns: what an example has, its context a number of the corpus."""
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from memicos_dataset.public_layout.corpus import CorpusBuilder
+from memicos_dataset.public_layout.corpus import Context, CorpusBuilder
 from memicos_dataset.public_layout.lines import Row
 from memicos_dataset.public_layout.values import (
     LARGEST_INDEX,
@@ -52,14 +53,43 @@ _USED = frozenset(
 ) | {"qualifyingTokenIndex", "maxValueTokenIndex"}
 _DERIVED = frozenset(("modelId", "source", "maxValue", "minValue", "dfaMaxValue"))
 _NOT_CARRIED = frozenset(("id", "creatorId", "createdAt"))
-_NOT_EXTRA = _USED | _DERIVED | _NOT_CARRIED
+FIELDS_WITH_COLUMN = _USED | _DERIVED | _NOT_CARRIED
+"""Fields that are stored in a column, can be computed, or belong to the owner of a row."""
 
 Reject = Any
 """Called with line, column and problem of a row that is left out."""
 
 
+@dataclass(frozen=True)
+class ActivationColumns:
+    """N activation rows of one source with T tokens together."""
+
+    indices: np.ndarray
+    """(N,) int64: of the features."""
+    lines: np.ndarray
+    """(N,) int64: in the file, from 1."""
+    starts: np.ndarray
+    """(N + 1,) int64: where the tokens of each row begin and end."""
+    values: np.ndarray
+    """(T,) float32"""
+    digests: Sequence[bytes]
+    """N hashes of contexts."""
+    context: Callable[[int], Context]
+    """Tokens of a row."""
+    positions: np.ndarray
+    """(N,) int64: the position that each row was selected for."""
+    bins: np.ndarray
+    """(N, 3) float32: ends of the interval and its share, NaN for a strongest example."""
+    dfa: pa.Array
+    """N lists of float32, empty where a row has none."""
+    dfa_positions: np.ndarray
+    """(N,) int64; NO_POSITION where a row has none."""
+    extra: pa.Array
+    """N objects of fields without a column, as JSON."""
+
+
 class ActivationChunk:
-    """Activation rows of one source, added one by one; `table` turns them into columns."""
+    """Activation rows of one source, added one by one."""
 
     def __init__(self, source_id: str, corpus: CorpusBuilder) -> None:
         self._source_id, self._corpus = source_id, corpus
@@ -119,7 +149,7 @@ class ActivationChunk:
         self._bins.append(bins)
         self._dfa.append(dfa)
         self._dfa_positions.append(_dfa_position(row, dfa, len(tokens)))
-        self._extra.append(extra_json(row, _NOT_EXTRA))
+        self._extra.append(extra_json(row, FIELDS_WITH_COLUMN))
 
     def _add_values(self, values: list[Any]) -> None:
         length = len(self._values)
@@ -129,47 +159,62 @@ class ActivationChunk:
             del self._values[length:]
             raise ValueProblem("values", "has an entry that is no number") from None
 
-    def table(self, reject: Reject) -> pa.Table:
-        """Columns of the rows; `reject` is called for those whose values are not finite."""
-        count = len(self)
-        values = np.frombuffer(self._values, dtype=np.float64)
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32)
-        lengths = np.array(self._lengths, dtype=np.int64)
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        kept = np.arange(count)
-        if not np.isfinite(values).all():
-            invalid = np.unique(np.searchsorted(starts, np.flatnonzero(~np.isfinite(values)), side="right") - 1)
-            for row in invalid.tolist():
-                reject(self._lines[row], "values", "has an entry that is no finite number")
-            kept = np.setdiff1d(kept, invalid)
-        numbers_of_contexts = self._corpus.add(
-            [self._digests[row] for row in kept],
-            [self._tokens[row] for row in kept],
-            [self._ids[row] for row in kept],
+    def columns(self) -> ActivationColumns:
+        """The rows that were added."""
+        return ActivationColumns(
+            indices=np.array(self._indices, dtype=np.int64),
+            lines=np.array(self._lines, dtype=np.int64),
+            starts=np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64),
+            values=_float32(np.frombuffer(self._values, dtype=np.float64)),
+            digests=self._digests,
+            context=lambda row: (self._tokens[row], self._ids[row]),
+            positions=np.array(self._positions, dtype=np.int64),
+            bins=np.array(self._bins, dtype=np.float32).reshape(-1, 3),
+            dfa=pa.array(self._dfa, pa.list_(pa.float32())),
+            dfa_positions=np.array(self._dfa_positions, dtype=np.int64),
+            extra=pa.array(self._extra, pa.string()),
         )
-        active = np.flatnonzero(values)
-        owners = np.searchsorted(starts, active, side="right") - 1
-        counts = np.bincount(owners, minlength=count)
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        bins = np.array(self._bins, dtype=np.float32).reshape(-1, 3)
-        table = pa.Table.from_arrays(
-            [
-                pa.array(np.array(self._indices, dtype=np.int32)),
-                pa.array(np.array(self._lines, dtype=np.int64)),
-                pa.array(np.zeros(count, dtype=np.int32)),
-                pa.array(np.array(self._positions, dtype=np.int16)),
-                *(pa.array(np.ascontiguousarray(bins[:, axis])) for axis in range(3)),
-                pa.ListArray.from_arrays(pa.array(offsets), pa.array((active - starts[owners]).astype(np.int16))),
-                pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[active])),
-                pa.array(self._dfa, pa.list_(pa.float32())),
-                pa.array(np.array(self._dfa_positions, dtype=np.int16)),
-                pa.array(self._extra, pa.string()),
-            ],
-            schema=EXAMPLES,
-        )
-        table = table if len(kept) == count else table.take(pa.array(kept))
-        return table.set_column(2, EXAMPLES.field("context"), pa.array(numbers_of_contexts.astype(np.int32)))
+
+
+def examples_table(columns: ActivationColumns, corpus: CorpusBuilder, reject: Reject) -> pa.Table:
+    """The rows as a table of EXAMPLES, their contexts added to the corpus; `reject` is called for those whose values
+    are not finite, which are left out."""
+    values, starts = columns.values, columns.starts
+    count = len(columns.lines)
+    kept = np.arange(count)
+    if not np.isfinite(values).all():
+        invalid = np.unique(np.searchsorted(starts, np.flatnonzero(~np.isfinite(values)), side="right") - 1)
+        for row in invalid.tolist():
+            reject(int(columns.lines[row]), "values", "has an entry that is no finite number")
+        kept = np.setdiff1d(kept, invalid)
+    rows = kept.tolist()
+    contexts = corpus.add([columns.digests[row] for row in rows], lambda place: columns.context(rows[place]))
+    active = np.flatnonzero(values)
+    offsets = np.searchsorted(active, starts)
+    positions = active - np.repeat(starts[:-1], np.diff(offsets))
+    lists = pa.array(offsets.astype(np.int32))
+    table = pa.Table.from_arrays(
+        [
+            pa.array(columns.indices.astype(np.int32)),
+            pa.array(columns.lines),
+            pa.array(np.zeros(count, dtype=np.int32)),
+            pa.array(columns.positions.astype(np.int16)),
+            *(pa.array(np.ascontiguousarray(columns.bins[:, axis])) for axis in range(3)),
+            pa.ListArray.from_arrays(lists, pa.array(positions.astype(np.int16))),
+            pa.ListArray.from_arrays(lists, pa.array(values[active])),
+            columns.dfa,
+            pa.array(columns.dfa_positions.astype(np.int16)),
+            columns.extra,
+        ],
+        schema=EXAMPLES,
+    )
+    table = table if len(kept) == count else table.take(pa.array(kept))
+    return table.set_column(2, EXAMPLES.field("context"), pa.array(contexts.astype(np.int32)))
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def extra_json(row: Row, left_out: Iterable[str]) -> str:

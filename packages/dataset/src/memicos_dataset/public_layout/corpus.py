@@ -4,7 +4,7 @@ Public rows have the strings of tokens; our own rows have `tokenIds` and `posTok
 numbers in the order in which they occur.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -19,6 +19,10 @@ HASH_BYTES = 16
 _DIGEST = np.dtype(f"S{HASH_BYTES}")
 _CONTEXTS = pa.schema([("digest", pa.binary(HASH_BYTES)), ("token_ids", pa.list_(pa.int32()))])
 _TOKENS = pa.schema([("token_id", pa.int32()), ("token", pa.string())])
+
+
+Context = tuple[list[str], list[int] | None]
+"""Strings of a context's tokens, and their ids where they are known."""
 
 
 class ContextNumbers:
@@ -87,13 +91,13 @@ class CorpusBuilder:
             raise ValueProblem("tokenIds", "some rows of the set have token ids, and others have none")
         return blake2b(orjson.dumps(tokens if ids is None else ids), digest_size=HASH_BYTES).digest()
 
-    def add(self, digests: list[bytes], tokens: list[list[str]], ids: list[list[int] | None]) -> np.ndarray:
-        """Numbers (int32) of contexts; new ones are added with their tokens."""
+    def add(self, digests: Sequence[bytes], context: Callable[[int], Context]) -> np.ndarray:
+        """Numbers (int32) of contexts; new ones are added. `context`: the tokens of a digest's place."""
         numbers, new = self._numbers.find_or_add(digests)
-        for position in new:
-            own_ids = ids[position]
-            row = self.token_ids(tokens[position]) if own_ids is None else own_ids
-            self._pending_contexts.append((digests[position], row))
+        for place in new:
+            tokens, ids = context(place)
+            row = self.token_ids(tokens) if ids is None else ids
+            self._pending_contexts.append((digests[place], row))
             self._note(row)
         return numbers
 

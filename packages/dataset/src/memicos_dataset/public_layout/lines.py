@@ -1,7 +1,8 @@
 """Lines of batch files, streamed, and rows that are refused."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -103,10 +104,12 @@ class Rejects:
         self._report(f"left out: {error}")
 
 
-def rows(folder: Folder, path: str, rejects: Rejects) -> Iterator[tuple[int, Row]]:
+def parsed(
+    location: Path | str, numbered_lines: Iterable[tuple[int, bytes]], rejects: Rejects
+) -> Iterator[tuple[int, Row]]:
     """Line number and object of each line; lines without one are rejected."""
-    for number, line in lines(folder, path):
+    for number, line in numbered_lines:
         try:
             yield number, parse(line)
         except (ValueError, RecursionError) as error:
-            rejects.add(LineError(folder.locate(path), number, "", f"is not a JSON object ({error})"))
+            rejects.add(LineError(location, number, "", f"is not a JSON object ({error})"))

@@ -17,15 +17,18 @@ import pyarrow.parquet as pq
 
 from memicos_dataset.errors import LineError
 from memicos_dataset.public_layout import saedashboard
-from memicos_dataset.public_layout.activations import CHUNK_ROWS, ActivationChunk
+from memicos_dataset.public_layout.activation_lines import ListTexts, groups, read_lines
+from memicos_dataset.public_layout.activations import CHUNK_ROWS, ActivationChunk, Reject, examples_table
 from memicos_dataset.public_layout.corpus import CorpusBuilder
 from memicos_dataset.public_layout.features import EXPLANATIONS, FEATURES, explanation_row, feature_row
 from memicos_dataset.public_layout.files import BatchFile, SourceFolder
-from memicos_dataset.public_layout.lines import Rejects, Row, rows
+from memicos_dataset.public_layout.lines import Rejects, Row, lines, parsed
 from memicos_dataset.public_layout.values import ValueProblem
 
 FEATURE_ROWS, EXPLANATION_ROWS = 1024, 4096
 """Rows that are turned into columns at once."""
+ROW_GROUP_BYTES = 32 << 20
+"""Size of a row group of a step's files."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,30 @@ class _Tables:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writers: dict[str, pq.ParquetWriter] = {}
+        self._waiting: dict[str, list[pa.Table]] = {}
         self.ranges: dict[str, tuple[int, int]] = {}
         self.named_index = -1
 
     def write(self, name: str, table: pa.Table) -> None:
         if not len(table):
             return
-        if name not in self._writers:
-            self._writers[name] = pq.ParquetWriter(self._folder / f"{name}.parquet", table.schema, compression="lz4")
-        self._writers[name].write_table(table)
         indices = table["index"].to_numpy()
         low, high = self.ranges.get(name, (2**31, -1))
         self.ranges[name] = (min(low, int(indices.min())), max(high, int(indices.max())))
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(table)
+        if sum(map(len, waiting)) >= CHUNK_ROWS or sum(own.nbytes for own in waiting) >= ROW_GROUP_BYTES:
+            self._write_waiting(name)
+
+    def _write_waiting(self, name: str) -> None:
+        table = pa.concat_tables(self._waiting.pop(name))
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(self._folder / f"{name}.parquet", table.schema, compression="lz4")
+        self._writers[name].write_table(table)
 
     def close(self) -> None:
+        for name in list(self._waiting):
+            self._write_waiting(name)
         for writer in self._writers.values():
             writer.close()
 
@@ -79,7 +92,7 @@ class StepReader:
 
     def __init__(self, source: SourceFolder, source_id: str, corpus: CorpusBuilder, rejects: Rejects) -> None:
         self._source, self._source_id = source, source_id
-        self._corpus, self._rejects = corpus, rejects
+        self._corpus, self._rejects, self._texts = corpus, rejects, ListTexts(corpus)
         self._unit = "feature" if source.dashboard else "line"
 
     def step(self, batch: BatchFile, folder: Path) -> Step:
@@ -132,7 +145,8 @@ class StepReader:
 
     def _rows(self, path: str, to_row: Callable[[int, Row], Row]) -> Iterator[Row]:
         reject = self._reject(path)
-        for line, row in rows(self._source.folder, path, self._rejects):
+        location = self._source.folder.locate(path)
+        for line, row in parsed(location, lines(self._source.folder, path), self._rejects):
             try:
                 yield to_row(line, row)
             except ValueProblem as problem:
@@ -148,18 +162,27 @@ class StepReader:
         return to_row
 
     def read_activations(self, path: str, tables: _Tables) -> None:
+        for group in groups(lines(self._source.folder, path)):
+            columns = read_lines(group, self._source_id, self._texts)
+            if columns is None:
+                self._read_row_by_row(path, group, tables)
+            else:
+                tables.write("examples", examples_table(columns, self._corpus, self._reject(path)))
+
+    def _read_row_by_row(self, path: str, group: list[tuple[int, bytes]], tables: _Tables) -> None:
+        """Read activation lines of which some may have to be left out."""
         reject = self._reject(path)
         chunk = ActivationChunk(self._source_id, self._corpus)
-        for line, row in rows(self._source.folder, path, self._rejects):
+        for line, row in parsed(self._source.folder.locate(path), group, self._rejects):
             try:
                 chunk.add(line, row)
             except ValueProblem as problem:
                 reject(line, problem.column, problem.problem)
-            if len(chunk) >= CHUNK_ROWS:
-                tables.write("examples", chunk.table(reject))
-                chunk = ActivationChunk(self._source_id, self._corpus)
+        self._write_chunk(chunk, tables, reject)
+
+    def _write_chunk(self, chunk: ActivationChunk, tables: _Tables, reject: Reject) -> None:
         if len(chunk):
-            tables.write("examples", chunk.table(reject))
+            tables.write("examples", examples_table(chunk.columns(), self._corpus, reject))
 
     def read_dashboard(self, path: str, tables: _Tables) -> None:
         reject = self._reject(path)
@@ -178,10 +201,9 @@ class StepReader:
                 except ValueProblem as problem:
                     reject(number, prefix + problem.column, problem.problem)
             if len(chunk) >= CHUNK_ROWS:
-                tables.write("examples", chunk.table(reject))
+                self._write_chunk(chunk, tables, reject)
                 chunk = ActivationChunk(self._source_id, self._corpus)
-        if len(chunk):
-            tables.write("examples", chunk.table(reject))
+        self._write_chunk(chunk, tables, reject)
         if features:
             tables.write("features", pa.Table.from_pylist(features, schema=FEATURES))
 

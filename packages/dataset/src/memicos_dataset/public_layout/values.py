@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 LARGEST_INDEX = 2**31 - 1
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class ValueProblem(ValueError):
@@ -40,7 +40,7 @@ def number(row: Mapping[str, Any], column: str) -> float | None:
     value = row.get(column)
     if value is None:
         return None
-    if type(value) not in (int, float) or not abs(value) <= _FLOAT32_MAX:
+    if type(value) not in (int, float) or not abs(value) <= FLOAT32_MAX:
         raise ValueProblem(column, f"{quoted(value)} is no finite number")
     return float(value)
 
@@ -56,7 +56,7 @@ def numbers(row: Mapping[str, Any], column: str) -> list[float]:
         array_of_numbers = np.frombuffer(array("d", value))
     except (TypeError, OverflowError):
         raise ValueProblem(column, "has an entry that is no number") from None
-    if not (np.abs(array_of_numbers) <= _FLOAT32_MAX).all():
+    if not (np.abs(array_of_numbers) <= FLOAT32_MAX).all():
         raise ValueProblem(column, "has an entry that is no finite number")
     return array_of_numbers.tolist()
 

@@ -1,0 +1,315 @@
+"""Groups of activation lines as columns.
+
+Nearly all of a line are lists of one entry for each token. They are cut out of it: tokens, which every row of a context
+repeats, are looked up by their text, and the values of all lines are parsed into one array.
+
+A group for which this does not work, or with a value that breaks a rule, is left to `ActivationChunk`, which reads row
+by row, and names the line, the column and the problem.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import simdjson
+
+from memicos_dataset.public_layout.activations import (
+    FIELDS_WITH_COLUMN,
+    LONGEST_CONTEXT,
+    TOP_BIN,
+    ActivationColumns,
+    extra_json,
+)
+from memicos_dataset.public_layout.corpus import Context, CorpusBuilder
+from memicos_dataset.public_layout.lines import Row
+from memicos_dataset.public_layout.values import FLOAT32_MAX, LARGEST_INDEX, ValueProblem, feature_index, numbers
+from memicos_dataset.schema import NO_POSITION
+
+GROUP_LINES, GROUP_BYTES = 512, 8 << 20
+"""Lines that are turned into columns at once, and their length together. More of them no longer fit into the caches of
+a processor."""
+KNOWN_BYTES = 32 << 20
+"""Texts of tokens that are kept in memory (some 40,000 contexts of 128 tokens) until they are more."""
+MOST_ENDS = 16
+"""Places where a text of tokens can end that are tried. Few texts have a token that looks like its end."""
+
+_CUT = -7_919_353
+"""Stands in a line for a list that was cut out."""
+_STAND_IN = str(_CUT).encode()
+_NUMBER_TYPES = {int, float, type(None)}
+
+
+class _NotReadHereError(Exception):
+    """The group is read row by row."""
+
+
+class ListTexts:
+    """The lists of lines by their texts. Contexts are known by the text of their tokens, and of their ids where lines
+    have them.
+    """
+
+    def __init__(self, corpus: CorpusBuilder) -> None:
+        self._corpus = corpus
+        self._texts: set[bytes] = set()
+        self._contexts: dict[bytes, tuple[bytes, int]] = {}
+        self._bytes = 0
+        # its memory serves all groups
+        self._parser = simdjson.Parser()
+
+    def cut_tokens(self, line: bytes) -> tuple[bytes, bytes]:
+        """A line without its `tokens`, and the text of these."""
+        start = end = _start(line, b'"tokens":')
+        for _ in range(MOST_ENDS):
+            end = line.find(b'"]', end) + 2
+            text = line[start:end]
+            # an array ends where its text is complete
+            if text in self._texts or _is_array(text):
+                return line[:start] + _STAND_IN + line[end:], text
+        raise _NotReadHereError
+
+    def find(self, tokens: bytes, ids: bytes) -> tuple[bytes, int]:
+        """Hash and number of tokens of a context. `ids` is empty where the line has none.
+
+        Raises:
+            ValueProblem: these are no tokens, or other ids than those of earlier rows.
+        """
+        known = self._contexts.get(tokens + ids)
+        return known or self._add(tokens, ids)
+
+    def _add(self, tokens: bytes, ids: bytes) -> tuple[bytes, int]:
+        strings, numbers_of_tokens = context(tokens, ids)
+        _expect(0 < len(strings) <= LONGEST_CONTEXT and set(map(type, strings)) == {str})
+        if numbers_of_tokens is not None:
+            _expect(len(numbers_of_tokens) == len(strings) and set(map(type, numbers_of_tokens)) == {int})
+            _expect(0 <= min(numbers_of_tokens) <= max(numbers_of_tokens) <= LARGEST_INDEX)
+        digest = self._corpus.digest(strings, numbers_of_tokens)
+        if numbers_of_tokens is not None:
+            self._corpus.check_ids("tokenIds", strings, numbers_of_tokens)
+        self._bytes += len(tokens) + len(ids)
+        if self._bytes > KNOWN_BYTES:
+            self._texts.clear()
+            self._contexts.clear()
+            self._bytes = len(tokens) + len(ids)
+        self._texts.add(tokens)
+        self._contexts[tokens + ids] = known = digest, len(strings)
+        return known
+
+    def numbers(self, texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers (float64) of the lists with these texts, and how many each has (int64)."""
+        lengths = np.array([text.count(b",") + 1 for text in texts], dtype=np.int64)
+        try:
+            parsed: Any = self._parser.parse(b"[" + b",".join(texts) + b"]")
+            values = np.frombuffer(parsed.as_buffer(of_type="d"), dtype=np.float64)
+        except (ValueError, TypeError, RuntimeError):
+            # no JSON, no numbers, or one of more than 64 bits
+            raise _NotReadHereError from None
+        # an empty list has no comma either
+        _expect(len(values) == lengths.sum())
+        _expect(max(values.max(), -values.min()) <= FLOAT32_MAX)
+        return values, lengths
+
+
+def context(tokens: bytes, ids: bytes) -> Context:
+    """Strings and ids of a context from their texts."""
+    return orjson.loads(tokens), orjson.loads(ids) if ids else None
+
+
+def _is_array(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _expect(condition: object) -> None:
+    if not condition:
+        raise _NotReadHereError
+
+
+def _start(line: bytes, field: bytes) -> int:
+    """Where the list of a field begins."""
+    start = line.find(field)
+    if start < 0:
+        raise _NotReadHereError
+    start += len(field)
+    # as Python writes it
+    start += line.startswith(b" ", start)
+    if not line.startswith(b"[", start):
+        raise _NotReadHereError
+    return start
+
+
+def _cut_numbers(line: bytes, field: bytes) -> tuple[bytes, bytes]:
+    """A line without a list of numbers, and the text of this."""
+    start = _start(line, field)
+    end = line.find(b"]", start) + 1
+    if not end:
+        raise _NotReadHereError
+    return line[:start] + _STAND_IN + line[end:], line[start:end]
+
+
+def groups(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    """Numbered lines in groups; one that is longer than GROUP_BYTES is a group."""
+    group: list[tuple[int, bytes]] = []
+    length = 0
+    for number, line in lines:
+        if group and (len(group) == GROUP_LINES or length + len(line) > GROUP_BYTES):
+            yield group
+            group, length = [], 0
+        group.append((number, line))
+        length += len(line)
+    if group:
+        yield group
+
+
+def read_lines(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ListTexts) -> ActivationColumns | None:
+    """Columns of all lines, which are those of their rows; None where they have to be read row by row."""
+    try:
+        return _columns(lines, source_id, texts)
+    except (_NotReadHereError, ValueProblem, UnicodeEncodeError, orjson.JSONDecodeError):
+        return None
+
+
+def _columns(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ListTexts) -> ActivationColumns:
+    rows: list[Row] = []
+    parts: list[tuple[bytes, bytes]] = []
+    value_texts: list[bytes] = []
+    has_ids = b'"tokenIds":' in lines[0][1]
+    for _, line in lines:
+        rest, tokens = texts.cut_tokens(line)
+        rest, values = _cut_numbers(rest, b'"values":')
+        ids = b""
+        if has_ids:
+            rest, ids = _cut_numbers(rest, b'"tokenIds":')
+        rows.append(orjson.loads(rest))
+        parts.append((tokens, ids))
+        value_texts.append(values)
+    _expect(set(map(type, rows)) == {dict})
+    # the lists were those of the rows, and not of an object in one
+    _expect_only(rows, "tokens", _CUT)
+    _expect_only(rows, "values", _CUT)
+    _expect_only(rows, "tokenIds", _CUT if has_ids else None)
+    _expect_only(rows, "layer", source_id, None)
+    values, lengths = texts.numbers(value_texts)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    indices, positions = _indices(rows), _positions(rows, values, starts)
+    bins, extra = _bins(rows), _extra(rows)
+    dfa, dfa_positions = _dfa(rows, lengths)
+    # last, because it adds to the corpus
+    found = [texts.find(*own) for own in parts]
+    _expect(lengths.tolist() == [count for _, count in found])
+    return ActivationColumns(
+        indices=indices,
+        lines=np.array([number for number, _ in lines], dtype=np.int64),
+        starts=starts,
+        values=values.astype(np.float32),
+        digests=[digest for digest, _ in found],
+        context=lambda row: context(*parts[row]),
+        positions=positions,
+        bins=bins,
+        dfa=pa.array(dfa, pa.list_(pa.float32())),
+        dfa_positions=dfa_positions,
+        extra=pa.array(extra, pa.string()),
+    )
+
+
+def _column(rows: Sequence[Row], name: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), rows))
+    except KeyError:
+        return [row.get(name) for row in rows]
+
+
+def _expect_only(rows: Sequence[Row], name: str, *values: object) -> None:
+    column = _column(rows, name)
+    _expect(sum(map(column.count, values)) == len(column))
+
+
+def _indices(rows: Sequence[Row]) -> np.ndarray:
+    column = _column(rows, "index")
+    _expect(set(map(type, column)) in ({str}, {int}))
+    found = {value: feature_index({"index": value}) for value in set(column)}
+    return np.array([found[value] for value in column], dtype=np.int64)
+
+
+def _integers(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers (int64), 0 where they are missing or null, and where they are not."""
+    column = _column(rows, name)
+    _expect(set(map(type, column)) <= {int, type(None)})
+    stated = np.array([value is not None for value in column])
+    try:
+        return np.array([value or 0 for value in column], dtype=np.int64), stated
+    except OverflowError:
+        raise _NotReadHereError from None
+
+
+def _positions(rows: Sequence[Row], values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The position that each row was selected for: as it says, or that of its largest value."""
+    selected, is_selected = _integers(rows, "qualifyingTokenIndex")
+    largest, is_stated = _integers(rows, "maxValueTokenIndex")
+    positions = np.where(is_selected, selected, largest)
+    if not (is_selected | is_stated).all():
+        maxima = np.repeat(np.maximum.reduceat(values, starts[:-1]), np.diff(starts))
+        places = np.flatnonzero(values == maxima)
+        _, first = np.unique(np.searchsorted(starts, places, side="right"), return_index=True)
+        positions = np.where(is_selected | is_stated, positions, places[first] - starts[:-1])
+    _expect(((positions >= 0) & (positions < np.diff(starts))).all())
+    return positions
+
+
+def _numbers(rows: Sequence[Row], name: str) -> np.ndarray:
+    """Numbers (float64), NaN where they are missing or null."""
+    column = _column(rows, name)
+    _expect(set(map(type, column)) <= _NUMBER_TYPES)
+    try:
+        return np.frombuffer(array("d", [np.nan if value is None else value for value in column]))
+    except OverflowError:
+        raise _NotReadHereError from None
+
+
+def _bins(rows: Sequence[Row]) -> np.ndarray:
+    """Ends and share of each row's interval (N, 3) float32; NaN for a strongest example."""
+    low, high, share = (_numbers(rows, name) for name in ("binMin", "binMax", "binContains"))
+    top = np.isnan(low) | (low == TOP_BIN) | np.isnan(high) | (share == TOP_BIN)
+    share = np.nan_to_num(share)
+    with np.errstate(over="ignore"):
+        bins = np.stack([low, high, share], axis=1).astype(np.float32)
+    valid = np.isfinite(bins).all(axis=1) & (low <= high) & (share >= 0) & (share <= 1)
+    _expect((valid | top).all())
+    bins[top] = np.nan
+    return bins
+
+
+def _dfa(rows: Sequence[Row], lengths: np.ndarray) -> tuple[list[list[float]], np.ndarray]:
+    """Attributions of each row, and the positions (int64) that they are of."""
+    nowhere = np.full(len(rows), NO_POSITION, dtype=np.int64)
+    if not any(_column(rows, "dfaValues")):
+        return [[] for _ in rows], nowhere
+    dfa = [numbers(row, "dfaValues") for row in rows]
+    own = np.array([len(values) for values in dfa], dtype=np.int64)
+    _expect(((own == 0) | (own == lengths)).all())
+    targets, is_stated = _integers(rows, "dfaTargetIndex")
+    is_stated &= own > 0
+    _expect(((targets >= 0) & (targets < lengths) | ~is_stated).all())
+    return dfa, np.where(is_stated, targets, nowhere)
+
+
+def _extra(rows: Sequence[Row]) -> list[str]:
+    """Fields without a column, as JSON."""
+    names = _names(rows) - FIELDS_WITH_COLUMN
+    empty = (None, [])
+    return [
+        extra_json(row, FIELDS_WITH_COLUMN) if any(row.get(name) not in empty for name in names) else "" for row in rows
+    ]
+
+
+def _names(rows: Iterable[Row]) -> set[Any]:
+    names: set[Any] = set()
+    for row in rows:
+        names.update(row)
+    return names
