@@ -37,6 +37,7 @@ KNOWN_BYTES = 32 << 20
 MOST_ENDS = 16
 """Places where a text of tokens can end that are tried. Few texts have a token that looks like its end."""
 
+_LISTS = ("tokens", "tokenIds", "values")
 _CUT = -7_919_353
 """Stands in a line for a list that was cut out."""
 _STAND_IN = str(_CUT).encode()
@@ -60,35 +61,34 @@ class ListTexts:
         # its memory serves all groups
         self._parser = simdjson.Parser()
 
-    def cut_tokens(self, line: bytes) -> tuple[bytes, bytes]:
-        """A line without its `tokens`, and the text of these."""
-        start = end = _start(line, b'"tokens":')
+    def tokens(self, line: bytes, start: int) -> bytes:
+        """The text of the list of tokens that begins at `start`."""
+        end = start
         for _ in range(MOST_ENDS):
             end = line.find(b'"]', end) + 2
             text = line[start:end]
-            # an array ends where its text is complete
-            if text in self._texts or _is_array(text):
-                return line[:start] + _STAND_IN + line[end:], text
+            # a list ends where its text is complete
+            if text in self._texts or _is_list(text):
+                return text
         raise _NotReadHereError
 
-    def find(self, tokens: bytes, ids: bytes) -> tuple[bytes, int]:
+    def context(self, tokens: bytes, ids: bytes) -> tuple[bytes, int]:
         """Hash and number of tokens of a context. `ids` is empty where the line has none.
 
         Raises:
             ValueProblem: these are no tokens, or other ids than those of earlier rows.
         """
-        known = self._contexts.get(tokens + ids)
-        return known or self._add(tokens, ids)
+        return self._contexts.get(tokens + ids) or self._add(tokens, ids)
 
     def _add(self, tokens: bytes, ids: bytes) -> tuple[bytes, int]:
-        strings, numbers_of_tokens = context(tokens, ids)
+        strings, token_ids = _parsed_context(tokens, ids)
         _expect(0 < len(strings) <= LONGEST_CONTEXT and set(map(type, strings)) == {str})
-        if numbers_of_tokens is not None:
-            _expect(len(numbers_of_tokens) == len(strings) and set(map(type, numbers_of_tokens)) == {int})
-            _expect(0 <= min(numbers_of_tokens) <= max(numbers_of_tokens) <= LARGEST_INDEX)
-        digest = self._corpus.digest(strings, numbers_of_tokens)
-        if numbers_of_tokens is not None:
-            self._corpus.check_ids("tokenIds", strings, numbers_of_tokens)
+        if token_ids is not None:
+            _expect(len(token_ids) == len(strings) and set(map(type, token_ids)) == {int})
+            _expect(0 <= min(token_ids) <= max(token_ids) <= LARGEST_INDEX)
+        digest = self._corpus.digest(strings, token_ids)
+        if token_ids is not None:
+            self._corpus.check_ids("tokenIds", strings, token_ids)
         self._bytes += len(tokens) + len(ids)
         if self._bytes > KNOWN_BYTES:
             self._texts.clear()
@@ -113,12 +113,11 @@ class ListTexts:
         return values, lengths
 
 
-def context(tokens: bytes, ids: bytes) -> Context:
-    """Strings and ids of a context from their texts."""
+def _parsed_context(tokens: bytes, ids: bytes) -> Context:
     return orjson.loads(tokens), orjson.loads(ids) if ids else None
 
 
-def _is_array(text: bytes) -> bool:
+def _is_list(text: bytes) -> bool:
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -129,28 +128,6 @@ def _is_array(text: bytes) -> bool:
 def _expect(condition: object) -> None:
     if not condition:
         raise _NotReadHereError
-
-
-def _start(line: bytes, field: bytes) -> int:
-    """Where the list of a field begins."""
-    start = line.find(field)
-    if start < 0:
-        raise _NotReadHereError
-    start += len(field)
-    # as Python writes it
-    start += line.startswith(b" ", start)
-    if not line.startswith(b"[", start):
-        raise _NotReadHereError
-    return start
-
-
-def _cut_numbers(line: bytes, field: bytes) -> tuple[bytes, bytes]:
-    """A line without a list of numbers, and the text of this."""
-    start = _start(line, field)
-    end = line.find(b"]", start) + 1
-    if not end:
-        raise _NotReadHereError
-    return line[:start] + _STAND_IN + line[end:], line[start:end]
 
 
 def groups(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
@@ -176,46 +153,59 @@ def read_lines(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ListTe
 
 
 def _columns(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ListTexts) -> ActivationColumns:
-    rows: list[Row] = []
-    parts: list[tuple[bytes, bytes]] = []
-    value_texts: list[bytes] = []
-    has_ids = b'"tokenIds":' in lines[0][1]
-    for _, line in lines:
-        rest, tokens = texts.cut_tokens(line)
-        rest, values = _cut_numbers(rest, b'"values":')
-        ids = b""
-        if has_ids:
-            rest, ids = _cut_numbers(rest, b'"tokenIds":')
-        rows.append(orjson.loads(rest))
-        parts.append((tokens, ids))
-        value_texts.append(values)
-    _expect(set(map(type, rows)) == {dict})
-    # the lists were those of the rows, and not of an object in one
-    _expect_only(rows, "tokens", _CUT)
-    _expect_only(rows, "values", _CUT)
-    _expect_only(rows, "tokenIds", _CUT if has_ids else None)
+    rows, lists = _without_lists(lines, texts)
     _expect_only(rows, "layer", source_id, None)
-    values, lengths = texts.numbers(value_texts)
+    values, lengths = texts.numbers(lists["values"])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     indices, positions = _indices(rows), _positions(rows, values, starts)
     bins, extra = _bins(rows), _extra(rows)
     dfa, dfa_positions = _dfa(rows, lengths)
     # last, because it adds to the corpus
-    found = [texts.find(*own) for own in parts]
-    _expect(lengths.tolist() == [count for _, count in found])
+    ids = lists.get("tokenIds") or [b""] * len(rows)
+    contexts = list(map(texts.context, lists["tokens"], ids))
+    _expect(lengths.tolist() == [count for _, count in contexts])
     return ActivationColumns(
         indices=indices,
         lines=np.array([number for number, _ in lines], dtype=np.int64),
         starts=starts,
         values=values.astype(np.float32),
-        digests=[digest for digest, _ in found],
-        context=lambda row: context(*parts[row]),
+        digests=[digest for digest, _ in contexts],
+        context=lambda row: _parsed_context(lists["tokens"][row], ids[row]),
         positions=positions,
         bins=bins,
         dfa=pa.array(dfa, pa.list_(pa.float32())),
         dfa_positions=dfa_positions,
         extra=pa.array(extra, pa.string()),
     )
+
+
+def _without_lists(lines: Sequence[tuple[int, bytes]], texts: ListTexts) -> tuple[list[Row], dict[str, list[bytes]]]:
+    """The rows with _CUT for each of their lists, and the texts of these, by the name of the field."""
+    first, rows = lines[0][1], list[Row]()
+    # with the space that Python writes, or without
+    patterns = {f'"{name}":{space}['.encode(): name for name in _LISTS for space in ("", " ")}
+    in_order = sorted(filter(first.__contains__, patterns), key=first.find)
+    lists = {patterns[pattern]: list[bytes]() for pattern in in_order}
+    _expect(len(lists) == len(in_order) and lists.keys() >= {"tokens", "values"})
+    fields = [(pattern, len(pattern) - 1, patterns[pattern]) for pattern in in_order]
+    for _, line in lines:
+        parts, end = [], 0
+        for pattern, shift, name in fields:
+            # every line has its lists in the order of the first one
+            start = line.find(pattern, end) + shift
+            if start < shift:
+                raise _NotReadHereError
+            text = texts.tokens(line, start) if name == "tokens" else line[start : line.find(b"]", start) + 1]
+            lists[name].append(text)
+            parts += line[end:start], _STAND_IN
+            end = start + len(text)
+        parts.append(line[end:])
+        rows.append(orjson.loads(b"".join(parts)))
+    _expect(set(map(type, rows)) == {dict})
+    for name in _LISTS:
+        # the list was one of the row, and not of an object in it
+        _expect_only(rows, name, _CUT if name in lists else None)
+    return rows, lists
 
 
 def _column(rows: Sequence[Row], name: str) -> list[Any]:

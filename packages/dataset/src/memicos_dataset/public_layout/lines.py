@@ -3,17 +3,20 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import orjson
-from isal import igzip, isal_zlib
+from isal import igzip_threaded, isal_zlib
 
 from memicos_dataset.errors import DatasetError, LineError
-from memicos_dataset.folder import COPY_BYTES, Folder
+from memicos_dataset.folder import Folder
 
 LINE_BYTES = 8 << 20
 """Longest line. A row of the layout has some kilobytes, one of the longest context some 100 bytes for each of its
 32,767 tokens. Parsing takes up to 35 bytes of memory for each byte of a line, which empty lists need."""
+
+READ_BYTES = 2 << 20
+"""Bytes of a file, decompressed, that are read at once. Blocks half as long make the threads wait for each other."""
 
 Row = dict[str, Any]
 
@@ -33,35 +36,36 @@ def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tupl
             first, *others = block.split(b"\n")
             parts.append(first)
             length += len(first)
-            for line in others:
-                if length > longest:
-                    break
-                yield from _line(number, b"".join(parts))
-                number, parts, length = number + 1, [line], len(line)
             if length > longest:
                 raise DatasetError(location, f"line {number} is longer than {longest} bytes; a row has some kilobytes")
+            if not others:
+                continue
+            last = others.pop()
+            for line in (b"".join(parts), *others):
+                if line and not line.isspace():
+                    yield number, line
+                number += 1
+            parts, length = [last], len(last)
     except FileNotFoundError as error:
         raise DatasetError(location, "no such file") from error
     except _READ_ERRORS as error:
         raise DatasetError(
             location, f"cannot be read after line {number - 1} ({error}); fetch the file again"
         ) from error
-    yield from _line(number, b"".join(parts))
-
-
-def _line(number: int, line: bytes) -> Iterator[tuple[int, bytes]]:
-    if line.strip():
-        yield number, line
+    rest = b"".join(parts)
+    if rest.strip():
+        yield number, rest
 
 
 def _blocks(folder: Folder, path: str) -> Iterator[bytes]:
     with folder.open(path) as file:
         if path.endswith(".gz"):
-            with igzip.IGzipFile(fileobj=file, mode="rb") as decompressed:
-                while block := decompressed.read(COPY_BYTES):
+            # reads and decompresses in a thread, while the caller works on the block before
+            with cast(BinaryIO, igzip_threaded.open(file, "rb", block_size=READ_BYTES)) as decompressed:
+                while block := decompressed.read(READ_BYTES):
                     yield block
         else:
-            while block := file.read(COPY_BYTES):
+            while block := file.read(READ_BYTES):
                 yield block
 
 

@@ -13,7 +13,6 @@ from memicos_dataset.public_layout.activations import EXAMPLES
 from memicos_dataset.public_layout.features import (
     EXPLANATIONS,
     FEATURES,
-    HISTOGRAMS,
     INTEGER_LISTS,
     NUMBER_LISTS,
     TEXTS,
@@ -201,44 +200,46 @@ def _numbered(low: np.ndarray, high: np.ndarray, shares: np.ndarray, top: float)
 
 
 def _histograms(features: pa.Table, maxima: np.ndarray, counted_tokens: int) -> dict[str, pa.Array]:
-    heights = {name: features[name].to_pylist() for name in HISTOGRAMS}
-    centres = {name: features[name].to_pylist() for name in ("activation_bin_values", "logit_bin_values")}
-    logits = zip(features["positive_logits"].to_pylist(), features["negative_logits"].to_pylist(), strict=True)
-    ranges = [
-        _logit_range(values, [*positive, *negative])
-        for values, (positive, negative) in zip(centres["logit_bin_values"], logits, strict=True)
-    ]
     density = features["density"].to_numpy()
     active = np.rint(density * counted_tokens).astype(np.int64)
-    for name in HISTOGRAMS:
-        bins = centres[name.replace("histogram", "bin_values")]
-        heights[name] = [own if own else [0] * len(values) for own, values in zip(heights[name], bins, strict=True)]
+    low, high = _logit_ranges(features)
     return {
         "active_tokens": pa.array(active),
-        "activation_histogram": pa.array(heights["activation_histogram"], pa.list_(pa.int32())),
-        "logit_histogram": pa.array(heights["logit_histogram"], pa.list_(pa.int32())),
-        "logit_min": pa.array(np.array([low for low, _ in ranges], dtype=np.float32)),
-        "logit_max": pa.array(np.array([high for _, high in ranges], dtype=np.float32)),
-        "activation_bin_values": pa.array(
-            [
-                [] if _even(values, 0.0, float(top)) else values
-                for values, top in zip(centres["activation_bin_values"], maxima, strict=True)
-            ],
-            pa.list_(pa.float32()),
-        ),
-        "logit_bin_values": pa.array(
-            [
-                [] if _even(values, *bounds) else values
-                for values, bounds in zip(centres["logit_bin_values"], ranges, strict=True)
-            ],
-            pa.list_(pa.float32()),
-        ),
+        "activation_histogram": _heights(features, "activation_histogram", "activation_bin_values"),
+        "logit_histogram": _heights(features, "logit_histogram", "logit_bin_values"),
+        "logit_min": pa.array(low.astype(np.float32)),
+        "logit_max": pa.array(high.astype(np.float32)),
+        "activation_bin_values": _uneven(_array(features["activation_bin_values"]), np.zeros(len(maxima)), maxima),
+        "logit_bin_values": _uneven(_array(features["logit_bin_values"]), low, high),
     }
 
 
-def _even(centres: list[float], low: float, high: float) -> bool:
-    """Whether bins with these centres divide `low` to `high` equally."""
-    return np.allclose(centres, bin_centres(low, high, len(centres)), rtol=0, atol=EVEN * (high - low))
+def _heights(features: pa.Table, name: str, bins: str) -> pa.Array:
+    """Counts of each feature; zeros where a feature has bins only."""
+    heights, centres = _array(features[name]), _array(features[bins])
+    missing = (_lengths(heights) == 0) & (_lengths(centres) > 0)
+    if not missing.any():
+        return heights
+    rows = heights.to_pylist()
+    for row in np.flatnonzero(missing).tolist():
+        rows[row] = [0] * len(centres[row])
+    return pa.array(rows, pa.list_(pa.int32()))
+
+
+def _lengths(lists: pa.Array) -> np.ndarray:
+    return np.diff(lists.offsets.to_numpy())
+
+
+def _uneven(centres: pa.Array, low: np.ndarray, high: np.ndarray) -> pa.Array:
+    """Centres of each feature's bins; none where the bins divide `low` to `high` equally."""
+    lengths, values = _lengths(centres), centres.flatten().to_numpy()
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    places = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    width = (high - low).astype(np.float64)
+    expected = low[owners] + (places + 0.5) * (width / np.maximum(lengths, 1))[owners]
+    uneven = np.bincount(owners[~(np.abs(values - expected) <= EVEN * width[owners])], minlength=len(lengths)) > 0
+    offsets = np.concatenate([[0], np.cumsum(np.where(uneven, lengths, 0))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[uneven[owners]]))
 
 
 def bin_centres(low: float, high: float, count: int) -> np.ndarray:
@@ -246,12 +247,20 @@ def bin_centres(low: float, high: float, count: int) -> np.ndarray:
     return low + (np.arange(count) + 0.5) * ((high - low) / max(count, 1))
 
 
-def _logit_range(centres: list[float], logits: list[float]) -> tuple[float, float]:
-    """Ends of the histogram of logit effects; without one, those of the logits."""
-    if len(centres) > 1:
-        half = (centres[-1] - centres[0]) / (len(centres) - 1) / 2
-        return centres[0] - half, max(centres[-1] + half, centres[0] - half)
-    return min(logits, default=0.0), max(logits, default=0.0)
+def _logit_ranges(features: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (float64) of each histogram of logit effects; without one, those of the logits."""
+    centres = _array(features["logit_bin_values"])
+    lengths, values = _lengths(centres), centres.flatten().to_numpy().astype(np.float64)
+    low, high = np.zeros(len(lengths)), np.zeros(len(lengths))
+    wide = lengths > 1
+    ends = np.cumsum(lengths)[wide]
+    first, last = values[ends - lengths[wide]], values[ends - 1]
+    half = (last - first) / (lengths[wide] - 1) / 2
+    low[wide], high[wide] = first - half, np.maximum(last + half, first - half)
+    for row in np.flatnonzero(~wide).tolist():
+        logits = [*features["positive_logits"][row].as_py(), *features["negative_logits"][row].as_py()]
+        low[row], high[row] = min(logits, default=0.0), max(logits, default=0.0)
+    return low, high
 
 
 def _note(table: pa.Table, figures: SourceFigures) -> None:
