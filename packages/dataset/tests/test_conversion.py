@@ -208,14 +208,21 @@ def test_the_commands(native: Path, tmp_path: Path) -> None:
     status, output = run("inspect", model)
     assert status == 0 and "format: public" in output and "features" in output and "in 1 file" in output
     assert run("verify", model) == (0, "no faults\n")
-    assert run("diff", model, model) == (0, "source 2-res: 48 features are equal\n")
+    assert run("diff", model, model) == (0, "source 2-res: 48 features equal\n")
     status, output = run("diff", native, model)
-    assert status == 1 and output == "source 1-res is in the first only\nsource 2-res: 48 features are equal\n"
+    assert status == 1 and output == "source 1-res is in the first only\nsource 2-res: 48 features equal\n"
+
+    missing = native / "2-res" / "explanations.parquet"
+    content = missing.read_bytes()
+    missing.write_bytes(content[:-1])
+    status, output = run("verify", native)
+    assert status == 1 and output.splitlines()[-1] == "1 fault"
+    missing.write_bytes(content)
 
     change_line(model / "2-res/features/batch-0.jsonl.gz", lambda row: row.update(pos_values=[9.0] * 10))
     change_line(model / "2-res/explanations/batch-0.jsonl.gz", lambda row: row.update(description="other"))
     status, output = run("diff", native, model)
-    assert status == 1 and "positive_logits: differs in 1 features" in output
+    assert status == 1 and "positive_logits: differs in 1 feature\n" in output
     assert (
         "feature 0, positive_logits: [" in output
         and "explanations in the first only: 1; in the second only: 1" in output
@@ -247,7 +254,7 @@ def test_the_requests_of_explanations_and_scores_are_compared(native: Path, tmp_
         return folder
 
     first, same = with_requests("a", 0.5, '{"x": 1, "y": 2}'), with_requests("b", 0.5, '{"y": 2, "x": 1}')
-    assert "source 1-res: 48 features are equal" in run("diff", first, same)[1]
+    assert "source 1-res: 48 features equal" in run("diff", first, same)[1]
     status, output = run("diff", first, with_requests("c", 0.25, '{"x": 1, "y": 2}'))
     assert status == 1
     for what in ("explanations", "scores"):
@@ -255,7 +262,7 @@ def test_the_requests_of_explanations_and_scores_are_compared(native: Path, tmp_
     # the public layout has no place for them, and a dataset of an older version has none
     assert run("convert", first, tmp_path / "public", "--source", "1-res")[0] == 0
     for other in (native, tmp_path / "public/v1/small"):
-        assert "source 1-res: 48 features are equal" in run("diff", first, other)[1]
+        assert "source 1-res: 48 features equal" in run("diff", first, other)[1]
     assert re.search(r"\d+ explanations, .*; \d+ scores, ", run("inspect", first)[1])
 
 

@@ -151,7 +151,7 @@ def test_other_columns_or_rows_are_refused(dataset: Path) -> None:
     source = manifest.source_set.sources[0]
     entry = source.features[0]
     changed = source.model_copy(update={"features": [entry.model_copy(update={"rows": 2})]})
-    with pytest.raises(DatasetError, match="has 1 rows, the manifest says 2"):
+    with pytest.raises(DatasetError, match="has 1 row, the manifest says 2"):
         list(features(dataset, changed))
     write_table(dataset, entry.path, pa.table({"index": pa.array([0], pa.int32())}))
     with pytest.raises(DatasetError, match="columns"):

@@ -39,12 +39,12 @@ def test_a_dataset_is_put_to_a_url_with_the_licence_of_its_corpus(tmp_path: Path
     verify(URL, manifest)
     (collection,) = manifest.corpus.collections
     assert (collection.license, collection.attribution) == ("cc-by-4.0", "Small stories")
-    assert f"{URL}: is complete and verified; {len(manifest.files()) + 1} files were sent now" in lines
+    assert f"{URL}: is complete and verified; {len(manifest.files()) + 1} files sent now" in lines
     # a run that was killed while it sent them
     fsspec.filesystem("memory").rm_file(f"/generated/dataset/{FILE_NAME}")
     lines.clear()
     generate(config, lines.append)
-    assert "nothing to do" in lines[0] and lines[-1].endswith("; 1 files were sent now")
+    assert "nothing to do" in lines[0] and lines[-1].endswith("; 1 file sent now")
     assert read_manifest(Folder.of(URL)) == manifest
 
 

@@ -20,6 +20,7 @@ from memicos_dataset.remote.native import convert_to_native
 from memicos_dataset.remote.publish import PublishOptions, publish
 from memicos_dataset.remote.put import PutOptions, Sent
 from memicos_dataset.remote.work_folder import DEFAULT_WORK
+from memicos_dataset.wording import quantity
 
 DIFFERENT, UNUSABLE = 1, 2
 """Exit statuses: there are differences or faults; the datasets could not be compared."""
@@ -59,7 +60,7 @@ def verify_dataset(
             count += 1
     except OSError as error:
         _exit(error)
-    typer.echo(f"{count} faults" if count else "no faults")
+    typer.echo(quantity(count, "fault") if count else "no faults")
     raise typer.Exit(DIFFERENT if count else 0)
 
 
@@ -154,15 +155,15 @@ def _print_diff(result: str | SourceDiff) -> None:
         typer.echo(result)
         return
     if not result:
-        typer.echo(f"source {result.source}: {result.features:,} features are equal")
+        typer.echo(f"source {result.source}: {quantity(result.features, 'feature')} equal")
         return
-    typer.echo(f"source {result.source}: {result.features:,} features in both")
+    typer.echo(f"source {result.source}: {quantity(result.features, 'feature')} in both")
     for name, indices in (("first", result.only_first), ("second", result.only_second)):
         if indices:
             shown = ", ".join(map(str, indices[:10])) + (", ..." if len(indices) > 10 else "")
             typer.echo(f"  features in the {name} only: {len(indices):,} ({shown})")
     for column, count in result.columns.most_common():
-        typer.echo(f"  {column}: differs in {count:,} features")
+        typer.echo(f"  {column}: differs in {quantity(count, 'feature')}")
     for example in result.examples:
         typer.echo(f"  {example}")
     for what, counts in (

@@ -17,6 +17,7 @@ from memicos_dataset import schema
 from memicos_dataset.errors import DatasetError, RowError
 from memicos_dataset.folder import COPY_BYTES, Folder, Location
 from memicos_dataset.manifest import FILE_NAME, FileEntry, Manifest, Source
+from memicos_dataset.wording import quantity
 
 VALUES_OF_ROW_GROUP, BYTES_OF_ROW_GROUP = 1 << 28, 1 << 30
 """Most values, and bytes before compression, of a column in a row group. `memicos generate` writes 4,096 rows, of which
@@ -117,7 +118,10 @@ def _batches(location: Location, entry: FileEntry, table: schema.Table, size: in
         with folder.open_seekable(entry.path) as opened, pq.ParquetFile(opened) as file:
             names = _column_order(path, file.schema_arrow, table)
             if file.metadata.num_rows != entry.rows:
-                raise DatasetError(path, f"has {file.metadata.num_rows} rows, the manifest says {entry.rows}")
+                rows = quantity(file.metadata.num_rows, "row")
+                raise DatasetError(
+                    path, f"has {quantity(file.metadata.num_rows, 'row')}, the manifest says {entry.rows}"
+                )
             _check_values(path, file.metadata)
             first_row = 0
             for rows in file.iter_batches(batch_size=size):

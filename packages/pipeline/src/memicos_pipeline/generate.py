@@ -10,6 +10,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.remote.native import put_native
 from memicos_dataset.remote.put import PutOptions, Target
 from memicos_dataset.replace_folder import finish_interrupted, replace_folder, staging_folder
+from memicos_dataset.wording import quantity
 from memicos_engine.model.language_model import LanguageModel
 
 from memicos_pipeline.config import GenerateConfig
@@ -47,7 +48,7 @@ def generate(config: GenerateConfig, report: Callable[[str], None], harvest_only
         _generate(config, progress, harvest_only)
         if target and not harvest_only:
             sent = put_native(config.out, target, options, lambda _: None)
-            progress(f"{target}: is complete and verified; {sent} files were sent now")
+            progress(f"{target}: is complete and verified; {quantity(sent, 'file')} sent now")
 
 
 def _generate(config: GenerateConfig, progress: Progress, harvest_only: bool) -> None:
@@ -78,7 +79,7 @@ def _generate_with_threads(config: GenerateConfig, progress: Progress, harvest_o
     if digest:
         note_complete(config, digest)
     size = sum(entry.bytes for entry in manifest.files())
-    progress(f"{config.out}: {len(manifest.files())} files, {size / 2**20:.1f} MiB")
+    progress(f"{config.out}: {quantity(len(manifest.files()), 'file')}, {size / 2**20:.1f} MiB")
 
 
 def harvest(config: GenerateConfig, inputs: GenerateInputs, work: Path, executor: Executor, progress: Progress) -> None:

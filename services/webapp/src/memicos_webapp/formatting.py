@@ -1,4 +1,4 @@
-"""Formats of numbers, tokens and links on pages; every function here is a Jinja2 filter."""
+"""Formats of numbers, tokens and links on pages; every function here, and `quantity`, is a Jinja2 filter."""
 
 import math
 import re
@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
+from memicos_dataset.wording import quantity
 
 _CONTROL_CHARACTERS = str.maketrans({"\n": "↵", "\r": "␍", "\t": "⇥", "\0": "␀", "\u2028": "↵", "\u2029": "↵"})
 
@@ -139,6 +140,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
         format_score,
         format_dollars,
         format_count,
+        quantity,
         url_segment,
         hook_label,
         code_spans,

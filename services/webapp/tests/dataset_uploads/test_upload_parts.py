@@ -121,7 +121,7 @@ async def test_missing_parts_and_a_file_that_differs_are_named(client: httpx.Asy
     for part in range(3):
         assert (await put(client, upload_id, 1, part, content[part * PART : (part + 1) * PART])).status_code == 200
     response = await complete(client, upload_id)
-    assert response.status_code == 409 and "1 files are missing: manifest.json" in response.json()["error"]
+    assert response.status_code == 409 and "Parts of 1 file are missing: manifest.json" in response.json()["error"]
     assert (await put(client, upload_id, 0, 0, b"{}")).status_code == 200
     response = await complete(client, upload_id)
     assert response.status_code == 409 and "manifest.json has another sha256 than announced" in response.json()["error"]

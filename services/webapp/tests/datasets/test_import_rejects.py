@@ -36,7 +36,7 @@ async def test_rows_that_no_page_could_show_are_left_out_up_to_a_limit(
     # features 20 and above, and those with neighbours among them, are now unknown
     source.d_sae = 20
     manifest.write(tmp_path)
-    with pytest.raises(DatasetError, match="5 rows were left out before it, and no more may be"):
+    with pytest.raises(DatasetError, match="5 rows left out before it, and no more may be"):
         await load(tmp_path, fresh_url, ImportOptions(reject_limit=5))
     assert await fetch(fresh_url, SHOWN) == []
     assert len(await fetch(fresh_url, REJECTS)) == 6

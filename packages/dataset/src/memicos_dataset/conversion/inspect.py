@@ -20,6 +20,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.public_layout.file_list import damaged_files
 from memicos_dataset.public_layout.files import SourceFolder, source_folders
+from memicos_dataset.wording import quantity
 
 _ALL_ROWS = 2**62
 
@@ -47,20 +48,21 @@ def summary(folder: Folder) -> Iterator[str]:
         size = sum(entry.bytes for entry in source.features)
         explanations, scores = source.explanations, source.scores
         yield (
-            f"source: {source.id}: {features:,} features ({source.dead_features:,} never active), {_size(size)} in "
-            f"{_files(len(source.features))}; {explanations.rows if explanations else 0:,} explanations, "
-            f"{_size(explanations.bytes if explanations else 0)}; {scores.rows if scores else 0:,} scores, "
+            f"source: {source.id}: {quantity(features, 'feature')} ({source.dead_features:,} never active), "
+            f"{_size(size)} in {quantity(len(source.features), 'file')}; "
+            f"{quantity(explanations.rows if explanations else 0, 'explanation')}, "
+            f"{_size(explanations.bytes if explanations else 0)}; {quantity(scores.rows if scores else 0, 'score')}, "
             f"{_size(scores.bytes if scores else 0)}"
         )
     size = sum(entry.bytes for entry in (corpus.documents, corpus.vocabulary, *corpus.context_files))
     ids = "ids of the model's tokenizer" if corpus.token_ids == "tokenizer" else "no ids of the model's tokenizer"
     yield (
-        f"corpus: {corpus.id}: {corpus.contexts:,} contexts of at most {corpus.context_size} tokens, "
-        f"{corpus.documents.rows:,} documents, {corpus.vocabulary.rows:,} tokens in the vocabulary, {ids}, "
-        f"{_size(size)}"
+        f"corpus: {corpus.id}: {quantity(corpus.contexts, 'context')} of at most {corpus.context_size} tokens, "
+        f"{quantity(corpus.documents.rows, 'document')}, {quantity(corpus.vocabulary.rows, 'token')} in the "
+        f"vocabulary, {ids}, {_size(size)}"
     )
     files = manifest.files()
-    yield f"total: {_size(sum(entry.bytes for entry in files))} in {_files(len(files))}"
+    yield f"total: {_size(sum(entry.bytes for entry in files))} in {quantity(len(files), 'file')}"
 
 
 def _public_summary(source: SourceFolder) -> Iterator[str]:
@@ -68,7 +70,7 @@ def _public_summary(source: SourceFolder) -> Iterator[str]:
     parts = []
     for kind in kinds:
         sizes = [source.folder.size(batch.path) or 0 for batch in source.batches if batch.kind == kind]
-        parts.append(f"{kind} {_size(sum(sizes))} in {_files(len(sizes))}")
+        parts.append(f"{kind} {_size(sum(sizes))} in {quantity(len(sizes), 'file')}")
     yield f"source: {source.id}: {'; '.join(parts)}"
 
 
@@ -108,7 +110,9 @@ def _missing_numbers(source: SourceFolder) -> Iterator[DatasetError]:
         missing = sorted(set(range(max(numbers))) - numbers)
         if missing:
             names = ", ".join(f"batch-{number}" for number in missing[:10])
-            yield DatasetError(source.folder.locate(kind), f"lacks {len(missing)} files below the last one: {names}")
+            yield DatasetError(
+                source.folder.locate(kind), f"lacks {quantity(len(missing), 'file')} below the last one: {names}"
+            )
 
 
 def _native_faults(folder: Folder) -> Iterator[DatasetError]:
@@ -164,10 +168,6 @@ def _check_batches(check: Callable[[read.Batch], None], batches: Iterator[read.B
 
 def _known(number: int | None) -> str:
     return "an unknown number of" if number is None else f"{number:,}"
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file" + ("" if count == 1 else "s")
 
 
 def _size(count: int) -> str:

@@ -21,6 +21,7 @@ from memicos_dataset.public_layout.file_list import check_sizes
 from memicos_dataset.public_layout.files import METADATA, SourceFolder, source_folders
 from memicos_dataset.public_layout.lines import Rejects
 from memicos_dataset.public_layout.steps import Step, StepReader
+from memicos_dataset.wording import quantity
 from memicos_dataset.write import CONTEXTS_PER_FILE, FAST_LEVEL, FEATURES_PER_FILE, write_batches, write_table
 
 _KINDS = ("activations", "dashboard", "features", "explanations")
@@ -135,7 +136,7 @@ class _Conversion:
             )
             for number in range(largest // FEATURES_PER_FILE + 1)
         ]
-        self._report(f"{rows.id}: {sum(part['features'] for part in parts):,} features")
+        self._report(f"{rows.id}: {quantity(sum(part['features'] for part in parts), 'feature')}")
         indices = np.concatenate([np.array(part["indices"], dtype=np.int64) for part in parts])
         explanations = self._counted_part(
             f"{rows.id}-explanations", lambda: self._explanation_file(rows, steps, indices)
@@ -221,7 +222,7 @@ class _Conversion:
         for table in _context_tables(sorted(steps, key=lambda step: step.folder.name)):
             path = f"corpus/contexts-{len(contexts):05d}.parquet"
             contexts.append(write_table(files, path, table, FAST_LEVEL))
-        self._report(f"{corpus.contexts:,} contexts, {len(vocabulary):,} tokens in the vocabulary")
+        self._report(f"{quantity(corpus.contexts, 'context')}, {quantity(len(vocabulary), 'token')} in the vocabulary")
         return metadata.CorpusFiles(
             documents=write_table(files, "corpus/documents.parquet", documents, FAST_LEVEL),
             vocabulary=write_table(files, "corpus/vocabulary.parquet", tokens, FAST_LEVEL),

@@ -21,6 +21,7 @@ from memicos_dataset.conversion.conversion_folder import ConversionFolder, Optio
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.public_layout.public_rows import ContextReader, PublicRows, metadata_rows
+from memicos_dataset.wording import quantity
 
 BATCH_ROWS = 1024
 """Features, and explanations, of a batch file."""
@@ -81,7 +82,7 @@ class _Conversion:
             self._explanations(folder, source, rows, check.indices)
             for name, row in metadata_rows(self._manifest, source).items():
                 (folder / f"{name}.jsonl").write_bytes(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-            self._report(f"{source.id}: {len(check.indices):,} features")
+            self._report(f"{source.id}: {quantity(len(check.indices), 'feature')}")
 
     def _strings(self) -> dict[int, str]:
         strings: dict[int, str] = {}

@@ -20,6 +20,7 @@ from memicos_dataset.read import read_manifest
 from memicos_dataset.remote.checksums import LocalFile, local_file
 from memicos_dataset.remote.put import PutOptions, ReportSent, Target, put_dataset
 from memicos_dataset.remote.work_folder import DEFAULT_WORK, work_folder
+from memicos_dataset.wording import quantity
 
 _PART = re.compile(rf"({'|'.join(METADATA)}|files)\.jsonl|({'|'.join(KINDS)})/batch-\d+\.jsonl(\.gz)?")
 
@@ -53,7 +54,7 @@ def publish(dataset: Folder, to: Folder, options: PublishOptions, report: Report
             path = f"{PUBLIC_VERSION}/{rows.model_id}/{rows.id}"
             files, last = _files(source, work / "lists" / rows.model_id / rows.id)
             sent = put_dataset(Target(to / path, options.put), files, last, is_part, report_sent)
-            report(f"{path}: {len(files) + len(last)} files are there and verified, {sent} of them sent now")
+            report(f"{path}: verified, with {quantity(len(files) + len(last), 'file')}, {sent} of them sent now")
             paths.append(path)
     return paths
 

@@ -15,6 +15,7 @@ from memicos_dataset.folder import Folder
 from memicos_dataset.remote.checksums import METADATA_KEY, LocalFile, agrees
 from memicos_dataset.remote.errors import UnavailableError
 from memicos_dataset.remote.retries import with_retries
+from memicos_dataset.wording import quantity
 
 PARALLEL = 8
 """Files that are sent at the same time."""
@@ -212,8 +213,8 @@ def _verify(target: Target, files: Sequence[LocalFile], is_part: Callable[[str],
     if wrong:
         raise DatasetError(
             target.folder.root,
-            f"{len(wrong)} files are not as they were sent ({', '.join(wrong[:3])}): another program writes there too; "
-            "run the same command again",
+            f"differs from what was sent, in {quantity(len(wrong), 'file')} ({', '.join(wrong[:3])}): another program "
+            "writes there too; run the same command again",
         )
 
 

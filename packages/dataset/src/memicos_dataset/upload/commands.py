@@ -17,6 +17,7 @@ from memicos_dataset.upload.client import UploadOptions, follow, upload
 from memicos_dataset.upload.errors import UploadError, shown
 from memicos_dataset.upload.files import check_metadata
 from memicos_dataset.upload.server import Server, check_address, new_session
+from memicos_dataset.wording import quantity
 
 KEY_VARIABLE = "MEMICOS_API_KEY"
 
@@ -120,7 +121,7 @@ async def _run(
             _print(f"job {job_id}: {shown(job['state'])}{': ' + shown(job['error']) if job['error'] else ''}")
             return False
         left_out = f", {job['rejects']} left out" if job["rejects"] else ""
-        _print(f"job {job_id}: done, {job['rowsDone']:,} rows{left_out}")
+        _print(f"job {job_id}: done, {quantity(job['rowsDone'], 'row')}{left_out}")
         return True
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from memicos_dataset.wording import quantity
 
 from memicos_pipeline.replicas.options import (
     Executor,
@@ -126,7 +127,7 @@ def explain(
     except KeyboardInterrupt:
         typer.echo("interrupted; repeat the command to continue: answers that have arrived are stored", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"{report.added:,} explanations added to {dataset}")
+    typer.echo(f"{quantity(report.added, 'explanation')} added to {dataset}")
     for failure in report.failures[:LISTED_FAILURES]:
         typer.echo(f"failed: {failure.item}: {failure.cause}: {failure.message}", err=True)
     if len(report.failures) > LISTED_FAILURES:

@@ -14,6 +14,7 @@ from memicos_autointerp_core.providers.settings import ProviderSettings
 from memicos_dataset import manifest as m
 from memicos_dataset import read, schema
 from memicos_dataset.replace_folder import finish_interrupted
+from memicos_dataset.wording import quantity
 
 from memicos_pipeline.bulk.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.bulk.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
@@ -138,7 +139,7 @@ async def _explain(
             and f"{source.id}/{index}" not in done
             and (not run.retry_failed or f"{source.id}/{index}" in failures)
         ]
-    report(f"{len(keys):,} features to explain by {run.explainer.name} with {model.model}")
+    report(f"{quantity(len(keys), 'feature')} to explain by {run.explainer.name} with {model.model}")
     corpus = Corpus(run.dataset, manifest)
     options = settings.explainer_options
 

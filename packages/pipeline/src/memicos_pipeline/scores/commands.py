@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from memicos_dataset.wording import quantity
 
 from memicos_pipeline.replicas.options import (
     Executor,
@@ -154,7 +155,7 @@ def score(
     for failure in failures[:LISTED_FAILURES]:
         typer.echo(f"failed: {failure.item}: {failure.cause}: {failure.message}", err=True)
     if failures:
-        typer.echo(f"{len(failures):,} explanations failed; retry them alone with --retry-failed", err=True)
+        typer.echo(f"{quantity(len(failures), 'explanation')} failed; retry with --retry-failed", err=True)
     if outcome.stopped:
         typer.echo(f"stopped: {outcome.stopped}", err=True)
     if outcome.stopped or failures:

@@ -16,6 +16,7 @@ from memicos_autointerp_core.scorers.registry import LanguageModelScorer
 from memicos_dataset import manifest as m
 from memicos_dataset import read
 from memicos_dataset.replace_folder import finish_interrupted
+from memicos_dataset.wording import quantity
 
 from memicos_pipeline.bulk.batches import BatchRun, BatchUse, open_batches
 from memicos_pipeline.bulk.language_model import STATE_FILE, BulkModel, ModelChoice, agreement, open_model
@@ -96,7 +97,7 @@ async def score_by_model(
             state = WorkState(run.work / STATE_FILE, _work(run, manifest, model))
             try:
                 keys = _keys(run, sources, state)
-                report(f"{len(keys):,} explanations to score by {run.scorer.name} with {model.model}")
+                report(f"{quantity(len(keys), 'explanation')} to score by {run.scorer.name} with {model.model}")
                 async with open_batches(run.batches, model, settings, run.work, report) as batches:
                     outcome = await _score(run, settings, manifest, sources, keys, model, batches, state, ask, report)
                 _publish(folder, manifest, state)

@@ -10,6 +10,7 @@ from memicos_autointerp_core.scorers.vector_cache import VectorCache
 from memicos_dataset import manifest as m
 from memicos_dataset import read
 from memicos_dataset.replace_folder import finish_interrupted
+from memicos_dataset.wording import quantity
 from memicos_embeddings.minilm import MiniLmEmbedder
 
 from memicos_pipeline.bulk.replace_tables import SCORES, replace_tables
@@ -72,9 +73,9 @@ async def _score_source(
             rows += await _score_rows(pending, protocol, cache, embedder)
             texts_embedded += len(pending)
             pending = []
-            report(f"{source.id}: {texts_embedded} explanations scored")
+            report(f"{source.id}: {quantity(texts_embedded, 'explanation')} scored")
     rows += await _score_rows(pending, protocol, cache, embedder)
-    report(f"{source.id}: {len(rows)} explanations scored")
+    report(f"{source.id}: {quantity(len(rows), 'explanation')} scored")
     return with_scores(folder, source, rows)
 
 

@@ -62,7 +62,7 @@ def _source_limitations(loaded: LoadedModel) -> _LimitationGroups:
         yield FEATURES_OR_VECTORS, "take features, only vectors", "this server has no sources (SAE_SETS)"
     elif len(sources) > limit:
         why = f"no more are held in memory (MAX_LOADED_SAES); there are {len(sources)}"
-        yield ("/v1/activation/all", "/v1/activation/all-batch"), f"take more than {limit} sources at a time", why
+        yield ("/v1/activation/all", "/v1/activation/all-batch"), f"take more sources at a time than {limit}", why
 
 
 def _attribution_limitations(loaded: LoadedModel) -> _LimitationGroups:

@@ -11,6 +11,7 @@ from memicos_autointerp_core.bulk.run import Failure, Outcome
 from memicos_autointerp_core.bulk.task import Task
 from memicos_autointerp_core.explainers.registry import EXPLAINERS, find_explainer
 from memicos_autointerp_core.providers.settings import ProviderSettings
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.accounts.identity import LOCAL_OWNER
 from memicos_webapp.bulk.cancel_batches import add_where_open
@@ -123,7 +124,7 @@ class _Explanation:
                 keys += [(name, index) for index in selected if index not in done and (name, index) not in failed]
         model = self._model
         if not self._run.continued:
-            line = f"{len(keys):,} features to explain by {self._explainer.name} with {model.model}"
+            line = f"{quantity(len(keys), 'feature')} to explain by {self._explainer.name} with {model.model}"
             await self._notes.stage(line)
         task = Task(keys, self._load, self._explain, self._failed, lambda item: (item.source.name, item.index))
         return await self._task.run(task, model, agree)

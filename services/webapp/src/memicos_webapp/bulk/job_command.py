@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import typer
 from asyncpg import Connection
 from memicos_autointerp_core.bulk.estimate import Estimate
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.bulk.job_task import Agree
 from memicos_webapp.bulk.notes import Report, Stopped
@@ -84,7 +85,7 @@ async def _execute(kind: JobKind, run: JobRun, work: Work, agree: Agree) -> bool
     for row in failures[:LISTED_FAILURES]:
         sys.stderr.write(f"failed: {row['file']}/{row['line']}: {row['column']}: {row['reason']}\n")
     if failures:
-        sys.stderr.write(f"{len(failures):,} features failed; retry them alone with --failed-in {run.id}\n")
+        sys.stderr.write(f"{quantity(len(failures), 'feature')} failed; retry with --failed-in {run.id}\n")
     if stopped:
         sys.stderr.write(f"stopped: {stopped}\n")
     return not stopped and not failures

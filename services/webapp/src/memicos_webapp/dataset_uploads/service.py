@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from memicos_dataset.public_layout.metadata import MetadataOptions
+from memicos_dataset.wording import quantity
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.visibility import Viewer
@@ -199,7 +200,8 @@ class Uploads:
         missing = [file for file in files if len(received.get(file.number, ())) < file.parts(upload.part_bytes)]
         if missing:
             raise Conflict(
-                f"Parts of {len(missing)} files are missing: {_some(missing)}. Send them, and complete again."
+                f"Parts of {quantity(len(missing), 'file')} are missing: {_some(missing)}. "
+                "Send them, and complete again."
             )
         storage = UploadStorage.of(self.settings, upload)
         try:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.dataset_uploads.rows import FileRow, UploadRow
 from memicos_webapp.dataset_uploads.threads import run
@@ -167,7 +168,9 @@ class UploadStorage:
             with FileLock(self.root / "complete.lock", timeout=0):
                 if lost := [file for file in files if self._lacks_parts(file, part_bytes)]:
                     raise UnusablePartsError(
-                        lost, f"Parts of {len(lost)} files, {lost[0].path} for one, are no longer on the server's disk."
+                        lost,
+                        f"Parts of {quantity(len(lost), 'file')}, {lost[0].path} for one, are no longer on the "
+                        "server's disk.",
                     )
                 for file in files:
                     self._assemble(file, part_bytes, stop)

@@ -14,6 +14,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
 from memicos_dataset.own_files import check_own_files
 from memicos_dataset.public_layout.metadata import MetadataOptions, missing_shape
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
@@ -54,9 +55,9 @@ def _preview_lines(found: preview.Preview) -> Iterator[str]:
     name = f"{found.model}/{found.set_name}" if found.set_name else found.model
     yield f"{found.location}: {name}, {found.format}, {found.bytes:,} bytes"
     for source in found.sources:
-        features = "" if source.features is None else f"{source.features:,} features, "
+        features = "" if source.features is None else f"{quantity(source.features, 'feature')}, "
         action = "replaces the source that is shown" if source.shown else "new"
-        yield f"  {source.id}: {features}{source.files:,} files, {source.bytes:,} bytes; {action}"
+        yield f"  {source.id}: {features}{quantity(source.files, 'file')}, {source.bytes:,} bytes; {action}"
     for space in found.space:
         free = "unknown" if space.free is None else preview.gibibytes(space.free)
         yield f"  needs {preview.gibibytes(space.needed)} in {space.place}; free: {free}"
@@ -168,7 +169,8 @@ def _report(report: ImportReport) -> None:
     for note in report.notes:
         sys.stdout.write(f"{name}: {note}\n")
     if report.loaded:
-        message = f"{name}: {report.features:,} features, {report.contexts:,} contexts in {report.seconds:.1f} s"
+        counts = f"{quantity(report.features, 'feature')}, {quantity(report.contexts, 'context')}"
+        message = f"{name}: {counts} in {report.seconds:.1f} s"
     else:
         message = f"{name} is loaded already"
     sys.stdout.write(message + "\n")

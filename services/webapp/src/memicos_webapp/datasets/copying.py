@@ -17,6 +17,7 @@ from typing import Any
 
 from asyncpg import Connection
 from memicos_dataset.manifest import FileEntry, Source
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.datasets import locks, repository
 from memicos_webapp.datasets.repository import StagedLoad
@@ -152,7 +153,7 @@ class _Copy:
         if source.scores:
             scores = partial(rows.scores, source, load_id)
             await self._file(connection, source.scores, "staged_score", rows.SCORE, scores)
-        line = f"{run.manifest.model.id}/{source.id}: {rows.feature_count(source):,} features"
+        line = f"{run.manifest.model.id}/{source.id}: {quantity(rows.feature_count(source), 'feature')}"
         log.info(line)
         await jobs.add_line(connection, run.job_id, line)
         await repository.count_features(connection, load_id, rows.feature_count(source))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from asyncpg import Connection
 from memicos_dataset.errors import DatasetError, LineError, RowError
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.jobs import file_repository
@@ -47,7 +48,7 @@ class Rejects:
             raise error
         raise DatasetError(
             error.path,
-            f"{error.problem}; {self.limit} rows were left out before it, and no more may be "
+            f"{error.problem}; {quantity(self.limit, 'row')} left out before it, and no more may be "
             f"({variable('import_reject_limit')})",
         )
 

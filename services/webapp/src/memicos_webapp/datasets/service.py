@@ -19,6 +19,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.manifest import FILE_NAME, Manifest
 from memicos_dataset.public_layout.metadata import MetadataOptions, missing_shape
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.catalog.names import check_name
 from memicos_webapp.database.connection import connect
@@ -183,7 +184,7 @@ async def _import(run: JobRun, dataset: _Dataset | None, location: Folder) -> tu
     loaded, notes = await import_or_skip(running)
     await asyncio.to_thread(public_layout.delete, converted)
     if rejects.rows:
-        notes.append(f"{len(rejects.rows)} rows were left out: memicos jobs rejects {run.id}")
+        notes.append(f"{quantity(len(rejects.rows), 'row')} left out: memicos jobs rejects {run.id}")
     return dataset, loaded, notes
 
 

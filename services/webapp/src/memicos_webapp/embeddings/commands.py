@@ -8,6 +8,7 @@ from typing import Annotated
 
 import asyncpg
 import typer
+from memicos_dataset.wording import quantity
 from memicos_embeddings.embedder import EmbedderError
 from memicos_embeddings.registry import open_registry
 
@@ -55,7 +56,7 @@ def embed_explanations(
         sys.exit(f"embed: {error.message} Explanations embedded before the error keep their vectors.")
     except (DatabaseError, asyncpg.PostgresError, OSError) as error:
         sys.exit(f"embed: {error}")
-    sys.stdout.write(f"{count:,} explanations embedded\n")
+    sys.stdout.write(f"{quantity(count, 'explanation')} embedded\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import asyncpg
 import typer
 from asyncpg import Connection, Record
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.database.connection import connect
 from memicos_webapp.database.embedded import database_url
@@ -66,7 +67,9 @@ def describe(job: Record) -> str:
         state = "being cancelled"
     elif state == "queued" and job["run_again_at"] is not None:
         state = f"waiting, {job['stage']}" if job["stage"] else "waiting"
-    progress = f", {job['files_done']} of {job['files']} files, {job['rows_done']:,} rows" if job["files"] else ""
+    progress = (
+        f", {job['files_done']} of {job['files']} files, {quantity(job['rows_done'], 'row')}" if job["files"] else ""
+    )
     progress += f", {job['rejects']} left out" if job["rejects"] else ""
     progress += f", ${job['paid']:,.4f} paid" if job["paid"] else ""
     error = f": {job['error']}" if job["error"] else ""

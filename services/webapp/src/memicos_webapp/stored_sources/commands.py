@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from asyncpg import Connection, Record
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.jobs.commands import with_connection
 from memicos_webapp.settings import read_for_writing
@@ -20,7 +21,7 @@ def list_sources() -> None:
 
     async def read(connection: Connection) -> list[str]:
         return [
-            f"{row['model_id']}/{row['name']}: {row['features']:,} features, {state(row)}"
+            f"{row['model_id']}/{row['name']}: {quantity(row['features'], 'feature')}, {state(row)}"
             for row in await selection.all_sources(connection)
         ]
 
@@ -58,7 +59,8 @@ def delete_sources(address: Address, yes: Annotated[bool, typer.Option("--yes", 
     async def run(connection: Connection) -> int:
         return await delete.delete(connection, await selection.select(connection, address), seconds)
 
-    sys.stdout.write(f"{address}: {with_connection('sources delete', run)} sources are deleted\n")
+    deleted = with_connection("sources delete", run)
+    sys.stdout.write(f"{address}: {quantity(deleted, 'source')} deleted\n")
 
 
 def export_sources(

@@ -4,6 +4,7 @@ Explanations and scores that users wrote are kept, and are shown again when the 
 """
 
 import asyncpg
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.datasets import load_states, locks
 from memicos_webapp.datasets.cleanup import clean
@@ -86,7 +87,7 @@ async def _run(run: JobRun) -> None:
     await jobs.describe(run.connection, run.id, chosen.label)
     await jobs.set_stage(run.connection, run.id, "hides the sources, then deletes their rows")
     hidden = await delete(run.connection, chosen, run.options["retired_seconds"])
-    await jobs.add_line(run.connection, run.id, f"{hidden} sources were hidden: {', '.join(chosen.sources)}")
+    await jobs.add_line(run.connection, run.id, f"{quantity(hidden, 'source')} hidden: {', '.join(chosen.sources)}")
 
 
 DELETE = JobKind("delete", _run, refusals=(Fault,))

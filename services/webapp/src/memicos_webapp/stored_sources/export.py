@@ -24,6 +24,7 @@ from memicos_dataset import schema
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.errors import DatasetError
+from memicos_dataset.wording import quantity
 from memicos_dataset.write import CONTEXTS_PER_FILE, FAST_LEVEL, FEATURES_PER_FILE, ROW_GROUP_ROWS, file_entry
 
 from memicos_webapp.errors import Conflict, InsufficientStorage, NotConfigured
@@ -135,7 +136,7 @@ async def _write(connection: Connection, chosen: Selection, folder: Path, report
     for load, manifest in zip(loads, manifests, strict=True):
         source = next(own for own in manifest.source_set.sources if own.id == load["name"])
         sources.append(await _source(connection, folder, load, source, ids))
-        report(f"{chosen.model}/{load['name']}: {load['features']:,} features")
+        report(f"{chosen.model}/{load['name']}: {quantity(load['features'], 'feature')}")
     corpus = await _corpus(connection, folder, corpus_id, base.corpus)
     rows = [(row["token_id"], row["token"]) for row in vocabulary]
     corpus.vocabulary = await asyncio.to_thread(_vocabulary, folder, rows)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.accounts.viewer import ViewerDep
 from memicos_webapp.database.engine import Snapshot, Transaction
@@ -104,4 +105,4 @@ async def upload_activations(
     address = (body.model_id, body.source, body.index)
     await service.add_examples(session, viewer, request.app.state.settings, address, body.activations)
     count = len(body.activations)
-    return UploadedActivations(message=f"{count} text{'s' if count != 1 else ''} stored.")
+    return UploadedActivations(message=f"{quantity(count, 'text')} stored.")

@@ -4,6 +4,7 @@ import math
 import secrets
 from collections.abc import Sequence
 
+from memicos_dataset.wording import quantity
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from memicos_webapp.catalog.rows import ModelInfo
@@ -38,7 +39,7 @@ async def new(session: AsyncSession, viewer: Viewer, settings: Settings, body: N
     _check(settings, model, body)
     if await repository.lock_account(session, viewer) >= settings.vectors_per_account:
         raise Conflict(
-            f"The account has {settings.vectors_per_account} vectors, the most that it may have "
+            f"The account has {quantity(settings.vectors_per_account, 'vector')}, the most that it may have "
             f"({variable('vectors_per_account')}): delete one first."
         )
     source = source_name(body.layer_number, body.hook_type)
@@ -164,7 +165,10 @@ async def add_examples(
     row = await get_own(session, viewer, *address)
     for number, item in enumerate(activations):
         if len(item.values) != len(item.tokens):
-            raise BadInput(f"activations.{number} has {len(item.tokens)} tokens and {len(item.values)} values.")
+            raise BadInput(
+                f"activations.{number} has {quantity(len(item.tokens), 'token')} and "
+                f"{quantity(len(item.values), 'value')}."
+            )
         if len(item.tokens) > settings.vector_example_tokens:
             raise BadInput(
                 f"activations.{number} has {len(item.tokens):,} tokens; at most {settings.vector_example_tokens:,} are "
@@ -173,8 +177,8 @@ async def add_examples(
     stored = await repository.lock_examples(session, row)
     if stored + len(activations) > settings.vector_examples:
         raise Conflict(
-            f"{row.model_id}/{row.name} has {stored} texts; with these {len(activations)} it would have more than "
-            f"{settings.vector_examples} ({variable('vector_examples')})."
+            f"{row.model_id}/{row.name} has {quantity(stored, 'text')}; with these {len(activations)} it would "
+            f"have more than {settings.vector_examples} ({variable('vector_examples')})."
         )
     examples = [VectorExampleRow(item.tokens, item.values, max(item.values)) for item in activations]
     await repository.add_examples(session, row, examples)
