@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from memicos_dataset.public_layout import activation_lines
-from memicos_dataset.public_layout.activation_lines import ListTexts, groups, read_lines
+from memicos_dataset.public_layout.activation_lines import ContextTexts, groups, read_lines
 from memicos_dataset.public_layout.activations import ActivationChunk, examples_table
 from memicos_dataset.public_layout.corpus import CorpusBuilder
 from memicos_dataset.public_layout.lines import parse
@@ -84,7 +84,7 @@ def no_reject(*problem: object) -> None:
 def check(groups: list[Group]) -> None:
     """Each group is read at once, and gives the examples, contexts and tokens of its rows."""
     at_once, by_rows = CorpusBuilder(), CorpusBuilder()
-    texts = ListTexts(at_once)
+    texts = ContextTexts(at_once)
     for group in groups:
         columns = read_lines(group, SOURCE, texts)
         assert columns is not None
@@ -145,7 +145,7 @@ def test_tokens_that_look_like_the_end_of_a_list() -> None:
     check([lines(rows)])
     # too many of them are read row by row
     rows = [{"index": 1, "tokens": ["]"] * 99, "values": [1] * 99}]
-    assert read_lines(lines(rows), SOURCE, ListTexts(CorpusBuilder())) is None
+    assert read_lines(lines(rows), SOURCE, ContextTexts(CorpusBuilder())) is None
 
 
 RAW = {
@@ -208,7 +208,7 @@ GROUPS = {name: [(5, line)] for name, line in RAW.items()} | {
 def test_what_the_rows_would_refuse_or_keep_otherwise_is_left_to_them(name: str) -> None:
     """A group with such a row is read at once only where the result is the same; nothing is added otherwise."""
     at_once, by_rows = CorpusBuilder(), CorpusBuilder()
-    columns = read_lines(GROUPS[name], SOURCE, ListTexts(at_once))
+    columns = read_lines(GROUPS[name], SOURCE, ContextTexts(at_once))
     if columns is None:
         assert at_once.contexts == 0 and at_once.longest == 0
         return
@@ -219,7 +219,7 @@ def test_what_the_rows_would_refuse_or_keep_otherwise_is_left_to_them(name: str)
 
 def test_an_id_with_another_string_is_left_to_the_rows() -> None:
     rng = random.Random(6)
-    texts = ListTexts(CorpusBuilder())
+    texts = ContextTexts(CorpusBuilder())
     assert read_lines(lines([row(rng, ids=True) for _ in range(30)]), SOURCE, texts) is not None
     assert read_lines(lines([good(tokens=["other"], tokenIds=[50], values=[1])]), SOURCE, texts) is None
     # and rows without ids where others have them

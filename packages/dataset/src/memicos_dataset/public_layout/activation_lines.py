@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import simdjson
 
 from memicos_dataset.public_layout.activations import (
     FIELDS_WITH_COLUMN,
@@ -32,8 +31,8 @@ from memicos_dataset.schema import NO_POSITION
 GROUP_LINES, GROUP_BYTES = 512, 8 << 20
 """Lines that are turned into columns at once, and their length together. More of them no longer fit into the caches of
 a processor."""
-KNOWN_BYTES = 32 << 20
-"""Texts of tokens that are kept in memory (some 40,000 contexts of 128 tokens) until they are more."""
+KNOWN_BYTES = 16 << 20
+"""Texts of tokens that are kept in memory (some 25,000 contexts of 128 tokens) until they are more."""
 MOST_ENDS = 16
 """Places where a text of tokens can end that are tried. Few texts have a token that looks like its end."""
 
@@ -41,6 +40,7 @@ _LISTS = ("tokens", "tokenIds", "values")
 _CUT = -7_919_353
 """Stands in a line for a list that was cut out."""
 _STAND_IN = str(_CUT).encode()
+_COMMA, _POINT, _ZERO = b",.0"
 _NUMBER_TYPES = {int, float, type(None)}
 
 
@@ -48,18 +48,14 @@ class _NotReadHereError(Exception):
     """The group is read row by row."""
 
 
-class ListTexts:
-    """The lists of lines by their texts. Contexts are known by the text of their tokens, and of their ids where lines
-    have them.
-    """
+class ContextTexts:
+    """Contexts by the text of their tokens, and of their ids where lines have them."""
 
     def __init__(self, corpus: CorpusBuilder) -> None:
         self._corpus = corpus
         self._texts: set[bytes] = set()
         self._contexts: dict[bytes, tuple[bytes, int]] = {}
         self._bytes = 0
-        # its memory serves all groups
-        self._parser = simdjson.Parser()
 
     def tokens(self, line: bytes, start: int) -> bytes:
         """The text of the list of tokens that begins at `start`."""
@@ -98,20 +94,6 @@ class ListTexts:
         self._contexts[tokens + ids] = known = digest, len(strings)
         return known
 
-    def numbers(self, texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers (float64) of the lists with these texts, and how many each has (int64)."""
-        lengths = np.array([text.count(b",") + 1 for text in texts], dtype=np.int64)
-        try:
-            parsed: Any = self._parser.parse(b"[" + b",".join(texts) + b"]")
-            values = np.frombuffer(parsed.as_buffer(of_type="d"), dtype=np.float64)
-        except (ValueError, TypeError, RuntimeError):
-            # no JSON, no numbers, or one of more than 64 bits
-            raise _NotReadHereError from None
-        # an empty list has no comma either
-        _expect(len(values) == lengths.sum())
-        _expect(max(values.max(), -values.min()) <= FLOAT32_MAX)
-        return values, lengths
-
 
 def _parsed_context(tokens: bytes, ids: bytes) -> Context:
     return orjson.loads(tokens), orjson.loads(ids) if ids else None
@@ -144,18 +126,18 @@ def groups(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes
         yield group
 
 
-def read_lines(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ListTexts) -> ActivationColumns | None:
+def read_lines(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ContextTexts) -> ActivationColumns | None:
     """Columns of all lines, which are those of their rows; None where they have to be read row by row."""
     try:
         return _columns(lines, source_id, texts)
-    except (_NotReadHereError, ValueProblem, UnicodeEncodeError, orjson.JSONDecodeError):
+    except (_NotReadHereError, ValueProblem, UnicodeEncodeError, orjson.JSONDecodeError, OverflowError):
         return None
 
 
-def _columns(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ListTexts) -> ActivationColumns:
+def _columns(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ContextTexts) -> ActivationColumns:
     rows, lists = _without_lists(lines, texts)
     _expect_only(rows, "layer", source_id, None)
-    values, lengths = texts.numbers(lists["values"])
+    values, lengths = _sparse_numbers(lists["values"])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     indices, positions = _indices(rows), _positions(rows, values, starts)
     bins, extra = _bins(rows), _extra(rows)
@@ -179,7 +161,7 @@ def _columns(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ListText
     )
 
 
-def _without_lists(lines: Sequence[tuple[int, bytes]], texts: ListTexts) -> tuple[list[Row], dict[str, list[bytes]]]:
+def _without_lists(lines: Sequence[tuple[int, bytes]], texts: ContextTexts) -> tuple[list[Row], dict[str, list[bytes]]]:
     """The rows with _CUT for each of their lists, and the texts of these, by the name of the field."""
     first, rows = lines[0][1], list[Row]()
     # with the space that Python writes, or without
@@ -208,6 +190,30 @@ def _without_lists(lines: Sequence[tuple[int, bytes]], texts: ListTexts) -> tupl
     return rows, lists
 
 
+def _sparse_numbers(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (float64) of lists with these texts, and how many each has (int64).
+
+    Nearly all are 0, which is found by its text; the others are parsed together.
+    """
+    # no text has a `]` but at its end
+    text = b",".join(texts).replace(b"],[", b",")[1:-1].replace(b", ", b",")
+    characters = np.frombuffer(text + b",  ", dtype=np.uint8)
+    ends = np.flatnonzero(characters == _COMMA)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    sizes = ends - starts
+    is_zero = (characters[starts] == _ZERO) & (
+        (sizes == 1) | ((sizes == 3) & (characters[starts + 1] == _POINT) & (characters[starts + 2] == _ZERO))
+    )
+    others = characters[: len(text) + 1][np.repeat(~is_zero, sizes + 1)].tobytes()
+    parsed = orjson.loads(b"[" + others[:-1] + b"]")
+    # an empty list has a number without a text here
+    _expect(len(parsed) == len(ends) - is_zero.sum() and set(map(type, parsed)) <= {int, float})
+    values = np.zeros(len(ends))
+    values[~is_zero] = array("d", parsed)
+    _expect(max(values.max(), -values.min()) <= FLOAT32_MAX)
+    return values, np.array([own.count(b",") + 1 for own in texts], dtype=np.int64)
+
+
 def _column(rows: Sequence[Row], name: str) -> list[Any]:
     try:
         return list(map(itemgetter(name), rows))
@@ -232,10 +238,7 @@ def _integers(rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
     column = _column(rows, name)
     _expect(set(map(type, column)) <= {int, type(None)})
     stated = np.array([value is not None for value in column])
-    try:
-        return np.array([value or 0 for value in column], dtype=np.int64), stated
-    except OverflowError:
-        raise _NotReadHereError from None
+    return np.array([value or 0 for value in column], dtype=np.int64), stated
 
 
 def _positions(rows: Sequence[Row], values: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -256,10 +259,7 @@ def _numbers(rows: Sequence[Row], name: str) -> np.ndarray:
     """Numbers (float64), NaN where they are missing or null."""
     column = _column(rows, name)
     _expect(set(map(type, column)) <= _NUMBER_TYPES)
-    try:
-        return np.frombuffer(array("d", [np.nan if value is None else value for value in column]))
-    except OverflowError:
-        raise _NotReadHereError from None
+    return np.frombuffer(array("d", [np.nan if value is None else value for value in column]))
 
 
 def _bins(rows: Sequence[Row]) -> np.ndarray:

@@ -9,14 +9,11 @@ import orjson
 from isal import igzip_threaded, isal_zlib
 
 from memicos_dataset.errors import DatasetError, LineError
-from memicos_dataset.folder import Folder
+from memicos_dataset.folder import COPY_BYTES, Folder
 
 LINE_BYTES = 8 << 20
 """Longest line. A row of the layout has some kilobytes, one of the longest context some 100 bytes for each of its
 32,767 tokens. Parsing takes up to 35 bytes of memory for each byte of a line, which empty lists need."""
-
-READ_BYTES = 2 << 20
-"""Bytes of a file, decompressed, that are read at once. Blocks half as long make the threads wait for each other."""
 
 Row = dict[str, Any]
 
@@ -61,11 +58,11 @@ def _blocks(folder: Folder, path: str) -> Iterator[bytes]:
     with folder.open(path) as file:
         if path.endswith(".gz"):
             # reads and decompresses in a thread, while the caller works on the block before
-            with cast(BinaryIO, igzip_threaded.open(file, "rb", block_size=READ_BYTES)) as decompressed:
-                while block := decompressed.read(READ_BYTES):
+            with cast(BinaryIO, igzip_threaded.open(file, "rb", block_size=COPY_BYTES)) as decompressed:
+                while block := decompressed.read(COPY_BYTES):
                     yield block
         else:
-            while block := file.read(READ_BYTES):
+            while block := file.read(COPY_BYTES):
                 yield block
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from memicos_dataset.errors import LineError
 from memicos_dataset.public_layout import saedashboard
-from memicos_dataset.public_layout.activation_lines import ListTexts, groups, read_lines
+from memicos_dataset.public_layout.activation_lines import ContextTexts, groups, read_lines
 from memicos_dataset.public_layout.activations import CHUNK_ROWS, ActivationChunk, Reject, examples_table
 from memicos_dataset.public_layout.corpus import CorpusBuilder
 from memicos_dataset.public_layout.features import EXPLANATIONS, FEATURES, explanation_row, feature_row
@@ -92,7 +92,7 @@ class StepReader:
 
     def __init__(self, source: SourceFolder, source_id: str, corpus: CorpusBuilder, rejects: Rejects) -> None:
         self._source, self._source_id = source, source_id
-        self._corpus, self._rejects, self._texts = corpus, rejects, ListTexts(corpus)
+        self._corpus, self._rejects, self._texts = corpus, rejects, ContextTexts(corpus)
         self._unit = "feature" if source.dashboard else "line"
 
     def step(self, batch: BatchFile, folder: Path) -> Step:
