@@ -16,6 +16,7 @@ from memicos_dataset.conversion.conversion_folder import ConversionFolder, Optio
 from memicos_dataset.errors import DatasetError, LineError
 from memicos_dataset.folder import Folder, Location
 from memicos_dataset.public_layout import metadata, native_tables
+from memicos_dataset.public_layout.activation_lines import ContextTexts
 from memicos_dataset.public_layout.corpus import CorpusBuilder
 from memicos_dataset.public_layout.file_list import check_sizes
 from memicos_dataset.public_layout.files import METADATA, SourceFolder, source_folders
@@ -113,8 +114,9 @@ class _Conversion:
             for batch in source.batches
             if batch.kind == kind
         ]
+        texts = ContextTexts(self._corpus)
         readers = [
-            StepReader(source, rows.id, self._corpus, self._rejects)
+            StepReader(source, rows.id, self._corpus, texts, self._rejects)
             for source, rows in zip(self._sources, self._rows, strict=True)
         ]
         steps: list[list[Step]] = [[] for _ in self._sources]

@@ -90,9 +90,11 @@ class _Tables:
 class StepReader:
     """Reads batch files of one source into steps."""
 
-    def __init__(self, source: SourceFolder, source_id: str, corpus: CorpusBuilder, rejects: Rejects) -> None:
+    def __init__(
+        self, source: SourceFolder, source_id: str, corpus: CorpusBuilder, texts: ContextTexts, rejects: Rejects
+    ) -> None:
         self._source, self._source_id = source, source_id
-        self._corpus, self._rejects, self._texts = corpus, rejects, ContextTexts(corpus)
+        self._corpus, self._texts, self._rejects = corpus, texts, rejects
         self._unit = "feature" if source.dashboard else "line"
 
     def step(self, batch: BatchFile, folder: Path) -> Step:
