@@ -218,6 +218,14 @@ def test_the_commands(native: Path, tmp_path: Path) -> None:
     status, output = run("verify", native)
     assert status == 1 and output.splitlines()[-1] == "1 fault"
     missing.write_bytes(content)
+    # explanations are not said to be of no feature because the features cannot be read
+    damaged = native / "1-res" / "features-00000.parquet"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1])
+    status, output = run("verify", native)
+    assert status == 1 and len(output.splitlines()) == 2 and output.endswith("\n1 fault\n")
+    damaged.write_bytes(content)
+    assert run("verify", tmp_path / "none") == (1, f"{tmp_path / 'none'}: is not there\n1 fault\n")
 
     change_line(model / "2-res/features/batch-0.jsonl.gz", lambda row: row.update(pos_values=[9.0] * 10))
     change_line(model / "2-res/explanations/batch-0.jsonl.gz", lambda row: row.update(description="other"))

@@ -8,7 +8,7 @@ from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
 from memicos_dataset.upload.errors import UploadError
 from memicos_dataset.upload.server import check_address
-from memicos_testing.webapp.small_dataset import write_dataset
+from memicos_testing.webapp.small_dataset import remove_vocabulary_size, write_dataset
 from typer.testing import CliRunner
 
 
@@ -65,6 +65,7 @@ def test_a_key_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 def test_a_dataset_without_the_shape_of_its_model_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     write_dataset(tmp_path / "native", layers=(1,))
     model = to_public(tmp_path / "native", tmp_path / "public", Options(), lambda line: None).model
+    remove_vocabulary_size(tmp_path / "public")
     command = ["upload", str(tmp_path / "public/v1" / model.id), "--to", "http://127.0.0.1:1", "--patience", "0"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1 and "does not say vocabulary_size; import or convert it with" in result.output

@@ -119,7 +119,8 @@ def test_options_win_over_the_file(folder: Path) -> None:
 
 def test_errors_are_one_line(folder: Path, tmp_path: Path) -> None:
     result = run(*options(folder, tmp_path / "out", "path:/nowhere"))
-    assert result.exit_code == 1 and "source_set.saes" in result.output and not (tmp_path / "out").exists()
+    assert result.exit_code == 1 and not (tmp_path / "out").exists()
+    assert result.stderr == "error: --sae: Source path:/nowhere: /nowhere is no folder\n"
 
 
 def test_formats_of_a_corpus(tmp_path: Path) -> None:
@@ -147,3 +148,42 @@ def test_formats_of_a_corpus(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CorpusError, match=problem):
             list(read_texts(tmp_path / name, "set"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("--dtype", "int3"), "--dtype: Input should be 'float32', 'float16' or 'bfloat16'"),
+        (("--device", "banana"), "--device: there is no device 'banana' that torch can use here, only cpu"),
+        (("--device", "cuda:99"), "--device: there is no device 'cuda:99' that torch can use here, only cpu"),
+        (("--corpus", "nothing.txt"), "--corpus: nothing.txt is missing"),
+        (("--context-size", "4000"), "--context-size: 4000 tokens; the model accepts at most 128"),
+        (("--out", "/proc/none/dataset"), "/proc/none: No such file or directory"),
+    ],
+)
+def test_a_wrong_option_is_named(folder: Path, tmp_path: Path, wrong: tuple[str, ...], message: str) -> None:
+    small_sae(tmp_path / "1-small", 1, 8)
+    result = run(*options(folder, tmp_path / "out", f"path:{tmp_path / '1-small'}"), *wrong)
+    assert result.exit_code == 1 and result.stderr.startswith(f"error: {message}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_of_sources_without_its_kind_is_explained(folder: Path, tmp_path: Path) -> None:
+    sae = small_sae(tmp_path / "1-small", 1, 8)
+    result = run(*options(folder, tmp_path / "out", str(sae)))
+    assert result.exit_code == 1 and f"path:{sae} names its sources" in result.stderr
+
+
+def test_a_corpus_that_is_too_short_is_said(folder: Path, tmp_path: Path) -> None:
+    sae = small_sae(tmp_path / "1-small", 1, 8)
+    result = run(*options(folder, tmp_path / "out", f"path:{sae}"), "--tokens", "9000000")
+    assert result.exit_code == 0, result.stderr
+    contexts = read_manifest(tmp_path / "out").corpus.contexts
+    assert f"has fewer than 9,000,000 tokens in full contexts; all {contexts} contexts of it are used" in result.stdout
+
+
+def test_the_name_of_a_corpus_keeps_its_dots() -> None:
+    names = {"a/3.1.0.md": "3.1.0", "b.jsonl.gz": "b", "c.v2.parquet": "c.v2", "hf:me/web.en": "web.en"}
+    for file, name in names.items():
+        needed = {"model": "m", "sae": ["neurons"], "corpus": file, "tokens": 9, "out": "o"}
+        assert merged_config(None, needed).corpus.id == name

@@ -24,8 +24,8 @@ class ProgressLines:
         begun, first = self._started
         speed = (done - first) / max(now - begun, 0.001)
         share = done / total if total else 1
-        left = f", {(total - done) / speed:.0f} s left" if speed > 0 else ""
-        self.show(f"sent {done:,} of {total:,} bytes ({share:.0%}), {speed / 1e6:.1f} MB/s{left}")
+        rate = f", {speed / 1e6:.1f} MB/s, {(total - done) / speed:.0f} s left" if speed > 0 else ""
+        self.show(f"sent {done:,} of {total:,} bytes ({share:.0%}){rate}")
 
     def show(self, line: str) -> None:
         """Print a line, unless another one was printed just before."""

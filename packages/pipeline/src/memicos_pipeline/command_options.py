@@ -10,6 +10,7 @@ from memicos_dataset.folder import Folder
 
 from memicos_pipeline.config import ConfigError, GenerateConfig, validate
 from memicos_pipeline.corpus.origin import corpus_name
+from memicos_pipeline.corpus.texts import stem
 
 _NOT_IN_ID = re.compile(r"[^a-z0-9._-]+")
 
@@ -62,6 +63,15 @@ def merged_config(path: Path | None, options: Mapping[str, Any]) -> GenerateConf
     return validate(content, str(path) if path is not None else "options")
 
 
+def with_option_names(message: str, options: Mapping[str, Any]) -> str:
+    """A message about the configuration, with the option in place of a key of the file that an option has set."""
+    text = message.removeprefix("options: ")
+    for option, key in _KEYS.items():
+        if options.get(option) is not None and text.startswith(f"{key}: "):
+            return f"--{option.replace('_', '-')}: {text.removeprefix(f'{key}: ')}"
+    return message
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -97,7 +107,7 @@ def _add_names(content: dict[str, Any]) -> None:
     model.setdefault("license", "unknown")
     if "file" in corpus:
         name = corpus_name(str(corpus["file"]))
-        corpus.setdefault("id", _as_id(name.partition(".")[0]))
+        corpus.setdefault("id", _as_id(stem(name)))
         corpus.setdefault("description", f"Texts of {name}.")
     if "out" in content:
         folder = Folder.of(str(content["out"])).root

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+INTERRUPTED = 130
+"""The exit status of a command that Ctrl-C ended, as shells have it."""
+
 
 def generate(
     config: Annotated[
@@ -50,7 +53,7 @@ def generate(
     from memicos_dataset.errors import DatasetError
     from rich.console import Console
 
-    from memicos_pipeline.command_options import merged_config
+    from memicos_pipeline.command_options import merged_config, with_option_names
     from memicos_pipeline.config import ConfigError
     from memicos_pipeline.corpus.texts import CorpusError
     from memicos_pipeline.execution.errors import WorkerError
@@ -71,9 +74,19 @@ def generate(
         console = Console(stderr=True)
         generate(settings, Progress(typer.echo, terminal=console if console.is_terminal else None), harvest_only)
     except (ConfigError, CorpusError, DatasetError, WorkerError, OSError) as error:
-        line = str(error).strip().partition("\n")[0]
+        line = with_option_names(_reason(error), options).strip().partition("\n")[0]
         typer.echo(f"error: {line}", err=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on where this one stopped", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _reason(error: Exception) -> str:
+    """The message of an error; of one of the system its file first, without its number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def recompute(

@@ -37,8 +37,8 @@ class ModelConfig(_Strict):
     id: str = Field(description="identifier in addresses, such as `smollm2-135m-it`")
     name: str = Field(description="name on pages")
     folder: str = Field(description="local folder in Hugging Face's layout, or a hub id")
-    dtype: str = Field(
-        pattern="^(float32|float16|bfloat16)$", description="dtype of the model: float32, float16 or bfloat16"
+    dtype: Literal["float32", "float16", "bfloat16"] = Field(
+        description="dtype of the model: float32, float16 or bfloat16"
     )
     chat: bool | None = Field(
         default=None, description="whether the model is a chat model; by default whether it has a chat template"

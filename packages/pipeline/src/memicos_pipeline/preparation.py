@@ -1,18 +1,25 @@
 """Everything that `memicos generate` checks and loads before the first forward pass."""
 
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
 from memicos_dataset.manifest import FILE_NAME
 from memicos_dataset.source_ids import check_source_id
+from memicos_dataset.wording import quantity
+from memicos_engine.errors import LoadError
+from memicos_engine.model import hub
 from memicos_engine.model.hook_points import residual_layer
 from memicos_engine.model.language_model import LanguageModel, load_model
 from memicos_engine.selftest.execution_modes import with_execution_modes
 from memicos_engine.sources.source import Source
 from memicos_engine.sources.source_loading import load_source
+from transformers.utils import logging as transformers_log
 
 from memicos_pipeline.config import CollectionConfig, ConfigError, CorpusConfig, GenerateConfig, ReleaseConfig
 from memicos_pipeline.corpus.contexts import Contexts, cut_contexts
@@ -88,6 +95,11 @@ def prepare(config: GenerateConfig, progress: Progress) -> GenerateInputs:
             folder=config.work,
             on_document=lambda tokens: stage.advance(1, tokens),
         )
+    if corpus.tokens is not None and len(contexts.token_ids) < config.corpus.collections[0].contexts:
+        progress(
+            f"{corpus.file}: has fewer than {corpus.tokens:,} tokens in full contexts; all "
+            f"{quantity(len(contexts.token_ids), 'context')} of it are used"
+        )
     return GenerateInputs(config, model, selected, contexts)
 
 
@@ -100,6 +112,9 @@ def _documents(corpus: CorpusConfig) -> Iterator[Document]:
 
 def load_language_model(config: GenerateConfig) -> LanguageModel:
     """Raises OSError where the model cannot be loaded."""
+    if not sys.stderr.isatty():
+        # transformers shows a bar also where there is no terminal
+        transformers_log.disable_progress_bar()
     return with_execution_modes(
         load_model(config.model.id, config.model.folder, config.model.device, config.model.dtype)
     )
@@ -171,17 +186,36 @@ def _load_source(config: GenerateConfig, name: str, model: LanguageModel) -> Sel
     return SelectedSource(source, name, sae_config(source, folder))
 
 
+def _check_device(name: str) -> None:
+    """Raises ConfigError where torch cannot use the device."""
+    try:
+        torch.empty(0, device=name)
+    # torch asserts that it was built for CUDA
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        devices += ["mps"] if torch.backends.mps.is_available() else []
+        raise ConfigError(
+            f"model.device: there is no device {name!r} that torch can use here, only {', '.join(devices)}"
+        ) from error
+
+
 def check_folders(config: GenerateConfig) -> None:
-    """Check what the configuration names, and fetch a corpus of the hub.
+    """Check what the configuration names, and fetch a model and a corpus of the hub.
 
     Raises:
-        ConfigError: a folder or a file is missing, or of another kind.
+        ConfigError: a folder or a file is missing, or of another kind, or torch has no such device.
         CorpusError: the corpus cannot be found or fetched.
     """
+    _check_device(config.model.device)
     folder = Path(config.model.folder)
     looks_local = folder.is_absolute() or config.model.folder.startswith(".") or config.model.folder.count("/") > 1
     if looks_local and not (folder / "config.json").is_file():
         raise ConfigError(f"model.folder: {folder} holds no model (config.json is missing)")
+    if not folder.is_dir():
+        try:
+            hub.fetch(config.model.folder, os.environ.get("HF_TOKEN"), lambda description, share: None, 0)
+        except LoadError as error:
+            raise ConfigError(f"model.folder: there is no folder {config.model.folder}. {error}") from error
     if config.corpus.is_local_file and not Path(config.corpus.file).is_file():
         raise ConfigError(f"corpus.file: {config.corpus.file} is missing")
     find_corpus(config.corpus.file)

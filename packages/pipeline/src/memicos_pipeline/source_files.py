@@ -31,6 +31,9 @@ from memicos_pipeline.residual_norm import residual_norm
 from memicos_pipeline.selected_sources import SelectedSource
 from memicos_pipeline.token_statistics.feature_shares import Corpus
 
+ENOUGH_EXAMPLES = 10
+"""Distinct examples of a feature that a run counts, where it may store so many."""
+
 
 class SourceWriter:
     """Writes the files of sources into `folder` from the activations in `work`.
@@ -68,7 +71,7 @@ class SourceWriter:
             stage.advance(1)
             correlated, correlation_tokens = _correlations(activations, limits.neighbours, max_bytes)
             stage.advance(1)
-        complete = _CompleteExamples()
+        complete = _CompleteExamples(min(ENOUGH_EXAMPLES, limits.top_examples))
         with progress.stage(f"{source.id}: statistics and examples", source.d_sae, "features") as stage:
             statistics = with_attributions(
                 self._model,
@@ -99,7 +102,9 @@ class SourceWriter:
         explanations = explanation_file(self._folder, source.id, texts, token_statistics.METHOD)
         dead = int((activations.counts == 0).sum())
         share = complete.features / source.d_sae
-        progress(f"{source.id}: {dead} of {source.d_sae} features dead, {share:.1%} with 10 distinct examples")
+        progress(
+            f"{source.id}: {dead} of {source.d_sae} features dead, {share:.1%} with {complete.enough} distinct examples"
+        )
         norm = residual_norm(self._model, source, contexts.token_ids)
         entry = _source_entry(self._config, self._model, selected, activations, features, explanations, norm)
         return FinishedSource(
@@ -155,13 +160,14 @@ def _counted(statistics: Iterable[FeatureStatistics], advance: Callable[[int], N
 
 @dataclass
 class _CompleteExamples:
-    """Counts the features that have 10 distinct examples among their strongest."""
+    """Counts the features that have `enough` distinct examples among their strongest."""
 
+    enough: int
     features: int = 0
 
     def count(self, statistics: Iterable[FeatureStatistics]) -> Iterator[FeatureStatistics]:
         for item in statistics:
-            self.features += sum(example.group == TOP_GROUP for example in item.examples) >= 10
+            self.features += sum(example.group == TOP_GROUP for example in item.examples) >= self.enough
             yield item
 
 

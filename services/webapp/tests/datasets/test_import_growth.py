@@ -17,6 +17,7 @@ from memicos_dataset.manifest import FILE_NAME, MAJOR, MINOR, Manifest
 from memicos_dataset.write import write_table
 from memicos_testing.servers import Start
 from memicos_testing.webapp.database import shown_rows
+from memicos_testing.webapp.small_dataset import remove_vocabulary_size
 from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
 
@@ -56,10 +57,23 @@ async def test_a_dataset_that_does_not_say_the_shape_of_its_model_is_refused(
         await load(tmp_path, fresh_url)
 
 
+async def test_a_publication_of_memicos_says_the_shape_of_its_model(
+    fresh_url: str, small_dataset: Path, tmp_path: Path
+) -> None:
+    model = to_public(small_dataset, tmp_path / "public", Options(), lambda line: None).model
+    options = ImportOptions(conversions=str(tmp_path / "conversions"))
+    report = await load(tmp_path / "public/v1" / model.id, fresh_url, options)
+    stored = report.manifest.model
+    assert (stored.layers, stored.d_model, stored.vocabulary_size) == (
+        model.layers, model.d_model, model.vocabulary_size,
+    )  # fmt: skip
+
+
 async def test_a_shape_that_nobody_says_is_refused_before_a_conversion(
     fresh_url: str, small_dataset: Path, tmp_path: Path
 ) -> None:
     model = to_public(small_dataset, tmp_path / "public", Options(), lambda line: None).model
+    remove_vocabulary_size(tmp_path / "public")
     # where the rows would be refused as well, were they read
     batch = next((tmp_path / "public").glob("v1/*/*/features/batch-0.jsonl.gz"))
     batch.write_bytes(b"no gzip")

@@ -16,6 +16,7 @@ from memicos_testing.webapp.database import connected, execute, fetch, shown_row
 from memicos_testing.webapp.html_page import Page
 from memicos_testing.webapp.imports.dataset_imports import until
 from memicos_testing.webapp.jobs.job_worker import worker
+from memicos_testing.webapp.small_dataset import remove_vocabulary_size
 from memicos_webapp.admin import available
 from memicos_webapp.import_roots.roots import parse_roots
 from memicos_webapp.worker_program import KINDS
@@ -243,6 +244,7 @@ async def test_a_plan_requests_the_figures_of_the_model_that_the_files_lack(
     started: Start, fresh_url: str, small_dataset: Path, tmp_path: Path
 ) -> None:
     to_public(small_dataset, tmp_path / "public", Options(), lambda line: None)
+    remove_vocabulary_size(tmp_path / "public")
     folder = tmp_path / "public" / "v1" / "small" / "2-res"
     async with started(fresh_url, import_roots=str(tmp_path)) as client:
         for layers, lacking in (3, ["vocabulary_size"]), (0, ["layers", "vocabulary_size"]):

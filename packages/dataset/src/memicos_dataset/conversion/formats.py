@@ -29,6 +29,8 @@ def format_of(folder: Folder, sources: tuple[str, ...] = ()) -> Format:
     try:
         if folder.exists(FILE_NAME):
             return Format.NATIVE
+        if isinstance(folder.root, Path) and not folder.root.is_dir():
+            raise DatasetError(folder.root, "is not there" if not folder.root.exists() else "is no folder")
         first = source_folders(folder, list(sources))[0]
     except OSError as error:
         raise DatasetError(folder.root, f"cannot be read ({error})") from error

@@ -17,7 +17,7 @@ from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.formats import Format, as_native, format_of
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder
-from memicos_dataset.manifest import Manifest
+from memicos_dataset.manifest import Manifest, Source
 from memicos_dataset.public_layout.file_list import damaged_files
 from memicos_dataset.public_layout.files import SourceFolder, source_folders
 from memicos_dataset.wording import quantity
@@ -150,15 +150,16 @@ def _row_checks(folder: Folder, manifest: Manifest) -> Iterator[Callable[[], Non
         yield lambda check=check, batches=batches: _check_batches(check.check, batches(folder, manifest))
     for source in manifest.source_set.sources:
         features = FeatureCheck(source, contexts.lengths, vocabulary.token_ids)
-        yield lambda features=features, source=source: _check_batches(
-            features.check, read.feature_batches(folder, source)
-        )
-        yield lambda features=features, source=source: _check_batches(
-            lambda batch: check_explanations(batch, features.indices), read.explanation_batches(folder, source)
-        )
+        yield lambda features=features, source=source: _check_rows_of(folder, source, features)
         yield lambda source=source: _check_batches(
             lambda batch: check_scores(batch, source, contexts.lengths), read.score_batches(folder, source)
         )
+
+
+def _check_rows_of(folder: Folder, source: Source, features: FeatureCheck) -> None:
+    """Check features, then their explanations: after a fault of the features, these would all seem to be of none."""
+    _check_batches(features.check, read.feature_batches(folder, source))
+    _check_batches(lambda batch: check_explanations(batch, features.indices), read.explanation_batches(folder, source))
 
 
 def _check_batches(check: Callable[[read.Batch], None], batches: Iterator[read.Batch]) -> None:

@@ -191,7 +191,8 @@ def model_shape(rows: SourceRows, metadata_options: MetadataOptions) -> dict[str
         # the known converter writes 0 where it does not know
         "layers": metadata_options.layers or _whole(rows.model.get("layers")),
         "d_model": metadata_options.d_model or _whole(rows.model.get("dimension")),
-        "vocabulary_size": metadata_options.vocabulary_size,
+        # datasets of other programs do not say it
+        "vocabulary_size": metadata_options.vocabulary_size or _whole(rows.model.get("vocabularySize")),
     }
 
 

@@ -172,6 +172,8 @@ def metadata_rows(manifest: m.Manifest, source: m.Source) -> dict[str, Row]:
             "layers": model.layers or 0,
             "neuronsPerLayer": 0,
             "dimension": model.d_model,
+            # a key of memicos
+            "vocabularySize": model.vocabulary_size,
             "owner": model.origin,
             "website": model.url,
             **visibility,

@@ -278,6 +278,8 @@ def _sort_key(source_id: str) -> tuple[int, str]:
 
 
 def _unknown_set_message(name: str, models: Sequence[str], selection: SourceSelection) -> str:
+    if Path(name).is_dir():
+        return f"There is no source set {name} (SAE_SETS), but a folder: path:{name} names its sources."
     local = {_set_name(folder) for folder in _local_folders(selection.folder) if _locations(folder, None)}
     available = [f"SAE_FOLDER has {abbreviated_list(sorted(local))}"] if selection.folder else []
     available += [

@@ -42,6 +42,12 @@ def ending(name: str) -> str:
     return name.removesuffix(".gz").removesuffix(".zst").rpartition(".")[2]
 
 
+def stem(name: str) -> str:
+    """A file's name without the endings of a corpus's format and of a compression."""
+    uncompressed = name.removesuffix(".gz").removesuffix(".zst")
+    return uncompressed.removesuffix(f".{ending(name)}") if ending(name) in _READERS else uncompressed
+
+
 def read_texts(path: Path, collection: str, column: str = "text") -> Iterator[Document]:
     """Read a file of any accepted format as documents of one collection, one after another.
 

@@ -1,6 +1,7 @@
 """A small dataset of known texts: features that fire on single words, for tests of imports and of pages."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -281,3 +282,11 @@ def write_dataset(
     )
     manifest.write(folder)
     return manifest
+
+
+def remove_vocabulary_size(public: Path) -> None:
+    """Remove the size of the vocabulary, which other programs do not write, from a dataset in the public layout."""
+    for path in public.glob("**/model.jsonl"):
+        row = json.loads(path.read_text())
+        del row["vocabularySize"]
+        path.write_text(json.dumps(row) + "\n")

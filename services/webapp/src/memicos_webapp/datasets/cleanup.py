@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 
 from asyncpg import Connection
+from memicos_dataset.wording import quantity
 
 from memicos_webapp.datasets import locks
 from memicos_webapp.jobs import repository as jobs
@@ -71,9 +72,8 @@ async def clean(
             )
     deleted = Deleted(len(interrupted), len(retired))
     if deleted:
-        log.info(
-            "clean-up: deleted %d loads of interrupted imports, %d retired loads", deleted.interrupted, deleted.retired
-        )
+        interrupted_imports = quantity(deleted.interrupted, "interrupted load")
+        log.info("clean-up: deleted %s, %s", interrupted_imports, quantity(deleted.retired, "retired load"))
     return deleted
 
 
