@@ -33,6 +33,8 @@ POLL_SECONDS = 0.1
 DEFER_SECONDS = 60
 """Longest delay of programs that wait until inference is ready."""
 WARNINGS = re.compile(r"\b(WARNING|ERROR|FATAL|PANIC):")
+ORDINARY = re.compile(r"ERROR:  canceling autovacuum task$")
+"""PostgreSQL ends its own clean-up of a table where an import needs it, and repeats it later."""
 
 
 async def run_together(*parts: Coroutine[None, None, None]) -> None:
@@ -186,7 +188,7 @@ class Demo:
             log.seek(0, os.SEEK_END)
             while True:
                 for line in log:
-                    if WARNINGS.search(line):
+                    if WARNINGS.search(line) and not ORDINARY.search(line):
                         self.console.say("postgres", line.rstrip())
                 await asyncio.sleep(1)
 

@@ -60,6 +60,11 @@ def test_a_key_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     result = CliRunner().invoke(app, ["upload", str(tmp_path), "--to", "https://sae.example", "--key-file", str(file)])
     assert result.exit_code == 1 and "holds no API key: it is not text" in result.output
+    missing = tmp_path / "missing"
+    command = ["upload", str(tmp_path), "--to", "https://sae.example", "--key-file", str(missing)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert result.output == f"upload: the API key cannot be read: {missing}: No such file or directory\n"
 
 
 def test_a_dataset_without_the_shape_of_its_model_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

@@ -163,3 +163,11 @@ async def test_a_server_without_tls_at_an_https_address(dataset: Path) -> None:
     async with await asyncio.start_server(lambda _, writer: writer.write(b"no TLS\n"), "127.0.0.1", 0) as listener:
         url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         assert url in await send(dataset, url)
+
+
+async def test_an_address_with_a_path_is_named(dataset: Path) -> None:
+    page = b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+    async with answering(page) as (url, _):
+        assert "is no server of memicos: its answer to /api/dataset-upload/new has status 404" in await send(
+            dataset, url
+        )

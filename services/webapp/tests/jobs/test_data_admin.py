@@ -82,6 +82,10 @@ async def test_a_dataset_is_found_planned_imported_verified_and_deleted(
             assert all(own["verifiedAt"] and own["problem"] is None for own in stored["sources"])
             page = Page((await client.get(PAGE)).text).text()
             assert "complete, verified" in page and "small/res" in page
+            again = (await client.post(f"{API}/imports", json={"location": str(small_dataset)}, headers=ORIGIN)).json()
+            assert (await ended(client, again["id"]))["state"] == "done"
+            page = Page((await client.get(f"{PAGE}/jobs/{again['id']}")).text).text()
+            assert "small/res is loaded already: nothing was copied" in page and "0 of 0 files" not in page
             await execute(fresh_url, "UPDATE feature SET density = 0.25 WHERE index = 4")
             response = await client.post(f"{PAGE}/verify", data={"name": "small/3-res"}, headers=ORIGIN)
             assert response.status_code == 303

@@ -98,6 +98,8 @@ def _key(file: Path | None) -> str | None:
         key = (file.read_text(encoding="utf-8") if file else os.environ.get(KEY_VARIABLE, "")).strip()
     except UnicodeDecodeError:
         raise UploadError(f"{file} holds no API key: it is not text.") from None
+    except OSError as error:
+        raise UploadError(f"the API key cannot be read: {file}: {error.strerror}") from None
     if key and not (key.isascii() and key.isprintable()):
         raise UploadError("the API key has characters that no key has.")
     return key or None

@@ -87,6 +87,8 @@ class Server:
             if response.status != 200:
                 message = body.get("error") if isinstance(body, dict) else None
                 reason = self._without_key(shown(message)) if message else _REASONS.get(response.status, "no reason")
+                if response.status == 404 and not message:
+                    raise self.unknown(path, "has status 404")
                 raise RefusedError(response.status, f"{self.url} answered {response.status}: {reason}")
             if not isinstance(body, dict):
                 raise self.unknown(path, "is no JSON object")

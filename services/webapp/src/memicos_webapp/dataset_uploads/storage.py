@@ -205,7 +205,7 @@ class UploadStorage:
             raise UnusablePartsError(
                 [file],
                 f"{file.path} has another sha256 than announced, so its parts were deleted. Was the file changed after "
-                "the upload began?",
+                "the upload began, or is it damaged (memicos dataset verify)?",
             )
         unfinished.rename(place)
         for part in range(file.parts(part_bytes)):

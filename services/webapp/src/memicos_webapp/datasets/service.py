@@ -182,6 +182,8 @@ async def _import(run: JobRun, dataset: _Dataset | None, location: Folder) -> tu
         run.url,
     )
     loaded, notes = await import_or_skip(running)
+    if not loaded:
+        await jobs.add_line(run.connection, run.id, f"{dataset.subject} is loaded already: nothing was copied")
     await asyncio.to_thread(public_layout.delete, converted)
     if rejects.rows:
         notes.append(f"{quantity(len(rejects.rows), 'row')} left out: memicos jobs rejects {run.id}")
