@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from memicos_dataset.public_layout import activation_lines
-from memicos_dataset.public_layout.activation_lines import ContextTexts, groups, read_lines
+from memicos_dataset.public_layout.activation_lines import ContextTexts, read_lines
 from memicos_dataset.public_layout.activations import ActivationChunk, examples_table
 from memicos_dataset.public_layout.corpus import CorpusBuilder
 from memicos_dataset.public_layout.lines import parse
@@ -130,14 +130,6 @@ def test_texts_are_forgotten_when_they_are_too_long(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(activation_lines, "KNOWN_BYTES", 200)
     rng = random.Random(5)
     check([lines([row(rng, ids=True) for _ in range(30)]) for _ in range(3)])
-
-
-def test_groups_have_bounded_sizes() -> None:
-    numbered = [(number, b"x" * (3 << 20)) for number in range(5)] + [(9, b"x" * (9 << 20))]
-    numbered += [(number, b"{}") for number in range(1300)]
-    found = list(groups(iter(numbered)))
-    assert [len(group) for group in found] == [2, 2, 1, 1, 512, 512, 276]
-    assert [line for group in found for line in group] == numbered
 
 
 def test_tokens_that_look_like_the_end_of_a_list() -> None:

@@ -118,11 +118,12 @@ def test_an_interrupted_conversion_continues(
     to_native(public, tmp_path / "whole", Options(), quiet)
     expected = files(tmp_path / "whole")
     reads: list[str] = []
-    real = layout_lines.lines
-    monkeypatch.setattr(
-        "memicos_dataset.public_layout.steps.lines",
-        lambda folder, path: (reads.append(path), real(folder, path))[1],
-    )
+    for name in ("lines", "line_groups"):
+        real = getattr(layout_lines, name)
+        monkeypatch.setattr(
+            f"memicos_dataset.public_layout.steps.{name}",
+            lambda folder, path, real=real: (reads.append(path), real(folder, path))[1],
+        )
     out = tmp_path / "resumed"
     lines = 0
     for stop in range(1, 30):

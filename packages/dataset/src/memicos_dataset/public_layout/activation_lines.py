@@ -8,7 +8,7 @@ by row, and names the line, the column and the problem.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -24,13 +24,10 @@ from memicos_dataset.public_layout.activations import (
     extra_json,
 )
 from memicos_dataset.public_layout.corpus import Context, CorpusBuilder
-from memicos_dataset.public_layout.lines import Row
+from memicos_dataset.public_layout.lines import NumberedLine, Row
 from memicos_dataset.public_layout.values import FLOAT32_MAX, LARGEST_INDEX, ValueProblem, feature_index, numbers
 from memicos_dataset.schema import NO_POSITION
 
-GROUP_LINES, GROUP_BYTES = 512, 8 << 20
-"""Lines that are turned into columns at once, and their length together. More of them no longer fit into the caches of
-a processor."""
 KNOWN_BYTES = 16 << 20
 """Texts of tokens that are kept in memory (some 25,000 contexts of 128 tokens) until they are more."""
 MOST_ENDS = 16
@@ -112,21 +109,7 @@ def _expect(condition: object) -> None:
         raise _NotReadHereError
 
 
-def groups(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
-    """Numbered lines in groups; one that is longer than GROUP_BYTES is a group."""
-    group: list[tuple[int, bytes]] = []
-    length = 0
-    for number, line in lines:
-        if group and (len(group) == GROUP_LINES or length + len(line) > GROUP_BYTES):
-            yield group
-            group, length = [], 0
-        group.append((number, line))
-        length += len(line)
-    if group:
-        yield group
-
-
-def read_lines(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ContextTexts) -> ActivationColumns | None:
+def read_lines(lines: Sequence[NumberedLine], source_id: str, texts: ContextTexts) -> ActivationColumns | None:
     """Columns of all lines, which are those of their rows; None where they have to be read row by row."""
     try:
         return _columns(lines, source_id, texts)
@@ -134,7 +117,7 @@ def read_lines(lines: Sequence[tuple[int, bytes]], source_id: str, texts: Contex
         return None
 
 
-def _columns(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ContextTexts) -> ActivationColumns:
+def _columns(lines: Sequence[NumberedLine], source_id: str, texts: ContextTexts) -> ActivationColumns:
     rows, lists = _without_lists(lines, texts)
     _expect_only(rows, "layer", source_id, None)
     values, lengths = _sparse_numbers(lists["values"])
@@ -161,8 +144,9 @@ def _columns(lines: Sequence[tuple[int, bytes]], source_id: str, texts: ContextT
     )
 
 
-def _without_lists(lines: Sequence[tuple[int, bytes]], texts: ContextTexts) -> tuple[list[Row], dict[str, list[bytes]]]:
-    """The rows with _CUT for each of their lists, and the texts of these, by the name of the field."""
+def _without_lists(lines: Sequence[NumberedLine], texts: ContextTexts) -> tuple[list[Row], dict[str, list[bytes]]]:
+    """The rows with _CUT for each of their lists, and the texts of these, by the name of the field; those of values
+    without their brackets."""
     first, rows = lines[0][1], list[Row]()
     # with the space that Python writes, or without
     patterns = {f'"{name}":{space}['.encode(): name for name in _LISTS for space in ("", " ")}
@@ -177,10 +161,17 @@ def _without_lists(lines: Sequence[tuple[int, bytes]], texts: ContextTexts) -> t
             start = line.find(pattern, end) + shift
             if start < shift:
                 raise _NotReadHereError
-            text = texts.tokens(line, start) if name == "tokens" else line[start : line.find(b"]", start) + 1]
-            lists[name].append(text)
             parts += line[end:start], _STAND_IN
-            end = start + len(text)
+            if name == "tokens":
+                text = texts.tokens(line, start)
+                end = start + len(text)
+            elif name == "values":
+                end = line.find(b"]", start) + 1
+                text = line[start + 1 : end - 1]
+            else:
+                end = line.find(b"]", start) + 1
+                text = line[start:end]
+            lists[name].append(text)
         parts.append(line[end:])
         rows.append(orjson.loads(b"".join(parts)))
     _expect(set(map(type, rows)) == {dict})
@@ -191,27 +182,36 @@ def _without_lists(lines: Sequence[tuple[int, bytes]], texts: ContextTexts) -> t
 
 
 def _sparse_numbers(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (float64) of lists with these texts, and how many each has (int64).
+    """Numbers (float64) of lists with these texts, which have no brackets, and how many each has (int64).
 
     Nearly all are 0, which is found by its text; the others are parsed together.
     """
-    # no text has a `]` but at its end
-    text = b",".join(texts).replace(b"],[", b",")[1:-1].replace(b", ", b",")
-    characters = np.frombuffer(text + b",  ", dtype=np.uint8)
-    ends = np.flatnonzero(characters == _COMMA)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    sizes = ends - starts
-    is_zero = (characters[starts] == _ZERO) & (
-        (sizes == 1) | ((sizes == 3) & (characters[starts + 1] == _POINT) & (characters[starts + 2] == _ZERO))
-    )
-    others = characters[: len(text) + 1][np.repeat(~is_zero, sizes + 1)].tobytes()
-    parsed = orjson.loads(b"[" + others[:-1] + b"]")
-    # an empty list has a number without a text here
-    _expect(len(parsed) == len(ends) - is_zero.sum() and set(map(type, parsed)) <= {int, float})
+    text = b",".join(texts)
+    has_spaces = b", " in text
+    if has_spaces:
+        text = text.replace(b", ", b",")
+    # each number between two commas; one that is missing has no text, and is refused by the parser
+    characters = np.frombuffer(b"   ," + text + b",", dtype=np.uint8)
+    commas, zeros = characters == _COMMA, characters[:-1] == _ZERO
+    is_zero = np.zeros(len(characters), dtype=bool)
+    is_zero[2:] = zeros[1:] & commas[:-2]
+    is_zero[4:] |= zeros[3:] & (characters[2:-2] == _POINT) & zeros[1:-2] & commas[:-4]
+    ends = np.flatnonzero(commas)
+    first, ends = ends[0], ends[1:]
+    active = np.flatnonzero(~is_zero[ends])
+    starts = np.where(active, ends[active - 1], first) + 1
+    # with the comma behind each
+    sizes = ends[active] + 1 - starts
+    places = np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+    parsed = orjson.loads(b"[" + characters[places].tobytes()[:-1] + b"]")
+    _expect(len(parsed) == len(active) and set(map(type, parsed)) <= {int, float})
     values = np.zeros(len(ends))
-    values[~is_zero] = array("d", parsed)
+    values[active] = array("d", parsed)
     _expect(max(values.max(), -values.min()) <= FLOAT32_MAX)
-    return values, np.array([own.count(b",") + 1 for own in texts], dtype=np.int64)
+    if has_spaces:
+        return values, np.array([own.count(b",") + 1 for own in texts], dtype=np.int64)
+    last_commas = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1) + first
+    return values, np.diff(np.searchsorted(ends, last_commas, side="right"), prepend=0)
 
 
 def _column(rows: Sequence[Row], name: str) -> list[Any]:

@@ -16,12 +16,20 @@ LINE_BYTES = 8 << 20
 32,767 tokens. Parsing takes up to 35 bytes of memory for each byte of a line, which empty lists need."""
 
 Row = dict[str, Any]
+NumberedLine = tuple[int, bytes]
+"""Number, from 1, and content."""
 
 _READ_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, cast(type[Exception], isal_zlib.error))
 
 
-def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tuple[int, bytes]]:
-    """Number (from 1) and content of each line that is not empty. At most `longest` bytes and a block are in memory.
+def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[NumberedLine]:
+    """Each line, as `line_groups` reads them."""
+    for group in line_groups(folder, path, longest):
+        yield from group
+
+
+def line_groups(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[list[NumberedLine]]:
+    """Lines that are not empty, some COPY_BYTES at once. At most `longest` bytes more are in memory.
 
     Raises:
         DatasetError: the file cannot be read, is damaged, ends early, or has a longer line.
@@ -38,10 +46,9 @@ def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tupl
             if not others:
                 continue
             last = others.pop()
-            for line in (b"".join(parts), *others):
-                if line and not line.isspace():
-                    yield number, line
-                number += 1
+            if group := _not_empty([b"".join(parts), *others], number):
+                yield group
+            number += 1 + len(others)
             parts, length = [last], len(last)
     except FileNotFoundError as error:
         raise DatasetError(location, "no such file") from error
@@ -49,9 +56,12 @@ def lines(folder: Folder, path: str, longest: int = LINE_BYTES) -> Iterator[tupl
         raise DatasetError(
             location, f"cannot be read after line {number - 1} ({error}); fetch the file again"
         ) from error
-    rest = b"".join(parts)
-    if rest.strip():
-        yield number, rest
+    if group := _not_empty([b"".join(parts)], number):
+        yield group
+
+
+def _not_empty(lines_of_block: list[bytes], first: int) -> list[NumberedLine]:
+    return [(number, line) for number, line in enumerate(lines_of_block, first) if line and not line.isspace()]
 
 
 def _blocks(folder: Folder, path: str) -> Iterator[bytes]:
@@ -105,9 +115,7 @@ class Rejects:
         self._report(f"left out: {error}")
 
 
-def parsed(
-    location: Path | str, numbered_lines: Iterable[tuple[int, bytes]], rejects: Rejects
-) -> Iterator[tuple[int, Row]]:
+def parsed(location: Path | str, numbered_lines: Iterable[NumberedLine], rejects: Rejects) -> Iterator[tuple[int, Row]]:
     """Line number and object of each line; lines without one are rejected."""
     for number, line in numbered_lines:
         try:

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 
 from memicos_dataset.errors import LineError
 from memicos_dataset.public_layout import saedashboard
-from memicos_dataset.public_layout.activation_lines import ContextTexts, groups, read_lines
+from memicos_dataset.public_layout.activation_lines import ContextTexts, read_lines
 from memicos_dataset.public_layout.activations import CHUNK_ROWS, ActivationChunk, Reject, examples_table
 from memicos_dataset.public_layout.corpus import CorpusBuilder
 from memicos_dataset.public_layout.features import EXPLANATIONS, FEATURES, explanation_row, feature_row
 from memicos_dataset.public_layout.files import BatchFile, SourceFolder
-from memicos_dataset.public_layout.lines import Rejects, Row, lines, parsed
+from memicos_dataset.public_layout.lines import NumberedLine, Rejects, Row, line_groups, lines, parsed
 from memicos_dataset.public_layout.values import ValueProblem
 
 FEATURE_ROWS, EXPLANATION_ROWS = 1024, 4096
@@ -77,7 +77,13 @@ class _Tables:
     def _write_waiting(self, name: str) -> None:
         table = pa.concat_tables(self._waiting.pop(name))
         if name not in self._writers:
-            self._writers[name] = pq.ParquetWriter(self._folder / f"{name}.parquet", table.schema, compression="lz4")
+            # read once: fast to write rather than small
+            self._writers[name] = pq.ParquetWriter(
+                self._folder / f"{name}.parquet",
+                table.schema,
+                compression="lz4",
+                use_dictionary=False,
+            )
         self._writers[name].write_table(table)
 
     def close(self) -> None:
@@ -164,14 +170,14 @@ class StepReader:
         return to_row
 
     def read_activations(self, path: str, tables: _Tables) -> None:
-        for group in groups(lines(self._source.folder, path)):
+        for group in line_groups(self._source.folder, path):
             columns = read_lines(group, self._source_id, self._texts)
             if columns is None:
                 self._read_row_by_row(path, group, tables)
             else:
                 tables.write("examples", examples_table(columns, self._corpus, self._reject(path)))
 
-    def _read_row_by_row(self, path: str, group: list[tuple[int, bytes]], tables: _Tables) -> None:
+    def _read_row_by_row(self, path: str, group: list[NumberedLine], tables: _Tables) -> None:
         """Read activation lines of which some may have to be left out."""
         reject = self._reject(path)
         chunk = ActivationChunk(self._source_id, self._corpus)
