@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from memicos_dataset.checks.columns import (
+    Members,
     check_equal_lengths,
     check_finite,
     check_members,
@@ -117,28 +118,25 @@ class ContextCheck:
     def __init__(self, manifest: Manifest, documents: Collection[int], token_ids: Collection[int]) -> None:
         self.lengths = np.zeros(manifest.corpus.contexts, dtype=np.int64)
         self._size = manifest.corpus.context_size
-        self._documents, self._token_ids = documents, token_ids
+        self._documents, self._token_ids = Members(documents), Members(token_ids)
 
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
         check_no_nulls(batch)
+        rows, count = np.arange(len(batch.rows)), len(self.lengths)
         numbers = numpy(batch.rows.column("context"))
+        outside = (numbers < 0) | (numbers >= count)
+        refuse(batch, "context", rows, numbers, outside, f"is not a number from 0 to {count - 1}")
+        repeated = self.lengths[numbers] > 0
+        first = np.unique(numbers, return_index=True)[1]
+        repeated[np.setdiff1d(rows, first)] = True
+        refuse(batch, "context", rows, numbers, repeated, "occurs twice, so another number is missing")
         lengths = np.diff(batch.rows.column("token_ids").offsets.to_numpy())
-        documents = batch.rows.column("document").to_pylist()
-        count = len(self.lengths)
-        for row, (number, length, document) in enumerate(
-            zip(numbers.tolist(), lengths.tolist(), documents, strict=True)
-        ):
-            if not 0 <= number < count:
-                raise batch.error(row, "context", f"{number} is not a number from 0 to {count - 1}")
-            if self.lengths[number]:
-                raise batch.error(row, "context", f"{number} occurs twice, so another number is missing")
-            if not 1 <= length <= self._size:
-                raise batch.error(row, "token_ids", f"has {length} tokens, not 1 to {self._size}")
-            if document not in self._documents:
-                raise batch.error(row, "document", f"{document} is not among the documents")
-            self.lengths[number] = length
+        for row in np.flatnonzero((lengths < 1) | (lengths > self._size))[:1].tolist():
+            raise batch.error(row, "token_ids", f"has {lengths[row]} tokens, not 1 to {self._size}")
+        check_members(batch, "document", self._documents, "is not among the documents")
         check_members(batch, "token_ids", self._token_ids, "is not in the vocabulary")
+        self.lengths[numbers] = lengths
 
 
 class FeatureCheck:
@@ -151,7 +149,7 @@ class FeatureCheck:
 
     def __init__(self, source: Source, context_lengths: np.ndarray, token_ids: Collection[int]) -> None:
         self.indices: set[int] = set()
-        self._source, self._lengths, self._token_ids = source, context_lengths, token_ids
+        self._source, self._lengths, self._token_ids = source, context_lengths, Members(token_ids)
 
     def check(self, batch: Batch) -> None:
         """Raises RowError where a row breaks a rule."""
@@ -174,9 +172,9 @@ class FeatureCheck:
         check_unique(batch, "index", self.indices)
 
     def _check_index(self, batch: Batch) -> None:
-        for row, index in enumerate(numpy(batch.rows.column("index")).tolist()):
-            if not 0 <= index < self._source.d_sae:
-                raise batch.error(row, "index", f"{index} is not from 0 to {self._source.d_sae - 1} (d_sae)")
+        index, last = numpy(batch.rows.column("index")), self._source.d_sae - 1
+        outside = (index < 0) | (index > last)
+        refuse(batch, "index", np.arange(len(index)), index, outside, f"is not from 0 to {last} (d_sae)")
 
     def _check_range(self, batch: Batch, column: str, low: int, high: int, meaning: str) -> None:
         values, rows = flat(batch.rows.column(column))
@@ -220,7 +218,9 @@ def check_explanations(batch: Batch, indices: Collection[int]) -> None:
     check_no_nulls(batch)
     check_finite(batch)
     check_requests(batch)
-    check_members(batch, "index", indices, "is not the index of a feature of this source")
+    for row, index in enumerate(batch.rows.column("index").to_pylist()):
+        if index not in indices:
+            raise batch.error(row, "index", f"{index} is not the index of a feature of this source")
     for column in ("description", "method"):
         for row, text in enumerate(batch.rows.column(column).to_pylist()):
             if not text.strip():
