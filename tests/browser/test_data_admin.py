@@ -25,7 +25,7 @@ from memicos_webapp.settings import Settings
 async def lock(url):
     connection = await asyncpg.connect(url)
     await connection.execute("BEGIN")
-    await connection.execute("LOCK TABLE staged_explanation IN SHARE MODE")
+    await connection.execute("LOCK TABLE explanation IN SHARE MODE")
     print("locked", flush=True)
     await asyncio.to_thread(sys.stdin.read)
 

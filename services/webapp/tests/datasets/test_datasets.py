@@ -58,20 +58,6 @@ async def test_the_planner_knows_every_table(fresh_url: str, small_dataset: Path
     }  # fmt: skip
 
 
-async def test_staged_rows_are_joined_in_a_few_passes(fresh_url: str, small_dataset: Path) -> None:
-    """Not by looking for each row among all others of the load, which took longer than all of the rest."""
-    await load(small_dataset, fresh_url)
-    staged = "FROM pg_stat_user_tables WHERE relname IN ('staged_explanation', 'staged_score')"
-    # counts of a session are added once it has ended
-    await until(lambda: fetched(fresh_url, f"SELECT {staged} HAVING min(n_tup_del) = 180"))
-    (row,) = await fetch(fresh_url, f"SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) AS read {staged}")
-    assert row["read"] < 10 * 2 * 180
-
-
-async def fetched(url: str, statement: str) -> bool:
-    return bool(await fetch(url, statement))
-
-
 async def test_the_same_dataset_again_does_nothing(fresh_url: str, small_dataset: Path) -> None:
     first = await load(small_dataset, fresh_url)
     before = await fetch(fresh_url, "SELECT id, current_load_id FROM source ORDER BY id")

@@ -17,10 +17,11 @@ from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.schema import EXPLANATIONS, FEATURES
 from memicos_dataset.write import write_table
-from memicos_testing.webapp.database import fetch
+from memicos_testing.webapp.database import connected, fetch
 from memicos_testing.webapp.imports.dataset_imports import JOBS
 from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
+from memicos_webapp.datasets.stored_rows.verification import problems, shown_loads
 
 REJECTS = 'SELECT job_id, file, line, "column", reason FROM job_reject ORDER BY file, line'
 SHOWN = """SELECT source.name, feature.index FROM feature JOIN source ON source.current_load_id = load_id
@@ -128,13 +129,17 @@ async def test_every_kind_of_bad_row_is_left_out_with_its_place_and_the_others_a
     damage(14, "density", 1.5, "is not a share from 0 to 1")
     new = write_table(tmp_path, entry.path, pa.Table.from_pylist(rows, schema=FEATURES))
     entry.bytes, entry.sha256 = new.bytes, new.sha256
-    assert source.explanations is not None
-    source.scores = None
+    assert source.explanations is not None and source.scores is not None
     texts = pq.read_table(tmp_path / source.explanations.path).to_pylist()[20:22]
     texts[0]["description"] = "with a NUL: \0"
     texts += [texts[0] | {"index": 63_000}, texts[0] | {"description": " "}]
     new = write_table(tmp_path, source.explanations.path, pa.Table.from_pylist(texts, schema=EXPLANATIONS))
     source.explanations = new
+    scores = pq.read_table(tmp_path / source.scores.path)
+    own = scores.to_pylist()[0] | {"explanation": 0}
+    # the first of two is stored, and none of an explanation that is left out
+    own_scores = [own | {"seed": 1}, own | {"seed": 2}, own | {"explanation": 2, "seed": 3}]
+    source.scores = write_table(tmp_path, source.scores.path, pa.Table.from_pylist(own_scores, schema=scores.schema))
     manifest.write(tmp_path)
     await load(tmp_path, fresh_url, ImportOptions(reject_limit=20))
     found = {
@@ -149,6 +154,11 @@ async def test_every_kind_of_bad_row_is_left_out_with_its_place_and_the_others_a
     assert shown == {row["index"] for line, row in enumerate(rows, 1) if line not in faults}
     (text,) = await fetch(fresh_url, "SELECT description FROM explanation WHERE index = $1", texts[0]["index"])
     assert text["description"] == "with a NUL: ␀"
+    stored = await fetch(fresh_url, "SELECT description, seed FROM score JOIN explanation e ON e.id = explanation_id")
+    assert [tuple(row) for row in stored] == [("with a NUL: ␀", 1)]
+    async with connected(fresh_url) as connection:
+        (own_load,) = await shown_loads(connection, manifest.model.id, [source.id])
+        assert await problems(connection, own_load) == []
     (verified,) = await fetch(fresh_url, "SELECT verified_at, verification_problem FROM load")
     assert verified["verified_at"] and verified["verification_problem"] is None
 

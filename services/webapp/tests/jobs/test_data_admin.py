@@ -138,7 +138,7 @@ async def test_a_job_is_cancelled_and_resumed(started: Start, fresh_url: str, sm
         job = (await client.post(f"{API}/imports", json=body, headers=ORIGIN)).json()["id"]
         async with connected(fresh_url) as blocker, worker(fresh_url, *KINDS, attempts=2):
             async with blocker.transaction():
-                await blocker.execute("LOCK TABLE staged_explanation IN SHARE MODE")
+                await blocker.execute("LOCK TABLE explanation IN SHARE MODE")
 
                 async def runs() -> bool:
                     return (await state(client, job))["rowsDone"] > 64

@@ -91,12 +91,16 @@ def pack_integer_lists(offsets: np.ndarray, values: np.ndarray, with_length: boo
     if not len(filled):
         return [_EMPTY_WITH_LENGTH if with_length else b""] * (len(offsets) - 1)
     own, starts = values[offsets[0] : offsets[-1]], (offsets[:-1] - offsets[0])[filled]
-    smallest, largest = np.minimum.reduceat(own, starts), np.maximum.reduceat(own, starts)
-    fits = [(smallest >= low) & (largest <= high) for _, low, high, _ in _INTEGERS]
-    if not fits[-1].all():
-        raise ValueError("a number has more than 32 bits")
     kinds = np.full(len(offsets) - 1, -1)
-    kinds[filled] = np.argmax(fits, axis=0)
+    _, low, high, _ = _INTEGERS[0]
+    if own.min() >= low and own.max() <= high:
+        kinds[filled] = 0
+    else:
+        smallest, largest = np.minimum.reduceat(own, starts), np.maximum.reduceat(own, starts)
+        fits = [(smallest >= low) & (largest <= high) for _, low, high, _ in _INTEGERS]
+        if not fits[-1].all():
+            raise ValueError("a number has more than 32 bits")
+        kinds[filled] = np.argmax(fits, axis=0)
     packed = {
         number: (ord(kind), np.dtype(name).itemsize, own.astype(name).tobytes())
         for number, (kind, _, _, name) in enumerate(_INTEGERS)
@@ -112,13 +116,13 @@ def pack_real_lists(offsets: np.ndarray, values: np.ndarray, with_length: bool =
         return [_EMPTY_WITH_LENGTH if with_length else b""] * (len(offsets) - 1)
     own, starts = values[offsets[0] : offsets[-1]].astype(">f4"), (offsets[:-1] - offsets[0])[filled]
     content = own.view(np.uint8).reshape(-1, 4)
-    has_last_byte = np.logical_or.reduceat(content[:, 3] != 0, starts)
+    last_bytes = content[:, 3] != 0
     kinds = np.full(len(offsets) - 1, -1)
-    kinds[filled] = has_last_byte
+    kinds[filled] = np.logical_or.reduceat(last_bytes, starts) if last_bytes.any() else 0
     packed = {}
-    if not has_last_byte.all():
+    if (kinds == 0).any():
         packed[0] = (_SHORT, 3, content[:, :3].tobytes())
-    if has_last_byte.any():
+    if (kinds == 1).any():
         packed[1] = (ord("f"), 4, content.tobytes())
     return _lists(offsets, kinds, packed, with_length)
 
@@ -132,7 +136,7 @@ def _lists(
     heads = {
         kind: {
             count: (struct.pack(">i", 1 + size * count) if with_length else b"") + bytes([letter])
-            for count in np.unique(np.diff(offsets)[kinds == kind]).tolist()
+            for count in set(np.diff(offsets)[kinds == kind].tolist())
         }
         for kind, (letter, size, _) in packed.items()
     }

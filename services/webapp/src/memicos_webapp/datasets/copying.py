@@ -1,7 +1,7 @@
-"""The longest step of an import: every row is checked, copied, and compared with what PostgreSQL has stored.
+"""The longest step of an import: texts and features are checked, copied, and compared with what PostgreSQL has stored.
 
-Two connections share the work. One copies the features, file by file. The other one copies the texts, and of each
-source whose features are stored the explanations and scores, and lets PostgreSQL compute the digests of the features.
+Two connections share the work. One copies the features, file by file. The other one copies the texts, and lets
+PostgreSQL compute the digests of the features of each source that are stored.
 Each file is stored in one transaction with the row that marks it as loaded, all files of texts in one together, so that
 an interrupted import is continued at the files that are not marked.
 """
@@ -9,10 +9,9 @@ an interrupted import is continued at the files that are not marked.
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from asyncpg import Connection
@@ -23,21 +22,23 @@ from memicos_webapp.datasets import locks, repository
 from memicos_webapp.datasets.repository import StagedLoad
 from memicos_webapp.datasets.running_import import RunningImport
 from memicos_webapp.datasets.stored_rows import verification
-from memicos_webapp.datasets.stored_rows.binary_copy import Chunk
-from memicos_webapp.datasets.stored_rows.rows import DatasetRows, Stored
+from memicos_webapp.datasets.stored_rows.row_digests import Stored
+from memicos_webapp.datasets.stored_rows.rows import DatasetRows
 from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 
 log = logging.getLogger(__name__)
 
 
-async def copy_rows(run: RunningImport, features: Connection, loads: Sequence[StagedLoad]) -> list[str]:
-    """Copy the files of `loads` that are not stored yet; returns how the stored rows differ from those that were read.
+async def copy_rows(
+    run: RunningImport, rows: DatasetRows, features: Connection, loads: Sequence[StagedLoad]
+) -> list[str]:
+    """Copy the texts and features of `loads` that are not stored yet; returns how stored rows differ from those that
+    were read.
 
     `features` is a connection for the features; all else is done over the import's own.
     """
     await jobs.set_stage(run.connection, run.job_id, "copies rows")
-    rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
     loaded = await file_repository.loaded_files(run.connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
     copy = _Copy(run, rows, loaded, list(zip(run.manifest.source_set.sources, loads, strict=True)))
@@ -85,8 +86,7 @@ class _Copy:
             for source, load in self.sources:
                 self.rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
                 for entry in source.features:
-                    chunks = partial(self.rows.features, source, entry, load.load_id)
-                    await self._file(connection, entry, "feature", self.rows.FEATURE, chunks)
+                    await self._file(connection, source, entry, load.load_id)
                 self._features_copied[source.id].set_result(True)
         finally:
             for copied in self._features_copied.values():
@@ -94,7 +94,7 @@ class _Copy:
                     copied.set_result(False)
 
     async def texts(self) -> None:
-        """Copy the texts, then explanations and scores of each source whose features are copied, and verify these.
+        """Copy the texts, then verify the features of each source that are copied, and note what the load has.
 
         Ends early where the features could not be copied.
         """
@@ -107,6 +107,7 @@ class _Copy:
                 corpus = run.manifest.corpus
                 texts = [corpus.documents, corpus.vocabulary, *corpus.context_files]
                 await file_repository.mark_loaded(connection, run.job_id, [entry.path for entry in texts])
+                await file_repository.note_progress(connection, run.job_id)
         else:
             await asyncio.to_thread(rows.check_contexts)
             self._contexts_checked.set()
@@ -114,10 +115,9 @@ class _Copy:
         for corpus_id in {load.corpus_id for load in stored_loads.values()}:
             self.problems += await verification.corpus_problems(connection, corpus_id)
         for source, load in self.sources:
-            # explanations are checked against the features
             if not await asyncio.shield(self._features_copied[source.id]):
                 return
-            await self._explanations(source, load.load_id)
+            await self._note_features(source, load.load_id)
             if (source, load) == self.sources[-1]:
                 await jobs.set_stage(connection, run.job_id, "verifies the stored rows")
             stored = stored_loads[load.load_id]
@@ -144,41 +144,25 @@ class _Copy:
         await repository.set_digest(connection, corpus_id, stored.digest)
         return corpus_id
 
-    async def _explanations(self, source: Source, load_id: int) -> None:
-        """Copy explanations and scores of a source whose features are stored, and note what the load has."""
+    async def _note_features(self, source: Source, load_id: int) -> None:
         connection, run, rows = self.run.connection, self.run, self.rows
-        if source.explanations:
-            explanations = partial(rows.explanations, source, load_id)
-            await self._file(connection, source.explanations, "staged_explanation", rows.EXPLANATION, explanations)
-        if source.scores:
-            scores = partial(rows.scores, source, load_id)
-            await self._file(connection, source.scores, "staged_score", rows.SCORE, scores)
         line = f"{run.manifest.model.id}/{source.id}: {quantity(rows.feature_count(source), 'feature')}"
         log.info(line)
         await jobs.add_line(connection, run.job_id, line)
         await repository.count_features(connection, load_id, rows.feature_count(source))
-        for part, entries in (
-            (verification.FEATURES, source.features),
-            (verification.EXPLANATIONS, [source.explanations] if source.explanations else []),
-        ):
-            stored = await file_repository.stored(connection, run.job_id, [entry.path for entry in entries])
-            await verification.note_part(connection, load_id, part, *stored)
+        stored = await file_repository.stored(connection, run.job_id, [entry.path for entry in source.features])
+        await verification.note_part(connection, load_id, verification.FEATURES, *stored)
 
-    async def _file(
-        self,
-        connection: Connection,
-        entry: FileEntry,
-        table: str,
-        columns: tuple[str, ...],
-        chunks: Callable[[Stored], Iterator[Chunk]],
-    ) -> None:
-        """Copy a file, unless it is stored."""
+    async def _file(self, connection: Connection, source: Source, entry: FileEntry, load_id: int) -> None:
+        """Copy a file of features, unless it is stored."""
         if entry.path in self.loaded:
             return
-        stored = Stored()
+        run, stored = self.run, Stored()
+        chunks = run.progress.chunks(self.rows.features(source, entry, load_id, stored))
         async with connection.transaction():
-            await repository.copy_binary(connection, table, columns, self.run.progress.chunks(chunks(stored)))
-            await file_repository.mark_loaded(connection, self.run.job_id, [entry.path], stored.rows, stored.digest)
+            await repository.copy_binary(connection, "feature", self.rows.FEATURE, chunks)
+            await file_repository.mark_loaded(connection, run.job_id, [entry.path], stored.rows, stored.digest)
+            await file_repository.note_progress(connection, run.job_id)
             # it holds the import's locks, without which another worker may have begun to copy the same file
-            if self.run.connection.is_closed():
+            if run.connection.is_closed():
                 raise ConnectionResetError("the import's connection to the database has ended")

@@ -61,9 +61,9 @@ async def flip(connection: Connection, load_ids: Mapping[int, int], retire: Sequ
     see the change of all sources at once.
     """
     source_ids = [*load_ids, *retire]
-    # locked in the order of ids, so that two flips never wait for each other
+    # locked in the order of ids, so that two flips never wait for each other; not for explanations that are being added
     rows = await connection.fetch(
-        """SELECT id, current_load_id FROM source WHERE id = ANY($1) ORDER BY id FOR UPDATE""", source_ids
+        """SELECT id, current_load_id FROM source WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE""", source_ids
     )
     previous = [row["current_load_id"] for row in rows if row["current_load_id"] is not None]
     await _transition(connection, previous, LoadState.RETIRED, ", retired_at = now()")

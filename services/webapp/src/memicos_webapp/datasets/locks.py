@@ -9,6 +9,9 @@ SET_CLASS = 0x73657473
 """With a hash of model and set: held while a dataset of that set is imported ("sets")."""
 CATALOGUE = 0x6C6F6164
 """Held by short transactions that change the catalogue or flip loads ("load")."""
+MODEL_CLASS = 0x6D6F646C
+"""With a hash of a model: held by the transactions that replace explanations of its sources ("modl"). They take it
+before the lock on the catalogue."""
 CORPUS = 0x636F7270
 """Shared by transactions that add or use a corpus; exclusive for the deletion of unused ones ("corp")."""
 
@@ -20,6 +23,11 @@ async def lock_set(connection: Connection, subject: str) -> None:
 
 async def unlock_set(connection: Connection, subject: str) -> None:
     await connection.execute("SELECT pg_advisory_unlock($1::int, hashtext($2))", SET_CLASS, subject)
+
+
+async def lock_model(connection: Connection, model: str) -> None:
+    """Wait for others that replace explanations of the model's sources; held until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1::int, hashtext($2))", MODEL_CLASS, model)
 
 
 async def lock_catalogue(connection: Connection) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from memicos_dataset.schema import REQUEST_COLUMNS
 from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 from memicos_webapp.datasets.stored_rows.binary_copy import HEADER, TRAILER, Chunk
-from memicos_webapp.datasets.stored_rows.verification import StoredLoad
+from memicos_webapp.datasets.stored_rows.explanation_rows import Key, KnownExplanation, Request
 
 log = logging.getLogger(__name__)
 
@@ -255,86 +254,52 @@ async def copy_binary(connection: Connection, table: str, columns: Sequence[str]
     await connection.copy_to_table(table, source=content(), columns=list(columns), format="binary")
 
 
-@asynccontextmanager
-async def _hash_joins(connection: Connection) -> AsyncIterator[None]:
-    """For statements of a transaction that join all staged rows of a load. The planner knows nothing of rows that were
-    copied just now, and would look up all of them for each one."""
-    await connection.execute("SET LOCAL enable_nestloop = off")
-    yield
-    await connection.execute("RESET enable_nestloop")
-
-
-async def merge_explanations(connection: Connection, loads: Sequence[StoredLoad]) -> None:
-    """Replace explanations without an author of the loads' sources by the staged ones; equal ones keep their rows, with
-    what the new load says of their requests.
-
-    Called in a transaction.
-    """
-    equal = """a.index = b.index AND a.description = b.description AND a.method = b.method
-               AND a.model IS NOT DISTINCT FROM b.model"""
-    async with _hash_joins(connection):
-        for load in loads:
-            await connection.execute(
-                f"""DELETE FROM explanation a WHERE author_id IS NULL AND source_id = $1
-                      AND NOT EXISTS (SELECT FROM staged_explanation b WHERE load_id = $2 AND {equal})""",  # noqa: S608
-                load.source_id,
-                load.load_id,
-            )
-            # a file may have an explanation twice: its first row is stored
-            staged = """SELECT DISTINCT ON (index, description, method, model) * FROM staged_explanation
-                         WHERE load_id = $2 ORDER BY index, description, method, model, number"""
-            requests = {table: ", ".join(f"{table}.{name}" for name in REQUEST_COLUMNS) for table in ("a", "b")}
-            await connection.execute(
-                f"""UPDATE explanation a SET ({_REQUEST}) = ROW({requests["b"]}) FROM ({staged}) b
-                    WHERE a.author_id IS NULL AND a.source_id = $1 AND {equal}
-                      AND ROW({requests["a"]}) IS DISTINCT FROM ROW({requests["b"]})""",  # noqa: S608 (constants)
-                load.source_id,
-                load.load_id,
-            )
-            await connection.execute(
-                f"""INSERT INTO explanation (source_id, index, description, method, model, {_REQUEST})
-                    SELECT $1::integer, index, description, method, model, {_REQUEST} FROM ({staged}) a
-                    WHERE NOT EXISTS (
-                      SELECT FROM explanation b WHERE author_id IS NULL AND source_id = $1 AND {equal})
-                    ORDER BY index""",  # noqa: S608 (constants)
-                load.source_id,
-                load.load_id,
-            )
-
-
-async def replace_scores(connection: Connection, loads: Sequence[StoredLoad]) -> None:
-    """Replace the scores without an author of the loads' sources by the staged ones, after `merge_explanations` and in
-    its transaction."""
-    columns = f"""method, model, value, low, high, reason, seed, around, text_contexts, text_positions, text_distances,
-                  text_answers, text_details, {_REQUEST}"""
-    staged = ", ".join(f"s.{name.strip()}" for name in columns.split(","))
-    for load in loads:
-        await connection.execute(
-            """DELETE FROM score USING explanation e
-               WHERE score.explanation_id = e.id AND score.author_id IS NULL AND e.source_id = $1""",
-            load.source_id,
+async def known_explanations(connection: Connection, source_id: int) -> dict[Key, KnownExplanation]:
+    """The explanations without an author of a source."""
+    rows = await connection.fetch(
+        f"""SELECT id, index, description, method, model, {_REQUEST} FROM explanation
+            WHERE source_id = $1 AND author_id IS NULL""",  # noqa: S608 (constants)
+        source_id,
+    )
+    return {
+        (row["index"], row["description"], row["method"], row["model"]): KnownExplanation(
+            row["id"], {name: row[name] for name in REQUEST_COLUMNS}
         )
-    async with _hash_joins(connection):
-        for load in loads:
-            # a file may have an explanation twice, which is one row of the table: the first score is kept
-            await connection.execute(
-                f"""INSERT INTO score (explanation_id, corpus_id, {columns})
-                    SELECT e.id, $3, {staged} FROM staged_score s
-                    JOIN staged_explanation x ON x.load_id = $2 AND x.number = s.explanation
-                    JOIN explanation e ON e.source_id = $1 AND e.index = x.index AND e.author_id IS NULL
-                      AND e.description = x.description AND e.method = x.method AND e.model IS NOT DISTINCT FROM x.model
-                    WHERE s.load_id = $2 ORDER BY s.id
-                    ON CONFLICT DO NOTHING""",  # noqa: S608 (constants)
-                load.source_id,
-                load.load_id,
-                load.corpus_id,
-            )
+        for row in rows
+    }
 
 
-async def delete_staged(connection: Connection, load_ids: Sequence[int]) -> None:
-    """Delete the staged explanations and scores of loads."""
-    await connection.execute("DELETE FROM staged_score WHERE load_id = ANY($1)", load_ids)
-    await connection.execute("DELETE FROM staged_explanation WHERE load_id = ANY($1)", load_ids)
+async def explanation_ids(connection: Connection, count: int) -> list[int]:
+    """Ids for new explanations."""
+    ids = await connection.fetchval(
+        """SELECT array_agg(nextval(sequence))
+           FROM (SELECT pg_get_serial_sequence('explanation', 'id')::regclass AS sequence) AS own,
+             generate_series(1, $1)""",
+        count,
+    )
+    return ids or []
+
+
+async def change_requests(connection: Connection, changed: Iterable[tuple[int, Request]]) -> None:
+    """Store what a dataset says now of the requests of explanations."""
+    values = ", ".join(f"${number}" for number in range(2, 2 + len(REQUEST_COLUMNS)))
+    await connection.executemany(
+        f"UPDATE explanation SET ({_REQUEST}) = ROW({values}) WHERE id = $1",  # noqa: S608 (constants)
+        [(number, *(request[name] for name in REQUEST_COLUMNS)) for number, request in changed],
+    )
+
+
+async def delete_explanations(connection: Connection, ids: Sequence[int]) -> None:
+    await connection.execute("DELETE FROM explanation WHERE id = ANY($1)", ids)
+
+
+async def delete_scores(connection: Connection, source_id: int) -> None:
+    """Delete the scores without an author of a source."""
+    await connection.execute(
+        """DELETE FROM score USING explanation e
+           WHERE score.explanation_id = e.id AND score.author_id IS NULL AND e.source_id = $1""",
+        source_id,
+    )
 
 
 async def analyse_rows(connection: Connection) -> None:
@@ -352,8 +317,14 @@ async def analyse_rows(connection: Connection) -> None:
 
 
 async def analyse_catalogue(connection: Connection) -> None:
-    """Update the planner's statistics of what is changed when loads are shown; errors are logged only."""
-    await _analyse(connection, "explanation, score, load, source")
+    """Update the planner's statistics of what is changed when loads are shown; errors are logged only.
+
+    Those of the scores' lists, which no statement compares, are left out.
+    """
+    await _analyse(
+        connection,
+        "explanation, score (id, explanation_id, corpus_id, author_id, created_at, method, model, value), load, source",
+    )
 
 
 async def _analyse(connection: Connection, tables: str) -> None:

@@ -4,8 +4,8 @@
 2. Add loads in state `staging`, then copy and check texts and features under their ids (`copying`). Readers do not see
    them. Meanwhile PostgreSQL computes the digests of the rows that are stored, which are compared with those of the
    rows that were read (`verification`). Mark the loads as `verified`.
-3. In one transaction update the catalogue, replace the explanations that came with earlier loads, show the new loads
-   and retire the old ones.
+3. In one transaction replace the explanations and scores that came with earlier loads (`explanations`), update the
+   catalogue, show the new loads and retire the old ones.
 4. Delete what is no longer needed (`cleanup`).
 
 Steps commit one by one, copying file by file. An import is a job (`memicos_webapp.jobs`): a killed one keeps its rows,
@@ -23,7 +23,7 @@ from memicos_dataset.errors import DatasetError
 from memicos_webapp.catalog.models import LoadState
 from memicos_webapp.database.connection import opened
 from memicos_webapp.database.errors import DRIVER_ERRORS
-from memicos_webapp.datasets import load_states, locks, repository
+from memicos_webapp.datasets import explanations, load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
 from memicos_webapp.datasets.copying import copy_rows, run_concurrently
 from memicos_webapp.datasets.plan import MissingSources
@@ -31,6 +31,7 @@ from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.repository import StagedLoad
 from memicos_webapp.datasets.running_import import RunningImport
 from memicos_webapp.datasets.stored_rows import verification
+from memicos_webapp.datasets.stored_rows.rows import DatasetRows
 from memicos_webapp.jobs import file_repository
 from memicos_webapp.jobs import repository as jobs
 from memicos_webapp.jobs.runner import is_lost
@@ -83,38 +84,36 @@ async def _import(run: RunningImport) -> list[str]:
         loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     try:
         async with opened(run.url, "memicos-import") as second:
-            if any(load.state == LoadState.STAGING for load in loads):
-                problems = await copy_rows(run, second, loads)
-                if problems:
-                    raise DatasetError(run.folder.root, f"was not stored as it was read: {'; '.join(problems)}")
-                await load_states.verify(run.connection, [load.load_id for load in loads])
+            rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
+            problems = await copy_rows(run, rows, second, loads)
+            if problems:
+                raise DatasetError(run.folder.root, f"was not stored as it was read: {'; '.join(problems)}")
+            staging = [load.load_id for load in loads if load.state == LoadState.STAGING]
+            await load_states.verify(run.connection, staging)
             async with run_concurrently(repository.analyse_rows(second)):
-                return await _show(run, loads)
+                return await _show(run, rows, loads)
     except (DatasetError, asyncpg.PostgresError) as error:
         if not is_lost(error):
             await _record_failure(run, [load.load_id for load in loads], error)
         raise
 
 
-async def _show(run: RunningImport, loads: list[StagedLoad]) -> list[str]:
+async def _show(run: RunningImport, rows: DatasetRows, loads: list[StagedLoad]) -> list[str]:
     """Show the loads; returns notes for the user."""
     connection = run.connection
-    await jobs.set_stage(connection, run.job_id, "shows the sources")
+    await jobs.set_stage(connection, run.job_id, "copies explanations and shows the sources")
     stored = await run.stored_loads()
     async with connection.transaction():
-        await locks.lock_catalogue(connection)
-        plan = await run.plan()
-        await repository.update_entries(connection, run.manifest)
-        load_ids = [load.load_id for load in loads]
-        await repository.merge_explanations(connection, stored)
-        await repository.replace_scores(connection, stored)
-        await repository.delete_staged(connection, load_ids)
-        await verification.note_scores(connection, stored)
-        for load in stored:
+        await locks.lock_model(connection, run.manifest.model.id)
+        for source, load in zip(run.manifest.source_set.sources, stored, strict=True):
+            await explanations.replace(run, rows, source, load)
             found = await verification.problems(connection, load, (verification.EXPLANATIONS,))
             if found:
                 raise DatasetError(run.folder.root, f"{load.name} was not stored as it was read: {'; '.join(found)}")
             await verification.note_result(connection, load.load_id, [])
+        await locks.lock_catalogue(connection)
+        plan = await run.plan()
+        await repository.update_entries(connection, run.manifest)
         await load_states.flip(
             connection,
             {load.source_id: load.load_id for load in loads},

@@ -74,6 +74,10 @@ async def mark_loaded(
         rows,
         digest,
     )
+
+
+async def note_progress(connection: Connection, job_id: int) -> None:
+    """Note that an attempt has stored a file. Others wait for the job's row until the transaction ends."""
     await connection.execute("UPDATE job SET attempts_without_progress = 0, error = NULL WHERE id = $1", job_id)
 
 

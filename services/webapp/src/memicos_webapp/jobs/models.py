@@ -10,7 +10,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from memicos_webapp.database.base import Base
-from memicos_webapp.explanations.models import RequestColumns
 
 
 class JobState(StrEnum):
@@ -134,20 +133,3 @@ class JobBatchRequest(Base):
 
     batch: Mapped[str] = mapped_column(ForeignKey("job_batch.name", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
-
-
-class StagedExplanation(RequestColumns, Base):
-    """An explanation of a load that is not shown yet; it becomes a row of `explanation` when the load is shown.
-
-    `number` is that of the row in its file, by which scores name it.
-    """
-
-    __tablename__ = "staged_explanation"
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    load_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("load.id", ondelete="CASCADE"), index=True)
-    number: Mapped[int]
-    index: Mapped[int]
-    description: Mapped[str] = mapped_column(Text)
-    method: Mapped[str] = mapped_column(Text)
-    model: Mapped[str | None] = mapped_column(Text)

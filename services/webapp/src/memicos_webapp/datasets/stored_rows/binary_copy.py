@@ -42,10 +42,15 @@ DOUBLE = NumberType(701, ">f8", "float8send")
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a COPY."""
+    """Some rows of a COPY. `rows`: how many of the file they stand for."""
 
     rows: int
     content: bytes
+
+
+def storable(text: str) -> str:
+    """Text with NUL characters, which PostgreSQL cannot store, replaced by their sign; byte-level tokens have them."""
+    return text.replace("\0", "␀")
 
 
 def joined(columns: Sequence[Sequence[bytes]]) -> list[bytes]:
@@ -53,10 +58,11 @@ def joined(columns: Sequence[Sequence[bytes]]) -> list[bytes]:
     return [b"".join(row) for row in zip(*columns, strict=True)]
 
 
-def chunk(rows: Sequence[bytes], columns: int, first: Sequence[bytes] = ()) -> Chunk:
-    """Rows of `columns` fields each: the fields `first`, which all rows have in common, and then those of `rows`."""
+def chunk(rows: Sequence[bytes], columns: int, first: Sequence[bytes] = (), read: int | None = None) -> Chunk:
+    """Rows of `columns` fields each: the fields `first`, which all rows have in common, and then those of `rows`.
+    `read`: the rows of the file, where some of them make no row."""
     head = struct.pack(">h", columns) + b"".join(first)
-    return Chunk(len(rows), head + head.join(rows) if rows else b"")
+    return Chunk(len(rows) if read is None else read, head + head.join(rows) if rows else b"")
 
 
 def number(value: int, kind: NumberType) -> bytes:
@@ -87,7 +93,7 @@ def arrays(offsets: np.ndarray, values: np.ndarray, kind: NumberType) -> list[by
     """The field of each array `values[offsets[i]:offsets[i + 1]]`. `offsets` (R + 1,), `values` (V,)."""
     size, start = kind.size + 4, int(offsets[0])
     items = _items(values[start : offsets[-1]], kind)
-    heads = {count: array_head(kind.oid, count, count * size) for count in np.unique(np.diff(offsets)).tolist()}
+    heads = {count: array_head(kind.oid, count, count * size) for count in set(np.diff(offsets).tolist())}
     bounds = pairwise((offsets - start).tolist())
     return [heads[end - start] + items[start * size : end * size] for start, end in bounds]
 

@@ -8,7 +8,8 @@ forgery.
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from memicos_webapp.datasets.stored_rows.binary_copy import INT4, INT8, REAL
@@ -39,6 +40,19 @@ def _row_digest(content: bytes) -> int:
 def digest(rows: Iterable[bytes]) -> int:
     """The digest of rows, each of which is given by its fields one after the other."""
     return sum(map(_row_digest, rows))
+
+
+@dataclass
+class Stored:
+    """Rows of a file that were made for COPY, and their digest."""
+
+    rows: int = 0
+    digest: int = 0
+
+    def add(self, rows: Sequence[bytes]) -> None:
+        """Add rows that are given by their fields."""
+        self.rows += len(rows)
+        self.digest += digest(rows)
 
 
 def explanation_digest(index: int, description: str, method: str, model: str | None, request: Mapping[str, Any]) -> int:

@@ -1,37 +1,33 @@
 """A dataset's Parquet rows as checked rows for COPY, in the column order of the tables."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from memicos_dataset import read
-from memicos_dataset.checks.request_columns import read_parameters, write_parameters
 from memicos_dataset.checks.rows import (
     ContextCheck,
     DocumentCheck,
     FeatureCheck,
     VocabularyCheck,
-    check_explanations,
-    check_scores,
     leave_out,
 )
 from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
 from memicos_dataset.manifest import FileEntry, Manifest, Source
-from memicos_dataset.schema import CONTEXTS, NO_POSITION, REQUEST_COLUMNS
+from memicos_dataset.schema import CONTEXTS, NO_POSITION
 
 from memicos_webapp.database.packed_numbers import pack_integer_lists, pack_real_lists
-from memicos_webapp.datasets.stored_rows import binary_copy, row_digests
-from memicos_webapp.datasets.stored_rows.binary_copy import DOUBLE, INT2, INT4, INT8, REAL, Chunk
+from memicos_webapp.datasets.stored_rows import binary_copy
+from memicos_webapp.datasets.stored_rows.binary_copy import INT4, INT8, REAL, Chunk, storable
+from memicos_webapp.datasets.stored_rows.explanation_rows import ExplanationRows, Key, KnownExplanation
 from memicos_webapp.datasets.stored_rows.row_digests import (
     FEATURE_COLUMNS,
     FEATURE_NUMBERS,
     PACKED_INTEGERS,
     PACKED_REALS,
+    Stored,
 )
 from memicos_webapp.datasets.stored_rows.token_arrays import TokenArrays
 
@@ -41,27 +37,6 @@ FEATURES_AT_ONCE = 512
 """Features that are decoded and sent to the database at once."""
 VOCABULARY_ROWS = 4096
 """Tokens that are sent to the database at once."""
-
-_REQUEST_NUMBERS = {"template_version": INT2, "prompt_tokens": INT4, "completion_tokens": INT4, "cost": DOUBLE}
-_SCORED_TEXTS = {"text_contexts": INT4, "text_positions": INT2, "text_distances": INT2, "text_answers": REAL}
-
-
-def storable(text: str) -> str:
-    """Text with NUL characters, which PostgreSQL cannot store, replaced by their sign; byte-level tokens have them."""
-    return text.replace("\0", "␀")
-
-
-@dataclass
-class Stored:
-    """Rows of a file that were made for COPY, and their digest."""
-
-    rows: int = 0
-    digest: int = 0
-
-    def add(self, rows: Sequence[bytes]) -> None:
-        """Add rows that are given by their fields."""
-        self.rows += len(rows)
-        self.digest += row_digests.digest(rows)
 
 
 class DatasetRows:
@@ -76,25 +51,6 @@ class DatasetRows:
 
     DOCUMENT = ("corpus_id", "number", "title", "collection")
     CONTEXT = ("corpus_id", "number", "document", "token_ids")
-    EXPLANATION = ("load_id", "number", "index", "description", "method", "model", *REQUEST_COLUMNS)
-    SCORE = (
-        "load_id",
-        "explanation",
-        "method",
-        "model",
-        "value",
-        "low",
-        "high",
-        "reason",
-        "seed",
-        "around",
-        "text_contexts",
-        "text_positions",
-        "text_distances",
-        "text_answers",
-        "text_details",
-        *REQUEST_COLUMNS,
-    )
     FEATURE = ("load_id", *FEATURE_COLUMNS)
 
     def __init__(self, folder: Location, manifest: Manifest, reject: Callable[[RowError], None]) -> None:
@@ -124,10 +80,10 @@ class DatasetRows:
 
     def vocabulary(self, corpus_id: int, stored: Stored) -> Iterator[Chunk]:
         corpus = [binary_copy.number(corpus_id, INT4)]
-        tokens = iter(self._tokens.items())
-        while part := list(islice(tokens, VOCABULARY_ROWS)):
-            ids, texts = zip(*part, strict=True)
-            rows = binary_copy.joined([binary_copy.numbers(np.array(ids), INT4), binary_copy.texts(texts)])
+        ids = np.fromiter(self._tokens, np.int64, len(self._tokens))
+        for start in range(0, len(ids), VOCABULARY_ROWS):
+            part = ids[start : start + VOCABULARY_ROWS]
+            rows = binary_copy.joined([binary_copy.numbers(part, INT4), self._arrays.texts(start, len(part))])
             stored.add(rows)
             yield binary_copy.chunk(rows, len(self.VOCABULARY), corpus)
 
@@ -175,108 +131,12 @@ class DatasetRows:
         """Number of the source's features that were read."""
         return len(self._checks[source.id].indices)
 
-    def explanations(self, source: Source, load_id: int, stored: Stored) -> Iterator[Chunk]:
-        load = [binary_copy.number(load_id, INT8)]
-        # an explanation that occurs twice is stored once, as its first row says
-        digests: dict[tuple[object, ...], int] = {}
-        for batch in read.explanation_batches(self._folder, source):
-            indices = self._checks[source.id].indices
-            batch = leave_out(batch, lambda part, known=indices: check_explanations(part, known), self._reject)
-            numbers = np.arange(len(batch.rows)) if batch.numbers is None else batch.numbers
-            index = batch.rows.column("index").to_numpy()
-            texts = [_storable_texts(batch.rows.column(name)) for name in ("description", "method", "model")]
-            requests = _requests(batch.rows)
-            known = zip(*(column.to_pylist() for column in requests), strict=True)
-            for number, description, method, model, request in zip(index.tolist(), *texts, known, strict=True):
-                key = (number, description, method, model)
-                if key not in digests:
-                    named = dict(zip(REQUEST_COLUMNS, request, strict=True))
-                    digests[key] = row_digests.explanation_digest(number, description or "", method or "", model, named)
-            rows = binary_copy.joined(
-                [
-                    binary_copy.numbers(batch.first_row + numbers, INT4),
-                    binary_copy.numbers(index, INT4),
-                    *map(binary_copy.texts, texts),
-                    *_request_fields(requests),
-                ]
-            )
-            yield binary_copy.chunk(rows, len(self.EXPLANATION), load)
-        stored.rows, stored.digest = len(digests), sum(digests.values())
-
-    def scores(self, source: Source, load_id: int, stored: Stored) -> Iterator[Chunk]:
-        load = [binary_copy.number(load_id, INT8)]
-        for batch in read.score_batches(self._folder, source):
-            batch = leave_out(batch, lambda part: check_scores(part, source, self._contexts.lengths), self._reject)
-            column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
-            fields = [
-                binary_copy.numbers(column["explanation"].to_numpy(), INT4),
-                *(binary_copy.texts(_storable_texts(column[name])) for name in ("method", "model")),
-                *(binary_copy.nullable_numbers(column[name], REAL) for name in ("score", "score_low", "score_high")),
-                binary_copy.texts(_storable_texts(column["reason"])),
-                binary_copy.numbers(column["seed"].to_numpy(), INT8),
-                binary_copy.numbers(column["around"].to_numpy(), INT2),
-                *(binary_copy.nullable_arrays(column[name], kind) for name, kind in _SCORED_TEXTS.items()),
-                binary_copy.jsonb(_score_details(batch.rows)),
-                *_request_fields(_requests(batch.rows)),
-            ]
-            rows = binary_copy.joined(fields)
-            # scores have no digest
-            stored.rows += len(rows)
-            yield binary_copy.chunk(rows, len(self.SCORE), load)
-
-
-def _storable_texts(column: pa.Array) -> list[str | None]:
-    return [None if text is None else storable(text) for text in column.to_pylist()]
-
-
-def _requests(rows: pa.RecordBatch) -> list[pa.Array]:
-    """The columns `REQUEST_COLUMNS` of explanations or scores that were checked; null where the file lacks one."""
-    columns = {
-        name: rows.column(name) if name in rows.schema.names else pa.nulls(len(rows)) for name in REQUEST_COLUMNS
-    }
-    columns["profile"] = pa.array(_storable_texts(columns["profile"]), pa.string())
-    columns["parameters"] = pa.array(
-        [
-            None if content is None else write_parameters(read_parameters(content))
-            for content in columns["parameters"].to_pylist()
-        ],
-        pa.string(),
-    )
-    return list(columns.values())
-
-
-def _request_fields(columns: Sequence[pa.Array]) -> list[list[bytes]]:
-    fields = []
-    for name, column in zip(REQUEST_COLUMNS, columns, strict=True):
-        if column.null_count == len(column):
-            fields.append([binary_copy.NULL] * len(column))
-        elif name in _REQUEST_NUMBERS:
-            fields.append(binary_copy.nullable_numbers(column, _REQUEST_NUMBERS[name]))
-        elif name == "parameters":
-            fields.append(binary_copy.jsonb(column.to_pylist()))
-        else:
-            fields.append(binary_copy.texts(column.to_pylist()))
-    return fields
-
-
-def _score_details(rows: pa.RecordBatch) -> list[str | None]:
-    """What each score says of its texts beside the answers, as JSON (`scores.rows.Detail`); None where it says nothing.
-
-    `rows` are rows of scores that were checked.
-    """
-    names = {"marked": "text_marked", "expected": "text_expected", "failure": "text_failures"}
-    columns = {key: rows.column(name).to_pylist() for key, name in names.items() if name in rows.schema.names}
-    if not columns:
-        return [None] * len(rows)
-    found: list[str | None] = []
-    for row, texts in enumerate(rows.column("text_contexts").to_pylist()):
-        own = {key: column[row] for key, column in columns.items() if column[row]}
-        details = [{key: values[text] for key, values in own.items() if values[text]} for text in range(len(texts))]
-        for detail in details:
-            if "failure" in detail:
-                detail["failure"] = storable(detail["failure"])
-        found.append(json.dumps(details) if any(details) else None)
-    return found
+    def explanations(
+        self, source: Source, known: Mapping[Key, KnownExplanation], new_ids: Iterator[int]
+    ) -> ExplanationRows:
+        """Rows of the explanations and scores of a source; arguments as of `ExplanationRows`."""
+        indices = self._checks[source.id].indices
+        return ExplanationRows(self._folder, source, indices, self._contexts.lengths, self._reject, known, new_ids)
 
 
 def _attribution_fields(column: Mapping[str, pa.Array], rows: int) -> dict[str, list[bytes]]:

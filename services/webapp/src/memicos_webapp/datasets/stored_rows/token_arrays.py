@@ -27,6 +27,10 @@ class TokenArrays:
         # with offsets of 64 bits, so that no batch is too large
         self._items = pa.array(map(text_item, tokens.values()), pa.large_binary())
 
+    def texts(self, start: int, count: int) -> list[bytes]:
+        """The fields of `count` strings of the vocabulary, in its order from number `start`."""
+        return self._items.slice(start, count).to_pylist()
+
     def fields(self, token_ids: pa.ListArray) -> list[bytes]:
         """The strings of each list of ids, as the vocabulary has them: fields of COPY."""
         offsets = token_ids.offsets.to_numpy()

@@ -68,13 +68,6 @@ async def note_part(
     )
 
 
-async def note_scores(connection: Connection, loads: list[StoredLoad]) -> None:
-    """Note how many scores loads have; called in the transaction that stores them."""
-    for load in loads:
-        rows, _ = await _stored(connection, row_digests.SCORES_SQL, load.source_id)
-        await note_part(connection, load.load_id, SCORES, rows)
-
-
 async def problems(
     connection: Connection, load: StoredLoad, parts: tuple[str, ...] = (FEATURES, EXPLANATIONS, SCORES)
 ) -> list[str]:
