@@ -96,6 +96,8 @@ def test_a_source_at_any_hook(folder: Path, tmp_path: Path, sae: str) -> None:
         weights = weights @ block.self_attn.o_proj.weight.detach().numpy().T
     if sae == "neurons":
         weights = weights @ block.mlp.down_proj.weight.detach().numpy().T
+    # heads and residual stream of this model have the same width
+    assert ("through the layer's output matrix" in source.logit_effect) == (sae in ("hook_z", "neurons"))
     hf: Any = model.hf
     effects = weights @ (hf.model.norm.weight.detach().numpy()[:, None] * hf.lm_head.weight.detach().numpy().T)
     rows = [row for batch in features(out, source) for row in batch.to_pylist()]

@@ -22,7 +22,12 @@ from memicos_pipeline.dashboards.logit_effects import DESCRIPTION as LOGIT_EFFEC
 from memicos_pipeline.dashboards.logit_effects import PROJECTED_DESCRIPTION as PROJECTED_LOGIT_EFFECT
 from memicos_pipeline.dashboards.logit_effects import logit_effects
 from memicos_pipeline.dashboards.neighbours import decoder_neighbours
-from memicos_pipeline.dashboards.unembedding import final_norm_gain, residual_directions, unembedding_matrix
+from memicos_pipeline.dashboards.unembedding import (
+    final_norm_gain,
+    passes_output_layer,
+    residual_directions,
+    unembedding_matrix,
+)
 from memicos_pipeline.dataset_writer import explanation_file, feature_files
 from memicos_pipeline.earlier_runs import FinishedSource
 from memicos_pipeline.harvest import BYTES_OF_ACTIVATION, ShardShape, StoredActivations
@@ -208,7 +213,7 @@ def _source_entry(
         counted_tokens=activations.counted,
         dead_features=int((activations.counts == 0).sum()),
         residual_norm=norm,
-        logit_effect=LOGIT_EFFECT if source.d_out == model.d_model else PROJECTED_LOGIT_EFFECT,
+        logit_effect=PROJECTED_LOGIT_EFFECT if passes_output_layer(model, source) else LOGIT_EFFECT,
         features=features,
         explanations=explanations,
     )

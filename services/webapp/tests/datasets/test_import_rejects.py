@@ -149,6 +149,8 @@ async def test_every_kind_of_bad_row_is_left_out_with_its_place_and_the_others_a
     for line, (column, reason) in faults.items():
         reported, problem = found["features-00000", line]
         assert reported == column and reason in problem, (line, reported, problem)
+        # the row has columns for the place
+        assert not problem.startswith("row")
     assert "is not the index of a feature" in found["explanations", 3][1] and "is empty" in found["explanations", 4][1]
     shown = {row["index"] for row in await fetch(fresh_url, SHOWN)}
     assert shown == {row["index"] for line, row in enumerate(rows, 1) if line not in faults}

@@ -58,6 +58,11 @@ def residual_directions(model: LanguageModel, source: Source) -> np.ndarray:
         return (layer(rows.to(model.device, model.dtype)) - zero).float().cpu().numpy()
 
 
+def passes_output_layer(model: LanguageModel, source: Source) -> bool:
+    """Whether `residual_directions` passes the rows through an output matrix; widths do not tell: they may be equal."""
+    return _output_layer(model, source) is not None
+
+
 def _output_layer(model: LanguageModel, source: Source) -> torch.nn.Module | None:
     """The linear layer whose input is the hook that the source writes to, and whose output has the model's width."""
     hook = source.steer_hook

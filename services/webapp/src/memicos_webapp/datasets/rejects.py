@@ -55,6 +55,6 @@ class Rejects:
     async def _record(self, file: str, line: int, error: RowError | LineError) -> None:
         connection = await connect(self.url, "memicos-rejects")
         try:
-            await file_repository.add_reject(connection, self.job_id, file, line, error.column, error.problem)
+            await file_repository.add_reject(connection, self.job_id, file, line, error.column, error.reason)
         finally:
             await connection.close()
