@@ -83,7 +83,7 @@ def test_an_import_is_watched_cancelled_and_resumed(
             page.keyboard.press("Enter")
             # the state and the progress come without a reload
             expect(page.locator("[data-job-state]")).to_have_text("running", timeout=30_000)
-            expect(page.locator("[data-job-text]")).to_contain_text("copies rows, ", timeout=30_000)
+            expect(page.locator("[data-job-text]")).to_contain_text("copies explanations", timeout=30_000)
             expect(page.locator("[data-job-text]")).to_contain_text(" of 664 rows")
             expect(page.locator("progress")).not_to_have_attribute("value", "0", timeout=30_000)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
