@@ -6,6 +6,7 @@ step depends on those before it: contexts and tokens are numbered in the order o
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,10 +55,10 @@ class Step:
 
 
 class _Tables:
-    """The tables of a step, each in row groups of bounded size."""
+    """The tables of a step, each in row groups of bounded size. `files` closes their files."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, files: ExitStack) -> None:
+        self._folder, self._files = folder, files
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._waiting: dict[str, list[pa.Table]] = {}
         self.ranges: dict[str, tuple[int, int]] = {}
@@ -78,19 +79,15 @@ class _Tables:
         table = pa.concat_tables(self._waiting.pop(name))
         if name not in self._writers:
             # read once: fast to write rather than small
-            self._writers[name] = pq.ParquetWriter(
-                self._folder / f"{name}.parquet",
-                table.schema,
-                compression="lz4",
-                use_dictionary=False,
+            writer = pq.ParquetWriter(
+                self._folder / f"{name}.parquet", table.schema, compression="lz4", use_dictionary=False
             )
+            self._writers[name] = self._files.enter_context(writer)
         self._writers[name].write_table(table)
 
-    def close(self) -> None:
+    def write_rest(self) -> None:
         for name in list(self._waiting):
             self._write_waiting(name)
-        for writer in self._writers.values():
-            writer.close()
 
 
 class StepReader:
@@ -120,11 +117,10 @@ class StepReader:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             rejects = self._rejects.count
-            tables = _Tables(part)
-            try:
+            with ExitStack() as files:
+                tables = _Tables(part, files)
                 _READERS[batch.kind](self, batch.path, tables)
-            finally:
-                tables.close()
+                tables.write_rest()
             self._corpus.write_pending(part)
             summary = {
                 "known_ids": self._corpus.known_ids,
