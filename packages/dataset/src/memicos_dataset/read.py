@@ -119,9 +119,7 @@ def _batches(location: Location, entry: FileEntry, table: schema.Table, size: in
             names = _column_order(path, file.schema_arrow, table)
             if file.metadata.num_rows != entry.rows:
                 rows = quantity(file.metadata.num_rows, "row")
-                raise DatasetError(
-                    path, f"has {quantity(file.metadata.num_rows, 'row')}, the manifest says {entry.rows}"
-                )
+                raise DatasetError(path, f"has {rows}, the manifest says {entry.rows:,}")
             _check_values(path, file.metadata)
             first_row = 0
             for rows in file.iter_batches(batch_size=size):

@@ -7,6 +7,7 @@ A group for which this does not work, or with a value that breaks a rule, is lef
 by row, and names the line, the column and the problem.
 """
 
+import secrets
 from array import array
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -34,8 +35,8 @@ MOST_ENDS = 16
 """Places where a text of tokens can end that are tried. Few texts have a token that looks like its end."""
 
 _LISTS = ("tokens", "tokenIds", "values")
-_CUT = -7_919_353
-"""Stands in a line for a list that was cut out."""
+_CUT = -secrets.randbits(62)
+"""Stands in a line for a list that was cut out; no file has been written with it."""
 _STAND_IN = str(_CUT).encode()
 _COMMA, _POINT, _ZERO = b",.0"
 _NUMBER_TYPES = {int, float, type(None)}
@@ -52,6 +53,7 @@ class ContextTexts:
         self._corpus = corpus
         self._texts: set[bytes] = set()
         self._contexts: dict[bytes, tuple[bytes, int]] = {}
+        """Hash and number of tokens."""
         self._bytes = 0
 
     def tokens(self, line: bytes, start: int) -> bytes:
@@ -65,35 +67,44 @@ class ContextTexts:
                 return text
         raise _NotReadHereError
 
-    def context(self, tokens: bytes, ids: bytes) -> tuple[bytes, int]:
-        """Hash and number of tokens of a context. `ids` is empty where the line has none.
+    def digests(self, tokens: Sequence[bytes], ids: Sequence[bytes], lengths: Sequence[int]) -> list[bytes]:
+        """Hashes of contexts that have as many tokens as `lengths` says. `ids` are empty where lines have none.
 
         Raises:
-            ValueProblem: these are no tokens, or other ids than those of earlier rows.
+            ValueProblem: ids have other strings than in earlier rows.
         """
-        return self._contexts.get(tokens + ids) or self._add(tokens, ids)
-
-    def _add(self, tokens: bytes, ids: bytes) -> tuple[bytes, int]:
-        strings, token_ids = _parsed_context(tokens, ids)
-        _expect(0 < len(strings) <= LONGEST_CONTEXT and set(map(type, strings)) == {str})
-        if token_ids is not None:
-            _expect(len(token_ids) == len(strings) and set(map(type, token_ids)) == {int})
-            _expect(0 <= min(token_ids) <= max(token_ids) <= LARGEST_INDEX)
-        digest = self._corpus.digest(strings, token_ids)
-        if token_ids is not None:
-            self._corpus.check_ids("tokenIds", strings, token_ids)
-        self._bytes += len(tokens) + len(ids)
         if self._bytes > KNOWN_BYTES:
             self._texts.clear()
             self._contexts.clear()
-            self._bytes = len(tokens) + len(ids)
-        self._texts.add(tokens)
-        self._contexts[tokens + ids] = known = digest, len(strings)
-        return known
+            self._bytes = 0
+        known = self._contexts
+        keys = list(map(bytes.__add__, tokens, ids))
+        # in the order of the rows; a row of each text
+        rows = {key: row for row, key in enumerate(keys) if key not in known}
+        new = {key: _parsed_context(tokens[row], ids[row]) for key, row in rows.items()}
+        _expect([len(new[key][0]) if key in new else known[key][1] for key in keys] == lengths)
+        for strings, token_ids in new.values():
+            _check_context(strings, token_ids)
+        # the corpus gets nothing of a row that is refused for another reason than its ids
+        for key, (strings, token_ids) in new.items():
+            digest = self._corpus.digest(strings, token_ids)
+            if token_ids is not None:
+                self._corpus.check_ids("tokenIds", strings, token_ids)
+            known[key] = digest, len(strings)
+            self._texts.add(tokens[rows[key]])
+            self._bytes += len(key)
+        return [known[key][0] for key in keys]
 
 
 def _parsed_context(tokens: bytes, ids: bytes) -> Context:
     return orjson.loads(tokens), orjson.loads(ids) if ids else None
+
+
+def _check_context(strings: list[Any], token_ids: list[Any] | None) -> None:
+    _expect(0 < len(strings) <= LONGEST_CONTEXT and set(map(type, strings)) == {str})
+    if token_ids is not None:
+        _expect(len(token_ids) == len(strings) and set(map(type, token_ids)) == {int})
+        _expect(0 <= min(token_ids) <= max(token_ids) <= LARGEST_INDEX)
 
 
 def _is_list(text: bytes) -> bool:
@@ -127,14 +138,13 @@ def _columns(lines: Sequence[NumberedLine], source_id: str, texts: ContextTexts)
     dfa, dfa_positions = _dfa(rows, lengths)
     # last, because it adds to the corpus
     ids = lists.get("tokenIds") or [b""] * len(rows)
-    contexts = list(map(texts.context, lists["tokens"], ids))
-    _expect(lengths.tolist() == [count for _, count in contexts])
+    digests = texts.digests(lists["tokens"], ids, lengths.tolist())
     return ActivationColumns(
         indices=indices,
         lines=np.array([number for number, _ in lines], dtype=np.int64),
         starts=starts,
         values=values.astype(np.float32),
-        digests=[digest for digest, _ in contexts],
+        digests=digests,
         context=lambda row: _parsed_context(lists["tokens"][row], ids[row]),
         positions=positions,
         bins=bins,
@@ -267,12 +277,11 @@ def _bins(rows: Sequence[Row]) -> np.ndarray:
     low, high, share = (_numbers(rows, name) for name in ("binMin", "binMax", "binContains"))
     top = np.isnan(low) | (low == TOP_BIN) | np.isnan(high) | (share == TOP_BIN)
     share = np.nan_to_num(share)
-    with np.errstate(over="ignore"):
-        bins = np.stack([low, high, share], axis=1).astype(np.float32)
-    valid = np.isfinite(bins).all(axis=1) & (low <= high) & (share >= 0) & (share <= 1)
+    bins = np.stack([low, high, share], axis=1)
+    valid = (np.abs(bins) <= FLOAT32_MAX).all(axis=1) & (low <= high) & (share >= 0) & (share <= 1)
     _expect((valid | top).all())
     bins[top] = np.nan
-    return bins
+    return bins.astype(np.float32)
 
 
 def _dfa(rows: Sequence[Row], lengths: np.ndarray) -> tuple[list[list[float]], np.ndarray]:

@@ -138,6 +138,9 @@ class ActivationChunk:
             raise ValueProblem("tokens", "has half of a surrogate pair, which is no character") from None
         if ids is not None:
             self._corpus.check_ids("tokenIds", tokens, ids)
+        dfa_position = _dfa_position(row, dfa, len(tokens))
+        extra = extra_json(row, FIELDS_WITH_COLUMN)
+        # nothing is refused after the values
         self._add_values(values)
         self._lengths.append(len(values))
         self._indices.append(index)
@@ -148,8 +151,8 @@ class ActivationChunk:
         self._positions.append(position)
         self._bins.append(bins)
         self._dfa.append(dfa)
-        self._dfa_positions.append(_dfa_position(row, dfa, len(tokens)))
-        self._extra.append(extra_json(row, FIELDS_WITH_COLUMN))
+        self._dfa_positions.append(dfa_position)
+        self._extra.append(extra)
 
     def _add_values(self, values: list[Any]) -> None:
         length = len(self._values)
@@ -218,9 +221,16 @@ def _float32(values: np.ndarray) -> np.ndarray:
 
 
 def extra_json(row: Row, left_out: Iterable[str]) -> str:
-    """Fields of a row that no column has, as a JSON object; empty where there are none."""
+    """Fields of a row that no column has, as a JSON object; empty where there are none.
+
+    Raises:
+        ValueProblem: they have half of a surrogate pair, a whole number of more than 64 bits, or are nested too deeply.
+    """
     extra = {name: value for name, value in row.items() if name not in left_out and value is not None and value != []}
-    return orjson.dumps(extra, option=orjson.OPT_SORT_KEYS).decode() if extra else ""
+    try:
+        return orjson.dumps(extra, option=orjson.OPT_SORT_KEYS).decode() if extra else ""
+    except orjson.JSONEncodeError as error:
+        raise ValueProblem("", f"has a field that cannot be stored ({error})") from None
 
 
 def _token_ids(row: Row, count: int) -> list[int] | None:

@@ -34,7 +34,7 @@ EXPLANATION_SCHEMA = schema.EXPLANATION_TABLE.with_optional(("embedding", "extra
 
 @dataclass
 class SourceFigures:
-    """What is is_listed of a source once its features are assembled."""
+    """What is known of a source once its features are assembled."""
 
     dead_features: int = 0
     features: int = 0
