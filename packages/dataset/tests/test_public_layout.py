@@ -16,9 +16,9 @@ from memicos_dataset.conversion.inspect import faults
 from memicos_dataset.conversion.native import to_native
 from memicos_dataset.errors import DatasetError, LineError
 from memicos_dataset.folder import Folder
+from memicos_dataset.hash_numbers import HashNumbers
 from memicos_dataset.manifest import Manifest
 from memicos_dataset.public_layout import saedashboard
-from memicos_dataset.public_layout.corpus import ContextNumbers
 from memicos_dataset.public_layout.files import source_folders
 from memicos_dataset.public_layout.lines import LINE_BYTES, lines, parse
 
@@ -372,7 +372,7 @@ def test_a_bad_activation_of_saedashboard_is_named(tmp_path: Path, monkeypatch: 
 
 def test_numbers_of_contexts_are_those_of_a_dictionary() -> None:
     rng = random.Random(0)
-    numbers, expected = ContextNumbers(), dict[bytes, int]()
+    numbers, expected = HashNumbers(), dict[bytes, int]()
     for _ in range(200):
         # hashes that end with zero bytes, which arrays of bytes cut off
         digests = [rng.randrange(2000).to_bytes(4, "big") + bytes(12) for _ in range(rng.randrange(1, 40))]

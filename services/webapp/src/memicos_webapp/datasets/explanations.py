@@ -4,6 +4,8 @@ Unlike features they belong to a source, not to a load, so that readers see them
 copied in the transaction that shows the loads, and an interrupted import copies them again. What users wrote is kept.
 """
 
+import asyncio
+
 from memicos_dataset.manifest import Source
 
 from memicos_webapp.datasets import repository
@@ -33,8 +35,10 @@ async def replace(run: RunningImport, rows: DatasetRows, source: Source, load: S
         await repository.copy_binary(connection, "explanation", ExplanationRows.EXPLANATION, chunks)
         path = source.explanations.path
         await file_repository.mark_loaded(connection, run.job_id, [path], explanations.rows, explanations.digest)
-    await repository.change_requests(connection, own.changed)
-    await repository.delete_explanations(connection, own.missing())
+    changes = own.changed_requests()
+    while (part := await asyncio.to_thread(next, changes, None)) is not None:
+        await repository.change_requests(connection, part)
+    await repository.delete_explanations(connection, known.missing())
     await repository.delete_scores(connection, load.source_id)
     if source.scores:
         chunks = run.progress.chunks(own.scores(load.corpus_id, scores))

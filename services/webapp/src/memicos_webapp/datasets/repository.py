@@ -1,5 +1,6 @@
 """SQL of imports, over a plain asyncpg connection, which has COPY."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
@@ -14,10 +15,12 @@ from memicos_dataset.schema import REQUEST_COLUMNS
 from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets.plan import CatalogueState, ShownSource
 from memicos_webapp.datasets.stored_rows.binary_copy import HEADER, TRAILER, Chunk
-from memicos_webapp.datasets.stored_rows.explanation_rows import Key, KnownExplanation, Request
+from memicos_webapp.datasets.stored_rows.known_explanations import KnownExplanations, Request
 
 log = logging.getLogger(__name__)
 
+FETCHED_ROWS = 1024
+"""Rows of a cursor that are in memory at once."""
 _RELEASE_COLUMNS = {"id", "name", "description", "creator", "url"}
 _REQUEST = ", ".join(REQUEST_COLUMNS)
 _MODEL_COLUMNS = {"id", "name", "layers", "d_model", "vocabulary_size", "chat", "origin", "license", "url"}
@@ -254,19 +257,18 @@ async def copy_binary(connection: Connection, table: str, columns: Sequence[str]
     await connection.copy_to_table(table, source=content(), columns=list(columns), format="binary")
 
 
-async def known_explanations(connection: Connection, source_id: int) -> dict[Key, KnownExplanation]:
-    """The explanations without an author of a source."""
-    rows = await connection.fetch(
+async def known_explanations(connection: Connection, source_id: int) -> KnownExplanations:
+    """The explanations without an author of a source. Called in a transaction."""
+    known = KnownExplanations()
+    cursor = await connection.cursor(
         f"""SELECT id, index, description, method, model, {_REQUEST} FROM explanation
             WHERE source_id = $1 AND author_id IS NULL""",  # noqa: S608 (constants)
         source_id,
     )
-    return {
-        (row["index"], row["description"], row["method"], row["model"]): KnownExplanation(
-            row["id"], {name: row[name] for name in REQUEST_COLUMNS}
-        )
-        for row in rows
-    }
+    while rows := await cursor.fetch(FETCHED_ROWS):
+        await asyncio.to_thread(known.add, rows)
+    known.complete()
+    return known
 
 
 async def explanation_ids(connection: Connection, count: int) -> list[int]:

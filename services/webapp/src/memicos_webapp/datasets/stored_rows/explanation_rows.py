@@ -1,8 +1,9 @@
 """Explanations and scores of a source as checked rows for COPY, in the column order of the tables."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +12,13 @@ from memicos_dataset.checks.request_columns import read_parameters, write_parame
 from memicos_dataset.checks.rows import check_explanations, check_scores, leave_out
 from memicos_dataset.errors import RowError
 from memicos_dataset.folder import Location
+from memicos_dataset.hash_numbers import HashNumbers
 from memicos_dataset.manifest import Source
 from memicos_dataset.schema import REQUEST_COLUMNS
 
 from memicos_webapp.datasets.stored_rows import binary_copy, row_digests
 from memicos_webapp.datasets.stored_rows.binary_copy import DOUBLE, INT2, INT4, INT8, REAL, Chunk, storable
+from memicos_webapp.datasets.stored_rows.known_explanations import Identity, KnownExplanations, Request, key_of
 from memicos_webapp.datasets.stored_rows.row_digests import Stored
 
 ROWS_AT_ONCE = 1024
@@ -23,21 +26,8 @@ ROWS_AT_ONCE = 1024
 
 _REQUEST_NUMBERS = {"template_version": INT2, "prompt_tokens": INT4, "completion_tokens": INT4, "cost": DOUBLE}
 _SCORED_TEXTS = {"text_contexts": INT4, "text_positions": INT2, "text_distances": INT2, "text_answers": REAL}
-_LEFT_OUT = 0
-"""In place of an explanation's id; ids begin with 1."""
-
-Key = tuple[int, str, str, str | None]
-"""What makes explanations of a source equal: index, description, method and model."""
-Request = Mapping[str, object]
-"""What is known of an explanation's request: REQUEST_COLUMNS, of which `parameters` is JSON."""
-
-
-@dataclass(frozen=True)
-class KnownExplanation:
-    """An explanation that the source has already."""
-
-    id: int
-    request: Request
+_LEFT_OUT = -1
+"""In place of the number of an explanation."""
 
 
 @dataclass
@@ -48,7 +38,7 @@ class ExplanationRows:
     with the error of a row that a reader could not show; the row is left out where it returns.
 
     `known` are the explanations of datasets that the source has already: equal ones of the file make no new rows.
-    Others take their ids from `new_ids`.
+    Others take their ids from `new_ids`. In memory are some 100 bytes for each explanation, whatever its text is.
     """
 
     EXPLANATION = ("source_id", "id", "index", "description", "method", "model", *REQUEST_COLUMNS)
@@ -62,19 +52,16 @@ class ExplanationRows:
     indices: Collection[int]
     context_lengths: np.ndarray
     reject: Callable[[RowError], None]
-    known: Mapping[Key, KnownExplanation]
+    known: KnownExplanations
     new_ids: Iterator[int]
-    changed: list[tuple[int, Request]] = field(default_factory=list)
-    """Ids of known explanations of whose requests the file says something else, and what it says."""
 
     def __post_init__(self) -> None:
-        self._ids: dict[Key, int] = {}
         rows = self.source.explanations.rows if self.source.explanations else 0
-        self._ids_of_rows = np.full(rows, _LEFT_OUT)
-
-    def missing(self) -> list[int]:
-        """Ids of known explanations that the file does not have."""
-        return [known.id for key, known in self.known.items() if key not in self._ids]
+        self._numbers = HashNumbers()
+        # of each explanation of the file that differs from those before it
+        self._ids = np.zeros(rows, dtype=np.int64)
+        self._numbers_of_rows = np.full(rows, _LEFT_OUT)
+        self._changed: list[int] = []
 
     def explanations(self, source_id: int, stored: Stored) -> Iterator[Chunk]:
         """The rows of new explanations. `stored` is about all of the file's; one that occurs twice is stored once, as
@@ -86,20 +73,23 @@ class ExplanationRows:
             index = batch.rows.column("index").to_numpy()
             texts = [_storable_texts(batch.rows.column(name)) for name in ("description", "method", "model")]
             requests = _requests(batch.rows)
-            ids = np.full(len(batch.rows), _LEFT_OUT)
-            new = []
-            keys: Iterator[Key] = zip(index.tolist(), *texts, strict=True)  # pyright: ignore[reportAssignmentType]
-            contents = zip(*(column.to_pylist() for column in requests), strict=True)
-            for row, (key, content) in enumerate(zip(keys, contents, strict=True)):
-                if key not in self._ids:
-                    self._ids[key] = self._id(key, dict(zip(REQUEST_COLUMNS, content, strict=True)), stored)
-                    if key not in self.known:
-                        new.append(row)
-                ids[row] = self._ids[key]
-            self._ids_of_rows[batch.first_row + numbers] = ids
+            identities = cast(list[Identity], list(zip(index.tolist(), *texts, strict=True)))
+            keys = [key_of(*identity) for identity in identities]
+            own, first = self._numbers.find_or_add(keys)
+            self._numbers_of_rows[batch.first_row + numbers] = own
+            new, contents = [], list(zip(*(column.to_pylist() for column in requests), strict=True))
+            for row, place in zip(first, self.known.find([keys[row] for row in first]).tolist(), strict=True):
+                request = dict(zip(REQUEST_COLUMNS, contents[row], strict=True))
+                stored.rows += 1
+                stored.digest += row_digests.explanation_digest(*identities[row], request)
+                if place < 0:
+                    new.append(row)
+                elif not self.known.says(place, request):
+                    self._changed.append(batch.first_row + int(numbers[row]))
+                self._ids[own[row]] = next(self.new_ids) if place < 0 else self.known.id(place)
             rows = binary_copy.joined(
                 [
-                    binary_copy.numbers(ids, INT8),
+                    binary_copy.numbers(self._ids[own], INT8),
                     binary_copy.numbers(index, INT4),
                     *map(binary_copy.texts, texts),
                     *_request_fields(requests),
@@ -107,33 +97,36 @@ class ExplanationRows:
             )
             yield binary_copy.chunk([rows[row] for row in new], len(self.EXPLANATION), source, len(batch.rows))
 
-    def _id(self, key: Key, request: dict[str, object], stored: Stored) -> int:
-        """The id of an explanation that occurs for the first time."""
-        stored.rows += 1
-        stored.digest += row_digests.explanation_digest(*key, request)
-        known = self.known.get(key)
-        if known is None:
-            return next(self.new_ids)
-        if _parsed(known.request) != _parsed(request):
-            self.changed.append((known.id, request))
-        return known.id
+    def changed_requests(self) -> Iterator[list[tuple[int, Request]]]:
+        """Ids of known explanations of whose requests the file says something else, and what it says, in parts."""
+        changed = np.array(self._changed, dtype=np.int64)
+        for batch in read.explanation_batches(self.folder, self.source, ROWS_AT_ONCE) if self._changed else ():
+            own = changed[(changed >= batch.first_row) & (changed < batch.first_row + len(batch.rows))]
+            requests = _requests(batch.rows.take(pa.array(own - batch.first_row)))
+            contents = zip(*(column.to_pylist() for column in requests), strict=True)
+            yield [
+                (number, dict(zip(REQUEST_COLUMNS, content, strict=True)))
+                for number, content in zip(self._ids[self._numbers_of_rows[own]].tolist(), contents, strict=True)
+            ]
 
     def scores(self, corpus_id: int, stored: Stored) -> Iterator[Chunk]:
         """The rows of scores. An explanation has one of each method and model, which is the first of the file; those
         of explanations that were left out are left out, too."""
         corpus = [binary_copy.number(corpus_id, INT4)]
-        scored: dict[tuple[str | None, str | None], set[int]] = {}
+        is_scored: dict[tuple[str | None, str | None], np.ndarray] = {}
         for batch in read.score_batches(self.folder, self.source, ROWS_AT_ONCE):
             batch = leave_out(batch, lambda part: check_scores(part, self.source, self.context_lengths), self.reject)
             column = {name: batch.rows.column(name) for name in batch.rows.schema.names}
-            ids = self._ids_of_rows[column["explanation"].to_numpy()]
+            numbers = self._numbers_of_rows[column["explanation"].to_numpy()]
             methods, models = (_storable_texts(column[name]) for name in ("method", "model"))
             new = []
-            for row, (explanation, method, model) in enumerate(zip(ids.tolist(), methods, models, strict=True)):
-                known = scored.setdefault((method, model), {_LEFT_OUT})
-                if explanation not in known:
-                    known.add(explanation)
+            for row, (explanation, method, model) in enumerate(zip(numbers.tolist(), methods, models, strict=True)):
+                if (method, model) not in is_scored:
+                    is_scored[method, model] = np.zeros(len(self._ids), dtype=bool)
+                if explanation != _LEFT_OUT and not is_scored[method, model][explanation]:
+                    is_scored[method, model][explanation] = True
                     new.append(row)
+            ids = self._ids[numbers]
             fields = [
                 binary_copy.numbers(ids, INT8),
                 *map(binary_copy.texts, (methods, models)),
@@ -149,11 +142,6 @@ class ExplanationRows:
             # scores have no digest
             stored.rows += len(new)
             yield binary_copy.chunk([rows[row] for row in new], len(self.SCORE), corpus, len(batch.rows))
-
-
-def _parsed(request: Request) -> dict[str, object]:
-    parameters = request["parameters"]
-    return {**request, "parameters": json.loads(parameters) if isinstance(parameters, str) else None}
 
 
 def _storable_texts(column: pa.Array) -> list[str | None]:

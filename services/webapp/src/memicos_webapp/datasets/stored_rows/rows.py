@@ -21,7 +21,8 @@ from memicos_dataset.schema import CONTEXTS, NO_POSITION
 from memicos_webapp.database.packed_numbers import pack_integer_lists, pack_real_lists
 from memicos_webapp.datasets.stored_rows import binary_copy
 from memicos_webapp.datasets.stored_rows.binary_copy import INT4, INT8, REAL, Chunk, storable
-from memicos_webapp.datasets.stored_rows.explanation_rows import ExplanationRows, Key, KnownExplanation
+from memicos_webapp.datasets.stored_rows.explanation_rows import ExplanationRows
+from memicos_webapp.datasets.stored_rows.known_explanations import KnownExplanations
 from memicos_webapp.datasets.stored_rows.row_digests import (
     FEATURE_COLUMNS,
     FEATURE_NUMBERS,
@@ -131,9 +132,7 @@ class DatasetRows:
         """Number of the source's features that were read."""
         return len(self._checks[source.id].indices)
 
-    def explanations(
-        self, source: Source, known: Mapping[Key, KnownExplanation], new_ids: Iterator[int]
-    ) -> ExplanationRows:
+    def explanations(self, source: Source, known: KnownExplanations, new_ids: Iterator[int]) -> ExplanationRows:
         """Rows of the explanations and scores of a source; arguments as of `ExplanationRows`."""
         indices = self._checks[source.id].indices
         return ExplanationRows(self._folder, source, indices, self._contexts.lengths, self._reject, known, new_ids)
