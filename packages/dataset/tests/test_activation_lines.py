@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -140,6 +141,20 @@ def test_texts_are_forgotten_when_they_are_too_long(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(activation_lines, "KNOWN_BYTES", 200)
     rng = random.Random(5)
     check([lines([row(rng, ids=True) for _ in range(30)]) for _ in range(3)])
+
+
+def test_known_contexts_need_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activation_lines, "KNOWN_BYTES", 1 << 20)
+    texts = ContextTexts(CorpusBuilder())
+    tracemalloc.start()
+    try:
+        for first in range(0, 20_000, 500):
+            short = [{"index": 1, "tokens": [str(number)], "values": [1]} for number in range(first, first + 500)]
+            assert read_lines(lines(short), SOURCE, texts) is not None
+        own = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, activation_lines.__file__)])
+    finally:
+        tracemalloc.stop()
+    assert sum(trace.size for trace in own.traces) < 1.5 * (1 << 20)
 
 
 def test_tokens_that_look_like_the_end_of_a_list() -> None:

@@ -41,7 +41,7 @@ def to_native(
     """Convert sources of one set to a native dataset at `out`. `record` is called with each row that is left out.
 
     In memory are at most a batch of rows, the features and examples of 1,024 indices, 20 bytes for each context, texts
-    of contexts (16 MiB) and the strings of the vocabulary; SAEDashboard's files are read as a whole.
+    of contexts (24 MiB) and the strings of the vocabulary; SAEDashboard's files are read as a whole.
 
     Raises:
         DatasetError: the input cannot be read, has more rows that cannot be stored than `options` allow, or does not

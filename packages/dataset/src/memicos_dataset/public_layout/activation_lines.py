@@ -29,14 +29,16 @@ from memicos_dataset.public_layout.lines import NumberedLine, Row
 from memicos_dataset.public_layout.values import FLOAT32_MAX, LARGEST_INDEX, ValueProblem, feature_index, numbers
 from memicos_dataset.schema import NO_POSITION
 
-KNOWN_BYTES = 16 << 20
-"""Texts of tokens that are kept in memory (some 25,000 contexts of 128 tokens) until they are more."""
+KNOWN_BYTES = 24 << 20
+"""Memory of known contexts (some 25,000 of 128 tokens), which are forgotten when they need more."""
+CONTEXT_BYTES = 256
+"""Memory of a known context beside its texts."""
 MOST_ENDS = 16
 """Places where a text of tokens can end that are tried. Few texts have a token that looks like its end."""
 
 _LISTS = ("tokens", "tokenIds", "values")
 _CUT = -secrets.randbits(62)
-"""Stands in a line for a list that was cut out; no file has been written with it."""
+"""Stands in a line for a list that was cut out. Another number in each process: no file is made to contain it."""
 _STAND_IN = str(_CUT).encode()
 _COMMA, _POINT, _ZERO = b",.0"
 _NUMBER_TYPES = {int, float, type(None)}
@@ -92,7 +94,7 @@ class ContextTexts:
                 self._corpus.check_ids("tokenIds", strings, token_ids)
             known[key] = digest, len(strings)
             self._texts.add(tokens[rows[key]])
-            self._bytes += len(key)
+            self._bytes += len(key) + (len(tokens[rows[key]]) if token_ids is not None else 0) + CONTEXT_BYTES
         return [known[key][0] for key in keys]
 
 
