@@ -3,6 +3,7 @@ activation.
 
     .venv/bin/python benchmarks/data/native_import.py                 # the demo's dataset
     .venv/bin/python benchmarks/data/native_import.py my/dataset --rounds 5
+    .venv/bin/python benchmarks/data/native_import.py --copies 4      # each of the demo's sources four times
 
 Prints the seconds of imports, each into an empty database, and of bare COPY (binary, from memory) of the rows that the
 import stored into the same tables, with the same indexes, constraints and triggers; embeddings are in neither. An
@@ -14,6 +15,7 @@ examples, their texts, explanations and indexes; the public layout, from which t
 import argparse
 import asyncio
 import io
+import shutil
 import statistics
 import tempfile
 import time
@@ -24,6 +26,7 @@ import databases
 import one_row_each
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.public import to_public
+from memicos_dataset.manifest import Source
 from memicos_dataset.read import read_manifest
 from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import load
@@ -94,6 +97,26 @@ async def sizes(server: str, url: str, dataset: Path) -> tuple[int, int, int]:
         await known.close()
 
 
+def enlarged(dataset: Path, folder: Path, copies: int) -> Path:
+    """The dataset with each source `copies` times."""
+    shutil.copytree(dataset, folder)
+    manifest = read_manifest(folder)
+
+    def copy(source: Source, number: int) -> Source:
+        if not number:
+            return source
+        own = source.model_copy(update={"id": f"{source.id}__copy{number}"}, deep=True)
+        shutil.copytree(folder / source.id, folder / own.id)
+        for entry in filter(None, [*own.features, own.explanations, own.scores]):
+            entry.path = entry.path.replace(source.id, own.id, 1)
+        return own
+
+    sources = [copy(source, number) for source in manifest.source_set.sources for number in range(copies)]
+    manifest.source_set.sources = sources
+    manifest.write(folder)
+    return folder
+
+
 async def measure(dataset: Path, rounds: int, with_size: bool) -> None:
     features = sum(entry.rows for own in read_manifest(dataset).source_set.sources for entry in own.features)
     async with databases.new_server() as server:
@@ -124,8 +147,11 @@ def main() -> None:
     parser.add_argument("dataset", nargs="?", type=Path, default=DEMO, help="folder of a native dataset")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", action="store_true", help="also store one row for each activation, to compare sizes")
+    parser.add_argument("--copies", type=int, default=1, help="import each source so many times, for a larger dataset")
     args = parser.parse_args()
-    asyncio.run(measure(args.dataset, args.rounds, args.size))
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = args.dataset if args.copies == 1 else enlarged(args.dataset, Path(folder) / "dataset", args.copies)
+        asyncio.run(measure(dataset, args.rounds, args.size))
 
 
 if __name__ == "__main__":
