@@ -70,7 +70,8 @@ def to_native(
 @contextmanager
 def _frozen_objects() -> Iterator[None]:
     """Leave the objects that exist, such as those of imported modules, out of garbage collections, which millions of
-    parsed rows set off: they would take a tenth of the time."""
+    parsed rows set off: they would take a tenth of the time. Of two conversions in a process, the first that ends
+    includes them again: the other one is slower from then on."""
     gc.freeze()
     try:
         yield

@@ -126,7 +126,7 @@ def read_lines(lines: Sequence[NumberedLine], source_id: str, texts: ContextText
     """Columns of all lines, which are those of their rows; None where they have to be read row by row."""
     try:
         return _columns(lines, source_id, texts)
-    except (_NotReadHereError, ValueProblem, UnicodeEncodeError, orjson.JSONDecodeError, OverflowError):
+    except (_NotReadHereError, ValueProblem, orjson.JSONDecodeError, OverflowError):
         return None
 
 
