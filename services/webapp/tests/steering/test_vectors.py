@@ -115,7 +115,7 @@ async def test_vectors_of_an_account_and_texts_of_a_vector_have_limits(own_url: 
         response = await client.post("/api/activation/upload-batch", json={**address, "activations": huge})
         assert response.status_code == 200, response.text
         for item, message in [
-            ({"tokens": ["a", "b"], "values": [1]}, "activations.0 has 2 tokens and 1 values"),
+            ({"tokens": ["a", "b"], "values": [1]}, "activations.0 has 2 tokens and 1 value"),
             ({"tokens": ["a"] * 5, "values": [1] * 5}, "MEMICOS_VECTOR_EXAMPLE_TOKENS"),
         ]:
             response = await client.post("/api/activation/upload-batch", json={**first, "activations": [item]})
