@@ -17,6 +17,7 @@ from memicos_testing.webapp.jobs.job_worker import worker
 from memicos_testing.webapp.small_dataset import write_dataset
 from memicos_webapp.database.embedded import temporary
 from memicos_webapp.database.migrate import migrate
+from memicos_webapp.database.packed_numbers import unpack
 from memicos_webapp.datasets.running_import import ImportOptions
 from memicos_webapp.datasets.service import IMPORT, add_import
 from memicos_webapp.stored_sources import verify
@@ -69,7 +70,7 @@ async def check_imported(database: str, location: str, dataset: Path, conversion
     assert [row["index"] for row in stored] == [row["index"] for row in expected]
     for row, own in zip(stored, expected, strict=True):
         assert row["max_activation"] == pytest.approx(own["max_activation"], rel=1e-6)
-        assert sorted(row["values"]) == pytest.approx(sorted(value for values in own["values"] for value in values))
+        assert sorted(unpack(row["values"])) == pytest.approx(sorted(value for values in own["values"] for value in values))
 
 
 async def test_a_published_source_of_2500_objects_is_imported(server: S3Server, database: str, tmp_path: Path) -> None:
