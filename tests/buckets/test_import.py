@@ -70,7 +70,9 @@ async def check_imported(database: str, location: str, dataset: Path, conversion
     assert [row["index"] for row in stored] == [row["index"] for row in expected]
     for row, own in zip(stored, expected, strict=True):
         assert row["max_activation"] == pytest.approx(own["max_activation"], rel=1e-6)
-        assert sorted(unpack(row["values"])) == pytest.approx(sorted(value for values in own["values"] for value in values))
+        assert sorted(unpack(row["values"])) == pytest.approx(
+            sorted(value for values in own["values"] for value in values)
+        )
 
 
 async def test_a_published_source_of_2500_objects_is_imported(server: S3Server, database: str, tmp_path: Path) -> None:
