@@ -3,7 +3,7 @@
 commands     the command
 service      imports by the command and as jobs
 steps        the steps of an import
-copying      checks, copies and verifies the rows: the longest step
+copying      checks and copies the rows: the longest step
 running_import  an import that runs, and its options
 plan         what an import changes in the catalogue, and when it is refused
 preview      what an import would do, and the space that it needs

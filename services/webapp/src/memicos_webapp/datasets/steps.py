@@ -4,7 +4,7 @@
 2. Add loads in state `staging`, then copy and check texts and features under their ids (`copying`). Readers do not see
    them. Meanwhile PostgreSQL computes the digests of the rows that are stored, which are compared with those of the
    rows that were read (`verification`). Mark the loads as `verified`.
-3. In one transaction replace the explanations and scores that came with earlier loads (`explanations`), update the
+3. In one transaction replace the explanations and scores that came with earlier loads (`copying`), update the
    catalogue, show the new loads and retire the old ones.
 4. Delete what is no longer needed (`cleanup`).
 
@@ -23,9 +23,9 @@ from memicos_dataset.errors import DatasetError
 from memicos_webapp.catalog.models import LoadState
 from memicos_webapp.database.connection import opened
 from memicos_webapp.database.errors import DRIVER_ERRORS
-from memicos_webapp.datasets import explanations, load_states, locks, repository
+from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
-from memicos_webapp.datasets.copying import copy_rows, run_concurrently
+from memicos_webapp.datasets.copying import copy_rows, replace_explanations, run_concurrently
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.repository import StagedLoad
@@ -106,7 +106,7 @@ async def _show(run: RunningImport, rows: DatasetRows, loads: list[StagedLoad]) 
     async with connection.transaction():
         await locks.lock_model(connection, run.manifest.model.id)
         for source, load in zip(run.manifest.source_set.sources, stored, strict=True):
-            await explanations.replace(run, rows, source, load)
+            await replace_explanations(run, rows, source, load)
             found = await verification.problems(connection, load, (verification.EXPLANATIONS,))
             if found:
                 raise DatasetError(run.folder.root, f"{load.name} was not stored as it was read: {'; '.join(found)}")
