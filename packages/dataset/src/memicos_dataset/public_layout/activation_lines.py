@@ -38,14 +38,14 @@ MOST_ENDS = 16
 
 _LISTS = ("tokens", "tokenIds", "values")
 _CUT = -secrets.randbits(62)
-"""Stands in a line for a list that was cut out. Another number in each process: no file is made to contain it."""
+"""Stands in a line for a list that was cut out. Random in each process, so that no file can contain it on purpose."""
 _STAND_IN = str(_CUT).encode()
 _COMMA, _POINT, _ZERO = b",.0"
 _NUMBER_TYPES = {int, float, type(None)}
 
 
-class _NotReadHereError(Exception):
-    """The group is read row by row."""
+class _GroupRefusedError(Exception):
+    """The group has to be read row by row."""
 
 
 class ContextTexts:
@@ -67,7 +67,7 @@ class ContextTexts:
             # a list ends where its text is complete
             if text in self._texts or _is_list(text):
                 return text
-        raise _NotReadHereError
+        raise _GroupRefusedError
 
     def digests(self, tokens: Sequence[bytes], ids: Sequence[bytes], lengths: Sequence[int]) -> list[bytes]:
         """Hashes of contexts that have as many tokens as `lengths` says. `ids` are empty where lines have none.
@@ -119,14 +119,14 @@ def _is_list(text: bytes) -> bool:
 
 def _expect(condition: object) -> None:
     if not condition:
-        raise _NotReadHereError
+        raise _GroupRefusedError
 
 
 def read_lines(lines: Sequence[NumberedLine], source_id: str, texts: ContextTexts) -> ActivationColumns | None:
     """Columns of all lines, which are those of their rows; None where they have to be read row by row."""
     try:
         return _columns(lines, source_id, texts)
-    except (_NotReadHereError, ValueProblem, orjson.JSONDecodeError, OverflowError):
+    except (_GroupRefusedError, ValueProblem, orjson.JSONDecodeError, OverflowError):
         return None
 
 
@@ -172,7 +172,7 @@ def _without_lists(lines: Sequence[NumberedLine], texts: ContextTexts) -> tuple[
             # every line has its lists in the order of the first one
             start = line.find(pattern, end) + shift
             if start < shift:
-                raise _NotReadHereError
+                raise _GroupRefusedError
             parts += line[end:start], _STAND_IN
             if name == "tokens":
                 text = texts.tokens(line, start)

@@ -178,7 +178,8 @@ async def replace_explanations(run: RunningImport, rows: DatasetRows, source: So
 
     Called in the transaction that shows the loads: explanations belong to a source, not to a load, so that readers see
     them as soon as they are committed. An interrupted import copies them again. What users wrote is kept. Explanations
-    that are equal in index, description, method and model keep their rows, with what the dataset says of their requests.
+    that are equal in index, description, method and model keep their rows, with what the dataset says of their
+    requests.
     """
     connection = run.connection
     known = await repository.known_explanations(connection, load.source_id)
