@@ -173,7 +173,7 @@ def test_a_wrong_option_is_named(folder: Path, tmp_path: Path, wrong: tuple[str,
 def test_a_folder_of_sources_without_its_kind_is_explained(folder: Path, tmp_path: Path) -> None:
     sae = small_sae(tmp_path / "1-small", 1, 8)
     result = run(*options(folder, tmp_path / "out", str(sae)))
-    assert result.exit_code == 1 and f"path:{sae} names its sources" in result.stderr
+    assert result.exit_code == 1 and "Put path: before it if it is a folder of sources" in result.stderr
 
 
 def test_a_corpus_that_is_too_short_is_said(folder: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_bad_entry_does_not_hide_the_sources_of_others(tmp_path: Path, loop: P
         f"path:{loop}": "symbolic links",
         f"path:{loop}/inside": "symbolic links",
         "no-such-set": "There is no source set no-such-set",
-        f"saes/{'x' * 800}": "Sources of a folder are named by path: and the folder",
+        f"saes/{'x' * 800}": "Put path: before it if it is a folder of sources",
         "path:/x@zip": "there is no format zip",
         "hf:gpt2": "hf:owner/name",
         "s3:bucket": "is no source set",

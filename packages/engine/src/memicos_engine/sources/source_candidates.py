@@ -280,7 +280,7 @@ def _sort_key(source_id: str) -> tuple[int, str]:
 def _unknown_set_message(name: str, models: Sequence[str], selection: SourceSelection) -> str:
     if "/" in name:
         # without a look at the disk: a client may not learn which folders a server has
-        return f"There is no source set {name} (SAE_SETS). Sources of a folder are named by path: and the folder."
+        return f"There is no source set {name} (SAE_SETS). Put path: before it if it is a folder of sources."
     local = {_set_name(folder) for folder in _local_folders(selection.folder) if _locations(folder, None)}
     available = [f"SAE_FOLDER has {abbreviated_list(sorted(local))}"] if selection.folder else []
     available += [
