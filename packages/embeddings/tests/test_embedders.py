@@ -90,9 +90,10 @@ def running_provider() -> Iterator[LlmProvider]:
 
 
 @pytest.fixture
-async def remote(running_provider: LlmProvider) -> AsyncIterator[OpenAiEmbedder]:
+async def remote(running_provider: LlmProvider, request: pytest.FixtureRequest) -> AsyncIterator[OpenAiEmbedder]:
+    """An embedder that waits a minute, or as long as its parameter says."""
     running_provider.reset()
-    embedder = OpenAiEmbedder(SecretStr(KEY), running_provider.base_url, 0.5)
+    embedder = OpenAiEmbedder(SecretStr(KEY), running_provider.base_url, getattr(request, "param", 60.0))
     # the client retries by default
     embedder._open().max_retries = 0
     yield embedder
@@ -136,8 +137,6 @@ def answer(*rows: list[float], index: Sequence[int] | None = None) -> Reply:
         (Reply(status=429), "over its rate limit or its credit is spent"),
         (Reply(status=500), "answered with status 500"),
         (Reply(drop=True), "cannot be reached at"),
-        (Reply(delay=2), r"did not answer within 0\.5 s"),
-        (Reply(drip=0.1), r"did not answer within 0\.5 s"),
         (Reply(body=b"not json"), "cannot be read"),
         (Reply(body=b"not gzip", headers={"Content-Encoding": "gzip"}), "cannot be read"),
         (Reply(body=b"[" * 200_000 + b"]" * 200_000), "cannot be read"),
@@ -164,6 +163,16 @@ async def test_faults_of_the_provider(
     with pytest.raises(EmbedderError, match=message) as caught:
         await remote.embed(["a"])
     assert KEY not in caught.value.message
+
+
+@pytest.mark.parametrize("remote", [0.5], indirect=True)
+@pytest.mark.parametrize("reply", [Reply(delay=2), Reply(drip=0.1)])
+async def test_an_answer_that_takes_too_long(
+    remote: OpenAiEmbedder, running_provider: LlmProvider, reply: Reply
+) -> None:
+    running_provider.default = reply
+    with pytest.raises(EmbedderError, match=r"did not answer within 0\.5 s"):
+        await remote.embed(["a"])
 
 
 async def test_the_query_cache_is_bounded_and_evicts_the_least_recently_used() -> None:

@@ -1,11 +1,11 @@
-"""Rows of an import are checked and copied: texts and features, which takes longest, then explanations and scores.
+"""Rows of an import are checked and copied, and compared with what PostgreSQL has stored.
 
-Texts and features are compared with what PostgreSQL has stored.
-
-Two connections share the work. One copies the features, file by file. The other one copies the texts, and lets
-PostgreSQL compute the digests of the features of each source that are stored.
-Each file is stored in one transaction with the row that marks it as loaded, all files of texts in one together, so that
-an interrupted import is continued at the files that are not marked.
+Three connections share the work. One copies the features, file by file. The import's own copies the texts, and lets
+PostgreSQL compute the digests of the features of each source that are stored. The third copies the explanations and
+scores of each source whose features are stored, in the transaction that shows the loads: they belong to a source, not
+to a load, so that readers see them as soon as they are committed.
+Each file of features is stored in one transaction with the row that marks it as loaded, all files of texts in one
+together, so that an interrupted import is continued at the files that are not marked. It copies the explanations again.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncpg import Connection
+from memicos_dataset.errors import DatasetError
 from memicos_dataset.manifest import FileEntry, Source
 from memicos_dataset.wording import quantity
 
@@ -34,21 +35,31 @@ from memicos_webapp.jobs import repository as jobs
 log = logging.getLogger(__name__)
 
 
-async def copy_rows(
-    run: RunningImport, rows: DatasetRows, features: Connection, loads: Sequence[StagedLoad]
-) -> list[str]:
-    """Copy the texts and features of `loads` that are not stored yet; returns how stored rows differ from those that
-    were read.
+@dataclass
+class Copied:
+    """Rows that were copied. `problems`: how stored texts and features differ from those that were read."""
 
-    `features` is a connection for the features; all else is done over the import's own.
+    problems: list[str] = field(default_factory=list)
+    explained: set[int] = field(default_factory=set)
+    """Ids of the loads whose explanations and scores are copied, too."""
+
+
+async def copy_rows(
+    run: RunningImport, rows: DatasetRows, features: Connection, shown: Connection, loads: Sequence[StagedLoad]
+) -> Copied:
+    """Copy the texts and features of `loads` that are not stored yet, and explanations and scores of sources that have
+    none of earlier datasets.
+
+    `features` is a connection for the features; `shown` is one for explanations and scores, in the transaction that
+    will show the loads. The texts are copied over the import's own.
     """
     await jobs.set_stage(run.connection, run.job_id, "copies rows")
     loaded = await file_repository.loaded_files(run.connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
     copy = _Copy(run, rows, loaded, list(zip(run.manifest.source_set.sources, loads, strict=True)))
-    async with run_concurrently(copy.features(features)):
+    async with run_concurrently(copy.features(features)), run_concurrently(copy.explanations(shown)):
         await copy.texts()
-    return copy.problems
+    return copy.copied
 
 
 @asynccontextmanager
@@ -74,11 +85,12 @@ class _Copy:
     rows: DatasetRows
     loaded: set[str]
     sources: list[tuple[Source, StagedLoad]]
-    problems: list[str] = field(default_factory=list)
+    copied: Copied = field(default_factory=Copied)
 
     def __post_init__(self) -> None:
         self._contexts_checked = asyncio.Event()
         loop = asyncio.get_running_loop()
+        self._with_texts: asyncio.Future[dict[int, StoredLoad]] = loop.create_future()
         self._features_copied: dict[str, asyncio.Future[bool]] = {
             source.id: loop.create_future() for source, _ in self.sources
         }
@@ -116,8 +128,9 @@ class _Copy:
             await asyncio.to_thread(rows.check_contexts)
             self._contexts_checked.set()
         stored_loads = {load.load_id: load for load in await run.stored_loads()}
+        self._with_texts.set_result(stored_loads)
         for corpus_id in {load.corpus_id for load in stored_loads.values()}:
-            self.problems += await verification.corpus_problems(connection, corpus_id)
+            self.copied.problems += await verification.corpus_problems(connection, corpus_id)
         for source, load in self.sources:
             if not await asyncio.shield(self._features_copied[source.id]):
                 return
@@ -126,7 +139,21 @@ class _Copy:
                 await jobs.set_stage(connection, run.job_id, "verifies the stored rows")
             stored = stored_loads[load.load_id]
             for problem in await verification.problems(connection, stored, (verification.FEATURES,)):
-                self.problems.append(f"{stored.name}: {problem}")
+                self.copied.problems.append(f"{stored.name}: {problem}")
+
+    async def explanations(self, connection: Connection) -> None:
+        """Copy explanations and scores of each source whose features are copied.
+
+        Not where they replace some of an earlier dataset: whoever scores one that is to be deleted waits for the end of
+        the transaction, which should be soon.
+        """
+        loads = await self._with_texts
+        for source, load in self.sources:
+            if not await asyncio.shield(self._features_copied[source.id]):
+                return
+            if not await repository.has_explanations(connection, load.source_id):
+                await replace_explanations(self.run, connection, self.rows, source, loads[load.load_id])
+                self.copied.explained.add(load.load_id)
 
     async def _corpus(self) -> int:
         """The id of the dataset's corpus; it is copied unless another load has brought the same one."""
@@ -172,16 +199,18 @@ class _Copy:
                 raise ConnectionResetError("the import's connection to the database has ended")
 
 
-async def replace_explanations(run: RunningImport, rows: DatasetRows, source: Source, load: StoredLoad) -> None:
-    """Replace explanations and scores without an author of a source whose features `rows` has read, and note what the
-    load has of them.
+async def replace_explanations(
+    run: RunningImport, connection: Connection, rows: DatasetRows, source: Source, load: StoredLoad
+) -> None:
+    """Replace explanations and scores without an author of a source whose features `rows` has read, note what the load
+    has of them, and compare the explanations with what PostgreSQL has stored.
 
-    Called in the transaction that shows the loads: explanations belong to a source, not to a load, so that readers see
-    them as soon as they are committed. An interrupted import copies them again. What users wrote is kept. Explanations
-    that are equal in index, description, method and model keep their rows, with what the dataset says of their
-    requests.
+    Called in the transaction of `connection` that shows the loads. What users wrote is kept. Explanations that are
+    equal in index, description, method and model keep their rows, with what the dataset says of their requests.
+
+    Raises:
+        DatasetError: a row cannot be shown, or PostgreSQL has stored others.
     """
-    connection = run.connection
     known = await repository.known_explanations(connection, load.source_id)
     count = source.explanations.rows if source.explanations else 0
     new_ids = iter(await repository.explanation_ids(connection, count))
@@ -204,3 +233,10 @@ async def replace_explanations(run: RunningImport, rows: DatasetRows, source: So
         connection, load.load_id, verification.EXPLANATIONS, explanations.rows, explanations.digest
     )
     await verification.note_part(connection, load.load_id, verification.SCORES, scores.rows)
+    if problems := await verification.problems(connection, load, (verification.EXPLANATIONS,)):
+        raise not_as_read(run, [f"{load.name}: {problem}" for problem in problems])
+
+
+def not_as_read(run: RunningImport, problems: Sequence[str]) -> DatasetError:
+    """The error of an import whose stored rows differ from those that were read."""
+    return DatasetError(run.folder.root, f"was not stored as it was read: {'; '.join(problems)}")

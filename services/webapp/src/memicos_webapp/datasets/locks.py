@@ -3,15 +3,17 @@
 `memicos_webapp.jobs.repository` has the lock of each import's job.
 """
 
+from collections.abc import Sequence
+
 from asyncpg import Connection
 
 SET_CLASS = 0x73657473
 """With a hash of model and set: held while a dataset of that set is imported ("sets")."""
 CATALOGUE = 0x6C6F6164
 """Held by short transactions that change the catalogue or flip loads ("load")."""
-MODEL_CLASS = 0x6D6F646C
-"""With a hash of a model: held by the transactions that replace explanations of its sources ("modl"). They take it
-before the lock on the catalogue."""
+SOURCE_CLASS = 0x73726373
+"""With the id of a source: held by the transaction that replaces its explanations ("srcs"), which takes it before the
+lock on the catalogue."""
 CORPUS = 0x636F7270
 """Shared by transactions that add or use a corpus; exclusive for the deletion of unused ones ("corp")."""
 
@@ -25,9 +27,11 @@ async def unlock_set(connection: Connection, subject: str) -> None:
     await connection.execute("SELECT pg_advisory_unlock($1::int, hashtext($2))", SET_CLASS, subject)
 
 
-async def lock_model(connection: Connection, model: str) -> None:
-    """Wait for others that replace explanations of the model's sources; held until the transaction ends."""
-    await connection.execute("SELECT pg_advisory_xact_lock($1::int, hashtext($2))", MODEL_CLASS, model)
+async def lock_sources(connection: Connection, source_ids: Sequence[int]) -> None:
+    """Wait for imports of other sets that replace explanations of the same sources; held until the transaction ends."""
+    # in the order of ids, so that two imports never wait for each other
+    for source_id in sorted(source_ids):
+        await connection.execute("SELECT pg_advisory_xact_lock($1::int, $2::int)", SOURCE_CLASS, source_id)
 
 
 async def lock_catalogue(connection: Connection) -> None:

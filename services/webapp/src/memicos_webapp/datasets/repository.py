@@ -257,6 +257,12 @@ async def copy_binary(connection: Connection, table: str, columns: Sequence[str]
     await connection.copy_to_table(table, source=content(), columns=list(columns), format="binary")
 
 
+async def has_explanations(connection: Connection, source_id: int) -> bool:
+    """Whether a source has explanations that came with a dataset."""
+    statement = "SELECT EXISTS (SELECT FROM explanation WHERE source_id = $1 AND author_id IS NULL)"
+    return bool(await connection.fetchval(statement, source_id))
+
+
 async def known_explanations(connection: Connection, source_id: int) -> KnownExplanations:
     """The explanations without an author of a source. Called in a transaction."""
     known = KnownExplanations()

@@ -63,8 +63,9 @@ class RunningImport:
     url: str
     """Of the database, for further connections."""
 
-    async def plan(self) -> ImportPlan:
-        state = await repository.catalogue_state(self.connection, self.manifest)
+    async def plan(self, connection: asyncpg.Connection) -> ImportPlan:
+        """What the import changes in the catalogue, as `connection` sees it."""
+        state = await repository.catalogue_state(connection, self.manifest)
         return plan_import(self.folder, self.manifest, state, self.options.missing, self.options.move_sources)
 
     async def stored_loads(self) -> list[StoredLoad]:

@@ -4,8 +4,8 @@
 2. Add loads in state `staging`, then copy and check texts and features under their ids (`copying`). Readers do not see
    them. Meanwhile PostgreSQL computes the digests of the rows that are stored, which are compared with those of the
    rows that were read (`verification`). Mark the loads as `verified`.
-3. In one transaction replace the explanations and scores that came with earlier loads (`copying`), update the
-   catalogue, show the new loads and retire the old ones.
+3. In one transaction, which begins before the rows are copied, copy explanations and scores, or replace those that
+   came with earlier loads (`copying`), update the catalogue, show the new loads and retire the old ones.
 4. Delete what is no longer needed (`cleanup`).
 
 Steps commit one by one, copying file by file. An import is a job (`memicos_webapp.jobs`): a killed one keeps its rows,
@@ -17,6 +17,7 @@ import asyncio
 import logging
 
 import asyncpg
+from asyncpg import Connection
 from memicos_dataset import read
 from memicos_dataset.errors import DatasetError
 
@@ -25,7 +26,7 @@ from memicos_webapp.database.connection import opened
 from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
-from memicos_webapp.datasets.copying import copy_rows, replace_explanations, run_concurrently
+from memicos_webapp.datasets.copying import copy_rows, not_as_read, replace_explanations, run_concurrently
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.repository import StagedLoad
@@ -59,14 +60,14 @@ async def _retire_missing(run: RunningImport) -> list[str]:
         return []
     async with run.connection.transaction():
         await locks.lock_catalogue(run.connection)
-        plan = await run.plan()
+        plan = await run.plan(run.connection)
         await load_states.flip(run.connection, {}, [source.id for source in plan.retire])
     return plan.notes
 
 
 async def _import(run: RunningImport) -> list[str]:
     # refused before anything is copied; decided again when the loads are shown
-    await run.plan()
+    await run.plan(run.connection)
     await jobs.set_stage(run.connection, run.job_id, "compares the files with the manifest")
     await asyncio.to_thread(read.verify, run.folder, run.manifest)
     # of an attempt on other files
@@ -83,43 +84,47 @@ async def _import(run: RunningImport) -> list[str]:
             await file_repository.add_files(run.connection, run.job_id, run.manifest.files())
         loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     try:
-        async with opened(run.url, "memicos-import") as second:
+        async with (
+            opened(run.url, "memicos-import") as features,
+            opened(run.url, "memicos-import") as shown,
+            shown.transaction(),
+        ):
+            await locks.lock_sources(shown, [load.source_id for load in loads])
             rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
-            problems = await copy_rows(run, rows, second, loads)
-            if problems:
-                raise DatasetError(run.folder.root, f"was not stored as it was read: {'; '.join(problems)}")
+            copied = await copy_rows(run, rows, features, shown, loads)
+            if copied.problems:
+                raise not_as_read(run, copied.problems)
             staging = [load.load_id for load in loads if load.state == LoadState.STAGING]
             await load_states.verify(run.connection, staging)
-            async with run_concurrently(repository.analyse_rows(second)):
-                return await _show(run, rows, loads)
+            async with run_concurrently(repository.analyse_rows(features)):
+                return await _show(run, shown, rows, loads, copied.explained)
     except (DatasetError, asyncpg.PostgresError) as error:
         if not is_lost(error):
             await _record_failure(run, [load.load_id for load in loads], error)
         raise
 
 
-async def _show(run: RunningImport, rows: DatasetRows, loads: list[StagedLoad]) -> list[str]:
-    """Show the loads; returns notes for the user."""
-    connection = run.connection
-    await jobs.set_stage(connection, run.job_id, "copies explanations and shows the sources")
-    stored = await run.stored_loads()
-    async with connection.transaction():
-        await locks.lock_model(connection, run.manifest.model.id)
-        for source, load in zip(run.manifest.source_set.sources, stored, strict=True):
-            await replace_explanations(run, rows, source, load)
-            found = await verification.problems(connection, load, (verification.EXPLANATIONS,))
-            if found:
-                raise DatasetError(run.folder.root, f"{load.name} was not stored as it was read: {'; '.join(found)}")
-            await verification.note_result(connection, load.load_id, [])
-        await locks.lock_catalogue(connection)
-        plan = await run.plan()
-        await repository.update_entries(connection, run.manifest)
-        await load_states.flip(
-            connection,
-            {load.source_id: load.load_id for load in loads},
-            [source.id for source in plan.retire],
-        )
-        await repository.delete_failed_loads(connection, [load.source_id for load in loads])
+async def _show(
+    run: RunningImport, connection: Connection, rows: DatasetRows, loads: list[StagedLoad], explained: set[int]
+) -> list[str]:
+    """Show the loads in the transaction of `connection`, after the explanations of those that are not `explained` are
+    replaced; returns notes for the user."""
+    await jobs.set_stage(run.connection, run.job_id, "copies explanations and shows the sources")
+    for source, load in zip(run.manifest.source_set.sources, await run.stored_loads(), strict=True):
+        if load.load_id not in explained:
+            await replace_explanations(run, connection, rows, source, load)
+        await verification.note_result(connection, load.load_id, [])
+    await locks.lock_catalogue(connection)
+    plan = await run.plan(connection)
+    await repository.update_entries(connection, run.manifest)
+    await load_states.flip(
+        connection,
+        {load.source_id: load.load_id for load in loads},
+        [source.id for source in plan.retire],
+    )
+    await repository.delete_failed_loads(connection, [load.source_id for load in loads])
+    # its connection holds the import's locks, without which another worker may have begun to do the same
+    await run.connection.execute("SELECT 1")
     return plan.notes
 
 
