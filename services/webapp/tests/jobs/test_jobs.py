@@ -27,14 +27,20 @@ EXPLANATIONS = "SELECT source_id, index, description FROM explanation ORDER BY s
 async def test_a_killed_import_continues_at_the_file_where_it_was(
     fresh_url: str, small_dataset: Path, loaded_url: str
 ) -> None:
+
+    async def copied() -> bool:
+        (job,) = await fetch(fresh_url, JOBS)
+        # texts and features
+        return job["files_done"] == 6
+
     async with stopped_before(fresh_url, small_dataset, "explanation") as process:
+        await until(copied)
         process.send_signal(signal.SIGKILL)
         await process.wait()
     await until(lambda: disconnected(fresh_url))
     (before,) = await fetch(fresh_url, JOBS)
-    # texts and features
     assert (before["state"], before["active"], before["files_done"]) == ("running", False, 6)
-    assert await states(fresh_url) == ["verified"] * 3
+    assert await states(fresh_url) == ["staging"] * 3
     stored = await fetch(fresh_url, "SELECT load_id, index, xmin::text FROM feature ORDER BY load_id, index")
     assert len(stored) == 64 * 3
     assert (await load(small_dataset, fresh_url)).loaded
