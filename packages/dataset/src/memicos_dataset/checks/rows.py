@@ -311,17 +311,23 @@ def _check_values(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
     counts = np.diff(positions.offsets.to_numpy())
     unequal = counts != np.diff(values.offsets.to_numpy())
     refuse(batch, "values", rows, counts, unequal, "value positions belong to an example with another number of values")
-    example = np.repeat(np.arange(len(counts)), counts)
+    filled = np.flatnonzero(counts)
+    if not len(filled):
+        return
+    # one by one only where a fault is found: there are some hundred values for each feature
+    owners, starts = rows[filled], (positions.offsets.to_numpy()[:-1] - positions.offsets[0].as_py())[filled]
     flat, numbers = positions.flatten().to_numpy(), values.flatten().to_numpy()
-    owners = rows[example]
-    outside = (flat < 0) | (flat >= lengths[example])
-    refuse(batch, "value_positions", owners, flat, outside, "is not a position of the example's context")
-    repeated = np.zeros(len(flat), dtype=bool)
-    repeated[1:] = (np.diff(flat) <= 0) & (np.diff(example) == 0)
-    refuse(batch, "value_positions", owners, flat, repeated, "does not come after the position before it")
-    maxima = batch.rows.column("max_activation").to_numpy()[owners]
-    above = numbers > maxima * (1 + ROUNDING)
-    refuse(batch, "values", owners, numbers, above, "is above the feature's max_activation")
+    least, greatest = np.minimum.reduceat(flat, starts), np.maximum.reduceat(flat, starts)
+    for bound, outside in ((least, least < 0), (greatest, greatest >= lengths[filled])):
+        refuse(batch, "value_positions", owners, bound, outside, "is not a position of the example's context")
+    repeated = np.diff(flat, prepend=-1) <= 0
+    repeated[starts] = False
+    if repeated.any():
+        every = np.repeat(rows, counts)
+        refuse(batch, "value_positions", every, flat, repeated, "does not come after the position before it")
+    greatest = np.maximum.reduceat(numbers, starts)
+    above = greatest > batch.rows.column("max_activation").to_numpy()[owners] * (1 + ROUNDING)
+    refuse(batch, "values", owners, greatest, above, "is above the feature's max_activation")
 
 
 def _check_attributions(batch: Batch, rows: np.ndarray, lengths: np.ndarray) -> None:
