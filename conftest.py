@@ -1,10 +1,12 @@
 """Options of every test run: skipped tests are reported with a count, and `--no-skips` (CI) fails on them.
 
-Databases that programs make for root are in a folder of the run, which is deleted at its end.
+Databases that programs make for root are in a folder of the run, which is deleted at its end. Programs that tests
+start end with Ctrl-C also where pytest runs in the background.
 """
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a shell without job control has it ignored in what it starts with `&`, and programs of tests would inherit that
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.geteuid() != 0 or "MEMICOS_SYSTEM_DATA" in os.environ:
         return
     folder = tempfile.TemporaryDirectory(prefix="memicos-tests-")

@@ -98,10 +98,12 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def wait_for_requests(model: Path, count: int) -> None:
+def wait_for_requests(process: "subprocess.Popen[str]", model: Path, count: int) -> None:
     end = time.monotonic() + SECONDS
     while sum(map(len, vllm_stand_in.requests(model).values())) < count:
         assert time.monotonic() < end
+        if process.poll() is not None:
+            pytest.fail("\n".join(process.communicate()))
         time.sleep(0.02)
 
 
@@ -169,7 +171,7 @@ def test_a_lost_replica_is_started_again_and_its_requests_are_repeated(
     # slow enough that the third server has work left when it is healthy
     write_behaviour(model, Behaviour(delay=3))
     with running(dataset, model) as process:
-        wait_for_requests(model, 10)
+        wait_for_requests(process, model, 10)
         kill(process, model)
         status, out, err = finish(process)
     assert status == 0, err
@@ -195,7 +197,7 @@ def test_the_end_of_a_run_leaves_no_process_and_the_next_one_goes_on(
     # slow enough that the run is not complete when the signal reaches it
     write_behaviour(model, Behaviour(delay=2.0))
     with running(dataset, model) as process:
-        wait_for_requests(model, 20)
+        wait_for_requests(process, model, 20)
         below = actors(process) if number is signal.SIGKILL else psutil.Process(process.pid).children(recursive=True)
         if number is signal.SIGINT:  # of the terminal, to the whole group
             os.killpg(process.pid, number)

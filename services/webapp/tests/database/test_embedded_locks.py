@@ -37,11 +37,9 @@ def test_a_wait_for_another_start_is_logged_and_ends_with_ctrl_c(folder: Folder)
     data = folder.path / "data"
     data.mkdir()
     program = f"""
-import logging, signal
+import logging
 from pathlib import Path
 from memicos_webapp.database import embedded
-# ignored where a shell runs these tests in the background
-signal.signal(signal.SIGINT, signal.default_int_handler)
 logging.basicConfig()
 embedded.LOCK_LOG_SECONDS = 0.1
 with embedded.embedded(Path({str(data / "postgres")!r})):
