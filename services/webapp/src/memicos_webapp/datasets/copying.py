@@ -96,7 +96,7 @@ class _Copy:
         }
 
     async def features(self, connection: Connection) -> None:
-        """Copy the features, which are checked against the contexts."""
+        """Copy the features, which are checked against the contexts, and update the planner's statistics."""
         await self._contexts_checked.wait()
         try:
             for source, load in self.sources:
@@ -108,6 +108,8 @@ class _Copy:
             for copied in self._features_copied.values():
                 if not copied.done():
                     copied.set_result(False)
+        await asyncio.shield(self._with_texts)
+        await repository.analyse_rows(connection)
 
     async def texts(self) -> None:
         """Copy the texts, then verify the features of each source that are copied, and note what the load has.
@@ -147,7 +149,7 @@ class _Copy:
         Not where they replace some of an earlier dataset: whoever scores one that is to be deleted waits for the end of
         the transaction, which should be soon.
         """
-        loads = await self._with_texts
+        loads = await asyncio.shield(self._with_texts)
         for source, load in self.sources:
             if not await asyncio.shield(self._features_copied[source.id]):
                 return

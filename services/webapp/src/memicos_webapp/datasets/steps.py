@@ -26,7 +26,7 @@ from memicos_webapp.database.connection import opened
 from memicos_webapp.database.errors import DRIVER_ERRORS
 from memicos_webapp.datasets import load_states, locks, repository
 from memicos_webapp.datasets.cleanup import clean
-from memicos_webapp.datasets.copying import copy_rows, not_as_read, replace_explanations, run_concurrently
+from memicos_webapp.datasets.copying import copy_rows, not_as_read, replace_explanations
 from memicos_webapp.datasets.plan import MissingSources
 from memicos_webapp.datasets.preview import check_space
 from memicos_webapp.datasets.repository import StagedLoad
@@ -96,8 +96,7 @@ async def _import(run: RunningImport) -> list[str]:
                 raise not_as_read(run, copied.problems)
             staging = [load.load_id for load in loads if load.state == LoadState.STAGING]
             await load_states.verify(run.connection, staging)
-            async with run_concurrently(repository.analyse_rows(features)):
-                return await _show(run, shown, rows, loads, copied.explained)
+            return await _show(run, shown, rows, loads, copied.explained)
     except (DatasetError, asyncpg.PostgresError) as error:
         if not is_lost(error):
             await _record_failure(run, [load.load_id for load in loads], error)

@@ -34,7 +34,7 @@ from memicos_webapp.datasets.stored_rows.token_arrays import TokenArrays
 
 Record = tuple[Any, ...]
 
-FEATURES_AT_ONCE = 512
+FEATURES_AT_ONCE = 1024
 """Features that are decoded and sent to the database at once."""
 VOCABULARY_ROWS = 4096
 """Tokens that are sent to the database at once."""
