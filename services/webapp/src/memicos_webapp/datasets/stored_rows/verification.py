@@ -27,8 +27,10 @@ _PARALLEL = (
     "min_parallel_table_scan_size",
     "min_parallel_index_scan_size",
 )
-"""Settings that are 0 while PostgreSQL computes digests. It counts the pages of a table without those of its large
-arrays, and would use a single process for them."""
+"""Settings that are 0 while PostgreSQL computes digests of many rows. It counts the pages of a table without those of
+its large arrays, and would use a single process for them."""
+PARALLEL_ROWS = 20_000
+"""Rows whose digests PostgreSQL computes in several processes; to start these takes longer than fewer rows."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ async def problems(
     found = []
     for part in parts:
         statement, column = _PARTS[part]
-        stored = await _stored(connection, statement, getattr(load, column))
+        stored = await _stored(connection, statement, getattr(load, column), noted[part][0])
         found += _compare(part, stored, noted[part])
     return found
 
@@ -89,7 +91,7 @@ async def corpus_problems(connection: Connection, corpus_id: int) -> list[str]:
     row = await connection.fetchrow("SELECT contexts, digest_of_rows FROM corpus WHERE id = $1", corpus_id)
     if row is None or row["digest_of_rows"] is None:
         return ["an older version imported its texts, which noted no digests; import it again"]
-    stored = await _stored(connection, row_digests.CONTEXTS_SQL, corpus_id)
+    stored = await _stored(connection, row_digests.CONTEXTS_SQL, corpus_id, row["contexts"])
     return _compare("contexts", stored, (row["contexts"], row["digest_of_rows"]))
 
 
@@ -104,9 +106,9 @@ async def note_result(connection: Connection, load_id: int, found: list[str]) ->
     return row is not None
 
 
-async def _stored(connection: Connection, statement: str, key: int) -> tuple[int, Decimal | None]:
+async def _stored(connection: Connection, statement: str, key: int, noted_rows: int) -> tuple[int, Decimal | None]:
     async with connection.transaction():
-        for name in _PARALLEL:
+        for name in _PARALLEL if noted_rows >= PARALLEL_ROWS else ():
             await connection.execute(f"SET LOCAL {name} = 0")
         # `fetchrow` limits the rows, and such a statement has no parallel workers
         (row,) = await connection.fetch(statement, key)
