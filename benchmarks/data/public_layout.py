@@ -73,6 +73,26 @@ def make_source(folder: Path, features: int, examples: int = EXAMPLES) -> Path:
     return source
 
 
+def write_explanations(source: Path, features: int, model: str) -> None:
+    """Write an explanation of each feature, by `model`."""
+    (source / "explanations").mkdir(exist_ok=True)
+    for first in range(0, features, ROWS_OF_BATCH):
+        _write(
+            source / "explanations" / f"batch-{first // ROWS_OF_BATCH}.jsonl.gz",
+            (
+                {
+                    "modelId": "made-up",
+                    "layer": "0-res",
+                    "index": str(index),
+                    "description": f"words that stand beside the number {index}",
+                    "typeName": "oai_token-act-pair",
+                    "explanationModelName": model,
+                }
+                for index in range(first, min(first + ROWS_OF_BATCH, features))
+            ),
+        )
+
+
 def _write(path: Path, rows: Iterable[dict[str, object]]) -> None:
     with igzip.IGzipFile(str(path), "wb", 1) as file:
         file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)

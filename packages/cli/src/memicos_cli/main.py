@@ -5,6 +5,7 @@ A package contributes a sub-command as an entry point of the group `memicos.comm
 is imported when the command runs or when help is printed, so it must import torch and the like inside the function.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -12,6 +13,9 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+# read when pyarrow is imported, whose own pool keeps memory that was freed: a quarter more for an import
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 ENTRY_POINT_GROUP = "memicos.commands"
 GROUP_HELP = {

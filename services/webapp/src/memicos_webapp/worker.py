@@ -1,5 +1,7 @@
 """`memicos worker`, or `python -m memicos_webapp.worker`: runs background jobs of every kind."""
 
+import os
+
 from memicos_service.start_signals import end_quietly
 
 
@@ -10,6 +12,8 @@ def run_worker() -> None:
     MEMICOS_READ_ONLY it runs no job.
     """
     end_quietly("worker")
+    # read when pyarrow is imported, whose own pool keeps memory that was freed: a quarter more for an import
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     # not above: it takes seconds, in which a signal would end in a traceback
     from memicos_webapp.worker_program import main as work
 
