@@ -1,5 +1,6 @@
 """`memicos worker`, or `python -m memicos_webapp.worker`: runs background jobs of every kind."""
 
+import ctypes
 import os
 
 from memicos_service.start_signals import end_quietly
@@ -12,12 +13,20 @@ def run_worker() -> None:
     MEMICOS_READ_ONLY it runs no job.
     """
     end_quietly("worker")
-    # read when pyarrow is imported, whose own pool keeps memory that was freed: a quarter more for an import
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    _return_freed_memory()
     # not above: it takes seconds, in which a signal would end in a traceback
     from memicos_webapp.worker_program import main as work
 
     work()
+
+
+def _return_freed_memory() -> None:
+    """Have memory that an import freed used again. Called before pyarrow is imported."""
+    # its own pool keeps a quarter more
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # glibc, whose number of this option is -8, keeps what was freed for each thread, by default
+    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(-8, 2)
 
 
 def main() -> None:
