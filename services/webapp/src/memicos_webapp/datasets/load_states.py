@@ -66,7 +66,8 @@ async def flip(connection: Connection, load_ids: Mapping[int, int], retire: Sequ
         """SELECT id, current_load_id FROM source WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE""", source_ids
     )
     previous = [row["current_load_id"] for row in rows if row["current_load_id"] is not None]
-    await _transition(connection, previous, LoadState.RETIRED, ", retired_at = now()")
+    # not `now()`, which is when the transaction began: an import's begins before its rows are copied
+    await _transition(connection, previous, LoadState.RETIRED, ", retired_at = clock_timestamp()")
     await _transition(connection, list(load_ids.values()), LoadState.SHOWN, ", import_id = NULL")
     await connection.execute(
         """UPDATE source SET current_load_id = new.load_id
