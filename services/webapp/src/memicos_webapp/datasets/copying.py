@@ -103,18 +103,17 @@ class _Copy:
                 self.rows.begin_source(source, await repository.stored_indices(connection, load.load_id))
                 for entry in source.features:
                     await self._file(connection, source, entry, load.load_id)
-                self._features_copied[source.id].set_result(True)
+                if not self._features_copied[source.id].done():
+                    self._features_copied[source.id].set_result(True)
         finally:
-            for copied in self._features_copied.values():
-                if not copied.done():
-                    copied.set_result(False)
+            self._end_waiting()
         await asyncio.shield(self._with_texts)
         await repository.analyse_rows(connection)
 
     async def texts(self) -> None:
         """Copy the texts, then verify the features of each source that are copied, and note what the load has.
 
-        Ends early where the features could not be copied.
+        Ends early where features or explanations could not be copied.
         """
         connection, run, rows = self.run.connection, self.run, self.rows
         if any(load.corpus_id is None for _, load in self.sources):
@@ -150,12 +149,22 @@ class _Copy:
         the transaction, which should be soon.
         """
         loads = await asyncio.shield(self._with_texts)
-        for source, load in self.sources:
-            if not await asyncio.shield(self._features_copied[source.id]):
-                return
-            if not await repository.has_explanations(connection, load.source_id):
-                await replace_explanations(self.run, connection, self.rows, source, loads[load.load_id])
-                self.copied.explained.add(load.load_id)
+        try:
+            for source, load in self.sources:
+                if not await asyncio.shield(self._features_copied[source.id]):
+                    return
+                if not await repository.has_explanations(connection, load.source_id):
+                    await replace_explanations(self.run, connection, self.rows, source, loads[load.load_id])
+                    self.copied.explained.add(load.load_id)
+        finally:
+            # a refused row ends the import before the features of all later sources are copied
+            self._end_waiting()
+
+    def _end_waiting(self) -> None:
+        """Tell who waits for features that are not copied yet that they will not be."""
+        for copied in self._features_copied.values():
+            if not copied.done():
+                copied.set_result(False)
 
     async def _corpus(self) -> int:
         """The id of the dataset's corpus; it is copied unless another load has brought the same one."""
