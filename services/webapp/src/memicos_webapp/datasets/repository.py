@@ -257,6 +257,15 @@ async def copy_binary(connection: Connection, table: str, columns: Sequence[str]
     await connection.copy_to_table(table, source=content(), columns=list(columns), format="binary")
 
 
+async def allow_waiting(connection: Connection) -> None:
+    """Let the transaction of `connection` wait and last as long as it takes, whatever limits the server has."""
+    # PostgreSQL 16 does not have the second one
+    await connection.execute(
+        """SELECT set_config(name, '0', true) FROM pg_settings
+           WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"""
+    )
+
+
 async def has_explanations(connection: Connection, source_id: int) -> bool:
     """Whether a source has explanations that came with a dataset."""
     statement = "SELECT EXISTS (SELECT FROM explanation WHERE source_id = $1 AND author_id IS NULL)"

@@ -89,7 +89,10 @@ async def _import(run: RunningImport) -> list[str]:
             opened(run.url, "memicos-import") as shown,
             shown.transaction(),
         ):
+            await repository.allow_waiting(shown)
             await locks.lock_sources(shown, [load.source_id for load in loads])
+            # decided again: an import that held them may have shown them in another set
+            await run.plan(shown)
             rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
             copied = await copy_rows(run, rows, features, shown, loads)
             if copied.problems:
