@@ -212,6 +212,13 @@ def test_the_commands(native: Path, tmp_path: Path) -> None:
     assert run("diff", model, model) == (0, "source 2-res: 48 features equal\n")
     status, output = run("diff", native, model)
     assert status == 1 and output == "source 1-res is in the first only\nsource 2-res: 48 features equal\n"
+    equal = (0, "source 2-res: 48 features equal\n")
+    assert run("diff", native, model / "2-res", "--source", "2-res") == equal
+    assert run("diff", native, model, "--source", "2-res") == run("diff", native, native, "--source", "2-res") == equal
+    status, output = run("diff", native, native, "--source", "9-res")
+    assert status == 2 and "manifest.json: has no sources 9-res" in output
+    status, output = run("inspect", public)
+    assert status == 1 and "neither manifest.json" in output and f"name the folder of a model: {model}" in output
 
     missing = native / "2-res" / "explanations.parquet"
     content = missing.read_bytes()

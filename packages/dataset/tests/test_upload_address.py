@@ -55,6 +55,13 @@ def test_a_key_is_not_sent_without_encryption() -> None:
     assert check_address("http://sae.example", has_key=True, allow_http=True) == "http://sae.example"
 
 
+def test_an_empty_key_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("\n")
+    result = CliRunner().invoke(app, ["upload", str(tmp_path), "--to", "https://sae.example", "--key-file", str(file)])
+    assert result.exit_code == 1 and f"{file} holds no API key: it is empty." in result.output
+
+
 def test_a_key_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"\xff\xfe")

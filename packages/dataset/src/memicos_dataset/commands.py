@@ -127,6 +127,7 @@ def _convert_to_url(dataset: Folder, out: Folder, to_public_layout: bool, option
 def diff_datasets(
     first: Location,
     second: Location,
+    source: Sources = None,
     tolerance: Annotated[float, typer.Option(min=0, help="largest relative difference of equal numbers")] = TOLERANCE,
     corpus_url: Annotated[str | None, typer.Option(help="as for convert")] = None,
 ) -> None:
@@ -134,14 +135,14 @@ def diff_datasets(
 
     Contexts are compared by their tokens. Exit status: 0 if they are equal, 1 if not, 2 if they could not be read.
     """
-    options = Options(metadata_options=MetadataOptions(corpus_url=corpus_url))
+    options = Options(sources=tuple(source or ()), metadata_options=MetadataOptions(corpus_url=corpus_url))
     different = False
     try:
         with (
             as_native(Folder.of(first), options, _quiet) as left,
             as_native(Folder.of(second), options, _quiet) as right,
         ):
-            for result in diff(left, right, tolerance):
+            for result in diff(left, right, tolerance, options.sources):
                 different = different or bool(result)
                 _print_diff(result)
     except (DatasetError, OSError) as error:

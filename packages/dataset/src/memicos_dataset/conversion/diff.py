@@ -150,21 +150,30 @@ class _Side:
         return rows
 
 
-def diff(first: Folder, second: Folder, tolerance: float = TOLERANCE) -> Iterator[str | SourceDiff]:
+def diff(
+    first: Folder, second: Folder, tolerance: float = TOLERANCE, sources: Sequence[str] = ()
+) -> Iterator[str | SourceDiff]:
     """Differences of two native datasets: lines about their manifests, and a SourceDiff for each source that both have.
 
+    Only `sources` are compared, if any are named.
+
     Raises:
-        DatasetError: one of them cannot be read.
+        DatasetError: one of them cannot be read, or lacks one of `sources`.
     """
     sides = _Side(first), _Side(second)
+    chosen: list[set[str]] = []
+    for side in sides:
+        if missing := sorted(set(sources) - side.sources.keys()):
+            raise DatasetError(side.folder.locate(m.FILE_NAME), f"has no sources {', '.join(missing)}")
+        chosen.append(set(sources) or set(side.sources))
     for name in ("model", "source_set"):
         ids = [getattr(side.manifest, name).id for side in sides]
         if ids[0] != ids[1]:
             yield f"{name}: {ids[0]!r} and {ids[1]!r}"
     for side, other in ((0, 1), (1, 0)):
-        for source in sorted(sides[side].sources.keys() - sides[other].sources.keys()):
+        for source in sorted(chosen[side] - chosen[other]):
             yield f"source {source} is in the {('first', 'second')[side]} only"
-    for name in sorted(sides[0].sources.keys() & sides[1].sources.keys()):
+    for name in sorted(chosen[0] & chosen[1]):
         yield _source_diff(name, sides, tolerance)
 
 

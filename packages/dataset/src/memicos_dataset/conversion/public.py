@@ -20,6 +20,7 @@ from memicos_dataset.checks.rows import (
 from memicos_dataset.conversion.conversion_folder import ConversionFolder, Options, ProgressCallback, conversion_folder
 from memicos_dataset.errors import DatasetError
 from memicos_dataset.folder import Folder, Location
+from memicos_dataset.public_layout.files import VERSION_FOLDER
 from memicos_dataset.public_layout.public_rows import ContextReader, PublicRows, metadata_rows
 from memicos_dataset.wording import quantity
 
@@ -27,7 +28,7 @@ BATCH_ROWS = 1024
 """Features, and explanations, of a batch file."""
 READ_ROWS = 64
 """Features that are in memory at once."""
-PUBLIC_VERSION = "v1"
+PUBLIC_VERSION = VERSION_FOLDER
 
 
 def to_public(location: Location, out: Path, options: Options, report: ProgressCallback) -> m.Manifest:

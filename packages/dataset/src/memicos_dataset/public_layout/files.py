@@ -12,6 +12,10 @@ from memicos_dataset.public_layout.file_list import FILE_LIST, ListedFile, check
 KINDS = ("features", "activations", "explanations")
 METADATA = ("release", "model", "sourceset", "source")
 """Files of one row beside the folders of batches, without `.jsonl`."""
+VERSION_FOLDER = "v1"
+"""Above the folders of models, in a bucket and in what a conversion writes."""
+MODELS_NAMED = 3
+"""Most folders of models that a message names."""
 
 _BATCH = re.compile(r"batch-([0-9]{1,12})\.jsonl(\.gz)?")
 _DASHBOARD_BATCH = re.compile(r"batch-([0-9]{1,12})\.json")
@@ -106,6 +110,13 @@ def _batches(folder: Folder, kind: str) -> list[BatchFile]:
     return [batches[number] for number in sorted(batches)]
 
 
+def _models_inside(folder: Folder, inside: list[str]) -> str:
+    """What to name instead of the folder above those of models, which is what a conversion writes."""
+    models = (folder / VERSION_FOLDER).names() if VERSION_FOLDER in inside else []
+    found = ", ".join(str((folder / VERSION_FOLDER / name).root) for name in models[:MODELS_NAMED])
+    return f"; name the folder of a model: {found}" if found else ""
+
+
 def source_folders(folder: Folder, names: list[str] | None = None) -> list[SourceFolder]:
     """The sources at a location: the folder of a source, or of a model (`names`: these sources of it).
 
@@ -114,7 +125,7 @@ def source_folders(folder: Folder, names: list[str] | None = None) -> list[Sourc
         OSError: the folder cannot be listed.
     """
     source = source_folder(folder)
-    if source is not None and not names:
+    if source is not None and (not names or set(names) == {source.id}):
         return [source]
     inside = folder.names()
     missing = sorted(set(names or ()) - set(inside))
@@ -125,7 +136,7 @@ def source_folders(folder: Folder, names: list[str] | None = None) -> list[Sourc
     if not present:
         raise DatasetError(
             folder.root,
-            "has no source, here or in the folders inside: neither features/batch-0.jsonl.gz and the like, nor "
-            "SAEDashboard's batch-0.json",
+            "has no source, here or in the folders inside: neither manifest.json of a native dataset, nor "
+            f"features/batch-0.jsonl.gz and the like, nor SAEDashboard's batch-0.json{_models_inside(folder, inside)}",
         )
     return present

@@ -102,6 +102,8 @@ def _key(file: Path | None) -> str | None:
         raise UploadError(f"the API key cannot be read: {file}: {error.strerror}") from None
     if key and not (key.isascii() and key.isprintable()):
         raise UploadError("the API key has characters that no key has.")
+    if file and not key:
+        raise UploadError(f"{file} holds no API key: it is empty.")
     return key or None
 
 
