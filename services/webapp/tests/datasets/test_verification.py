@@ -170,10 +170,31 @@ async def test_the_worker_verifies_and_deletes_sources(own_url: str, small_datas
     assert (await verified(own_url, "small/res"))["small/1-res"] == []
     async with connected(own_url) as connection:
         # a deletion that goes on after an interruption leaves what was imported since
-        assert await delete.delete(connection, stale, 0) == 0
+        assert await delete.delete(connection, stale, 0) == delete.Deletion([], ["1-res"])
         assert len(await shown_rows(own_url)) == 3
-        assert await delete.delete(connection, await select(connection, "small/res"), 0) == 3
+        everything = await delete.delete(connection, await select(connection, "small/res"), 0)
+    assert everything == delete.Deletion(["1-res", "2-res", "3-res"], [])
     assert await shown_rows(own_url) == []
+
+
+async def test_a_deletion_says_which_sources_were_imported_again_meanwhile(own_url: str, small_dataset: Path) -> None:
+    async with connected(own_url) as connection:
+        job = await delete.add(connection, "small/res", 0)
+        # before the worker begins
+        await delete.delete(connection, await select(connection, "small/res"), 0)
+    await load(small_dataset, own_url)
+
+    async def ended() -> bool:
+        return {row["id"]: row["state"] for row in await fetch(own_url, JOBS)}[job] in ("done", "failed")
+
+    async with worker(own_url, delete.DELETE):
+        await until(ended)
+    lines = [
+        row["line"] for row in await fetch(own_url, "SELECT line FROM job_line WHERE job_id = $1 ORDER BY id", job)
+    ]
+    kept = "imported again since this job was added, so not deleted: 1-res, 2-res, 3-res"
+    assert lines[-3:] == ["0 sources hidden", kept, "done"]
+    assert len(await shown_rows(own_url)) == 3
 
 
 async def test_a_plan_lists_sizes_and_an_import_without_space_is_refused(

@@ -57,7 +57,7 @@ def delete_sources(address: Address, yes: Annotated[bool, typer.Option("--yes", 
     seconds = read_for_writing("sources delete").retired_load_seconds
 
     async def run(connection: Connection) -> int:
-        return await delete.delete(connection, await selection.select(connection, address), seconds)
+        return len((await delete.delete(connection, await selection.select(connection, address), seconds)).hidden)
 
     deleted = with_connection("sources delete", run)
     sys.stdout.write(f"{address}: {quantity(deleted, 'source')} deleted\n")

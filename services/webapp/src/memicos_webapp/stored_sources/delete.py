@@ -3,6 +3,8 @@
 Explanations and scores that users wrote are kept, and are shown again when the source is imported again.
 """
 
+from dataclasses import dataclass
+
 import asyncpg
 from memicos_dataset.wording import quantity
 
@@ -18,8 +20,16 @@ BATCH = 10_000
 """Explanations that one statement deletes."""
 
 
-async def delete(connection: asyncpg.Connection, chosen: selection.Selection, retired_seconds: float) -> int:
-    """Hide sources, all at once, and delete their explanations; returns how many sources were hidden.
+@dataclass(frozen=True)
+class Deletion:
+    """Names of sources that were hidden, and of those that stay: they were imported again since they were chosen."""
+
+    hidden: list[str]
+    kept: list[str]
+
+
+async def delete(connection: asyncpg.Connection, chosen: selection.Selection, retired_seconds: float) -> Deletion:
+    """Hide sources, all at once, and delete their explanations.
 
     A source that was imported again since it was chosen stays. Waits for imports of their set. Their features stay for
     `retired_seconds` for requests in progress, as those of a load that an import replaced do.
@@ -32,11 +42,16 @@ async def delete(connection: asyncpg.Connection, chosen: selection.Selection, re
                 f"{selection.SOURCES} WHERE source.model_id = $1 AND load.id = ANY($2)", chosen.model, chosen.loads
             )
             await load_states.flip(connection, {}, [row["id"] for row in rows])
+        kept = await connection.fetch(
+            f"{selection.OF_MODEL} AND source.name = ANY($2) ORDER BY source.layer, source.name",
+            chosen.model,
+            chosen.sources,
+        )
         await _delete_explanations(connection, chosen)
         await clean(connection, retired_seconds)
     finally:
         await locks.unlock_set(connection, chosen.subject)
-    return len(rows)
+    return Deletion([row["name"] for row in rows], [row["name"] for row in kept])
 
 
 async def _delete_explanations(connection: asyncpg.Connection, chosen: selection.Selection) -> None:
@@ -86,8 +101,12 @@ async def _run(run: JobRun) -> None:
     chosen = selection.Selection(model, run.options["set"], name, run.options["sources"], run.options["loads"])
     await jobs.describe(run.connection, run.id, chosen.label)
     await jobs.set_stage(run.connection, run.id, "hides the sources, then deletes their rows")
-    hidden = await delete(run.connection, chosen, run.options["retired_seconds"])
-    await jobs.add_line(run.connection, run.id, f"{quantity(hidden, 'source')} hidden: {', '.join(chosen.sources)}")
+    done = await delete(run.connection, chosen, run.options["retired_seconds"])
+    line = f"{quantity(len(done.hidden), 'source')} hidden" + (f": {', '.join(done.hidden)}" if done.hidden else "")
+    await jobs.add_line(run.connection, run.id, line)
+    if done.kept:
+        line = f"imported again since this job was added, so not deleted: {', '.join(done.kept)}"
+        await jobs.add_line(run.connection, run.id, line)
 
 
 DELETE = JobKind("delete", _run, refusals=(Fault,))
