@@ -71,8 +71,10 @@ def format_percent(share: float) -> str:
 
 
 def format_value(number: float) -> str:
-    """An activation or logit with three significant digits, never in exponents."""
+    """An activation or logit with three significant digits, with an exponent from a million on."""
     size = abs(number)
+    if size >= 1e6:
+        return f"{number:.2e}"
     if size >= 100:
         return f"{number:.0f}"
     return f"{number:.1f}" if size >= 10 else f"{number:.2f}"
