@@ -169,6 +169,7 @@ def error_response(
         status=status,
         title=title or TITLES.get(status, "Internal error"),
         message=message,
+        of_data=request.url.path.startswith("/account/data/") and status not in (401, 403),
     )
 
 

@@ -195,6 +195,14 @@ async def test_bad_requests_are_refused_with_the_reason(
         assert message is None or message in response.json()["error"]
 
 
+async def test_error_pages_lead_back_to_the_data(started: Start, loaded_url: str, tmp_path: Path) -> None:
+    async with started(loaded_url, import_roots=str(tmp_path)) as client:
+        for path, status in (("/browse?location=/etc", 400), ("/jobs/99", 404), ("/nothing", 404)):
+            page = await client.get(f"/account/data{path}")
+            assert page.status_code == status and '<a class="btn" href="/account/data">Data</a>' in page.text
+        assert 'href="/account/data">Data</a>' not in (await client.get("/nothing")).text
+
+
 async def test_a_bucket_that_cannot_be_read_is_named_with_the_remedy(
     started: Start, loaded_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
