@@ -67,7 +67,8 @@ def _check(settings: Settings, model: ModelInfo, body: NewVectorRequest) -> None
         raise BadInput(f"{model.id} has no layer {body.layer_number}; its layers are 0 to {model.layers - 1}.")
     if len(body.vector) != model.d_model:
         raise BadInput(
-            f"vector has {len(body.vector)} numbers; the residual stream of {model.id} is {model.d_model} wide."
+            f"vector has {quantity(len(body.vector), 'number')}; the residual stream of {model.id} is "
+            f"{model.d_model} wide."
         )
     if not any(body.vector):
         raise BadInput("Every number of vector is 0: it has no direction.")
@@ -177,8 +178,8 @@ async def add_examples(
     stored = await repository.lock_examples(session, row)
     if stored + len(activations) > settings.vector_examples:
         raise Conflict(
-            f"{row.model_id}/{row.name} has {quantity(stored, 'text')}; with these {len(activations)} it would "
-            f"have more than {settings.vector_examples} ({variable('vector_examples')})."
+            f"{row.model_id}/{row.name} has {quantity(stored, 'text')}; {quantity(len(activations), 'text')} more "
+            f"would exceed {settings.vector_examples} ({variable('vector_examples')})."
         )
     examples = [VectorExampleRow(item.tokens, item.values, max(item.values)) for item in activations]
     await repository.add_examples(session, row, examples)
