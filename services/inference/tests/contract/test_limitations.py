@@ -46,7 +46,7 @@ async def test_attention_sources(serve: Serve, tmp_path: Path) -> None:
     by_endpoint = about(await limits(await serve(**options, max_loaded_saes=1)), DFA)
     assert by_endpoint.keys() == ATTRIBUTED and by_endpoint["all"].endswith(": 1-mixed")
     by_endpoint = await limits(await serve(**options, max_loaded_saes=1))
-    assert about(by_endpoint, "more sources at a time than 1").keys() == {"all", "all-batch"}
+    assert about(by_endpoint, "take more than 1 source at a time").keys() == {"all", "all-batch"}
 
 
 async def test_without_sources(serve: Serve) -> None:

@@ -62,7 +62,8 @@ def _source_limitations(loaded: LoadedModel) -> _LimitationGroups:
         yield FEATURES_OR_VECTORS, "take features, only vectors", "this server has no sources (SAE_SETS)"
     elif len(sources) > limit:
         why = f"no more are held in memory (MAX_LOADED_SAES); there are {len(sources)}"
-        yield ("/v1/activation/all", "/v1/activation/all-batch"), f"take more sources at a time than {limit}", why
+        sources_at_once = f"{limit} source" if limit == 1 else f"{limit} sources"
+        yield ("/v1/activation/all", "/v1/activation/all-batch"), f"take more than {sources_at_once} at a time", why
 
 
 def _attribution_limitations(loaded: LoadedModel) -> _LimitationGroups:
