@@ -188,6 +188,8 @@ async def test_the_page_shows_texts_and_runs_a_text(writer: httpx.AsyncClient) -
     assert "memicos recompute" not in result
     listed = (await writer.get("/vectors")).text
     assert path in listed
+    for text in (page, listed):
+        assert "<p>Delete this vector and its texts? Links to it stop working.</p>" in text
     deleted = await writer.post(f"{path}/delete", headers={"Origin": "http://localhost"})
     assert deleted.status_code == 303 and deleted.headers["location"] == "/vectors"
     assert (await writer.get(path)).status_code == 404
