@@ -59,6 +59,7 @@ async def copy_rows(
     copy = _Copy(run, rows, loaded, list(zip(run.manifest.source_set.sources, loads, strict=True)))
     async with run_concurrently(copy.features(features)), run_concurrently(copy.explanations(shown)):
         await copy.texts()
+        await jobs.set_stage(run.connection, run.job_id, "copies explanations and shows the sources")
     return copy.copied
 
 

@@ -111,7 +111,6 @@ async def _show(
 ) -> list[str]:
     """Show the loads in the transaction of `connection`, after the explanations of those that are not `explained` are
     replaced; returns notes for the user."""
-    await jobs.set_stage(run.connection, run.job_id, "copies explanations and shows the sources")
     for source, load in zip(run.manifest.source_set.sources, await run.stored_loads(), strict=True):
         if load.load_id not in explained:
             await replace_explanations(run, connection, rows, source, load)
