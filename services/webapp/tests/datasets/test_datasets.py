@@ -199,7 +199,13 @@ async def test_a_clean_up_does_not_touch_a_running_import(
     for seed, name in enumerate(("slow", "dead", "quick")):
         write_dataset(tmp_path / name, source_set=name, seed=seed)
     staged_slow = "SELECT load.* FROM load JOIN source ON source.id = source_id WHERE name ~ 'slow' ORDER BY load.id"
+
+    async def texts_are_stored() -> bool:
+        return len(await fetch(fresh_url, "SELECT FROM job_file WHERE loaded")) == 3
+
     async with stopped_before(fresh_url, tmp_path / "slow", "feature") as slow:
+        # their transaction would keep the next import, and its test, from the table of contexts
+        await until(texts_are_stored)
         # it sends no more rows, and its connection stays open
         slow.send_signal(signal.SIGSTOP)
     async with stopped_before(fresh_url, tmp_path / "dead", "context") as dead:
