@@ -13,16 +13,16 @@ def run_worker() -> None:
     MEMICOS_READ_ONLY it runs no job.
     """
     end_quietly("worker")
-    _return_freed_memory()
+    _reuse_freed_memory()
     # not above: it takes seconds, in which a signal would end in a traceback
     from memicos_webapp.worker_program import main as work
 
     work()
 
 
-def _return_freed_memory() -> None:
-    """Have memory that an import freed used again. Called before pyarrow is imported."""
-    # its own pool keeps a quarter more
+def _reuse_freed_memory() -> None:
+    """Make allocators reuse memory that an import freed. Called before pyarrow is imported."""
+    # Arrow's own pool keeps a quarter more
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     # glibc, whose number of this option is -8, keeps what was freed for each thread, by default
     if hasattr(libc := ctypes.CDLL(None), "mallopt"):

@@ -28,7 +28,6 @@ BATCH_ROWS = 1024
 """Features, and explanations, of a batch file."""
 READ_ROWS = 64
 """Features that are in memory at once."""
-PUBLIC_VERSION = VERSION_FOLDER
 
 
 def to_public(location: Location, out: Path, options: Options, report: ProgressCallback) -> m.Manifest:
@@ -44,7 +43,7 @@ def to_public(location: Location, out: Path, options: Options, report: ProgressC
     if unknown:
         raise DatasetError(folder.locate(m.FILE_NAME), f"has no sources {', '.join(unknown)}")
     plan = {
-        "format": f"public {PUBLIC_VERSION}",
+        "format": f"public {VERSION_FOLDER}",
         "folder": str(folder),
         "manifest": manifest.model_dump(mode="json"),
         "sources": list(options.sources),
@@ -66,7 +65,7 @@ class _Conversion:
         strings = self._strings()
         lengths, contexts = self._contexts(strings)
         for source in self._sources:
-            folder = self._work.files / PUBLIC_VERSION / self._manifest.model.id / source.id
+            folder = self._work.files / VERSION_FOLDER / self._manifest.model.id / source.id
             rows = PublicRows(
                 self._manifest.model.id,
                 self._manifest.source_set.id,

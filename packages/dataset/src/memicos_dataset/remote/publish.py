@@ -11,10 +11,10 @@ import orjson
 from memicos_dataset.conversion.conversion_folder import Options
 from memicos_dataset.conversion.formats import Format, format_of
 from memicos_dataset.conversion.native import to_native
-from memicos_dataset.conversion.public import PUBLIC_VERSION, to_public
+from memicos_dataset.conversion.public import to_public
 from memicos_dataset.folder import Folder
 from memicos_dataset.public_layout.file_list import FILE_LIST, ListedFile, file_list
-from memicos_dataset.public_layout.files import KINDS, METADATA, SourceFolder, source_folders
+from memicos_dataset.public_layout.files import KINDS, METADATA, VERSION_FOLDER, SourceFolder, source_folders
 from memicos_dataset.public_layout.metadata import read_rows
 from memicos_dataset.read import read_manifest
 from memicos_dataset.remote.checksums import LocalFile, local_file
@@ -51,7 +51,7 @@ def publish(dataset: Folder, to: Folder, options: PublishOptions, report: Report
     with work_folder(dataset, to, options.work) as work:
         for source in _public_sources(dataset, work, options.conversion, report):
             rows = read_rows(source)
-            path = f"{PUBLIC_VERSION}/{rows.model_id}/{rows.id}"
+            path = f"{VERSION_FOLDER}/{rows.model_id}/{rows.id}"
             files, last = _files(source, work / "lists" / rows.model_id / rows.id)
             sent = put_dataset(Target(to / path, options.put), files, last, is_part, report_sent)
             report(f"{path}: verified, with {quantity(len(files) + len(last), 'file')}, {sent} of them sent now")
@@ -82,7 +82,7 @@ def _public_sources(dataset: Folder, work: Path, options: Options, report: Repor
     public = work / f"public-{hashlib.sha256(plan).hexdigest()[:16]}"
     if not public.exists():
         to_public(native, public, options, report)
-    return source_folders(Folder.of(public / PUBLIC_VERSION / manifest.model.id))
+    return source_folders(Folder.of(public / VERSION_FOLDER / manifest.model.id))
 
 
 def _metadata_files(source: SourceFolder) -> list[str]:

@@ -32,7 +32,7 @@ DATASETS_SCOPE = (
     "Uploading datasets takes the owner's session or an API key with the scope datasets:write. Make one where the "
     f"server runs and send it as {KEY_HEADER}: `memicos key new NAME --scope datasets:write`."
 )
-READ_SCOPE_ONLY = "This API key has not the scope write. Make one that has it: `memicos key new NAME --scope write`."
+READ_SCOPE_ONLY = "This API key lacks the scope write. Make one that has it: `memicos key new NAME --scope write`."
 
 
 @dataclass(frozen=True)

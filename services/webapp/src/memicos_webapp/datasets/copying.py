@@ -45,19 +45,26 @@ class Copied:
 
 
 async def copy_rows(
-    run: RunningImport, rows: DatasetRows, features: Connection, shown: Connection, loads: Sequence[StagedLoad]
+    run: RunningImport,
+    rows: DatasetRows,
+    loads: Sequence[StagedLoad],
+    feature_connection: Connection,
+    show_connection: Connection,
 ) -> Copied:
     """Copy the texts and features of `loads` that are not stored yet, and explanations and scores of sources that have
     none of earlier datasets.
 
-    `features` is a connection for the features; `shown` is one for explanations and scores, in the transaction that
-    will show the loads. The texts are copied over the import's own.
+    Features are copied over `feature_connection`; explanations and scores over `show_connection`, in the transaction
+    that will show the loads; the texts over the import's own connection.
     """
     await jobs.set_stage(run.connection, run.job_id, "copies rows")
     loaded = await file_repository.loaded_files(run.connection, run.job_id)
     run.progress.rows = sum(entry.rows for entry in run.manifest.files() if entry.path in loaded)
     copy = _Copy(run, rows, loaded, list(zip(run.manifest.source_set.sources, loads, strict=True)))
-    async with run_concurrently(copy.features(features)), run_concurrently(copy.explanations(shown)):
+    async with (
+        run_concurrently(copy.features(feature_connection)),
+        run_concurrently(copy.explanations(show_connection)),
+    ):
         await copy.texts()
         await jobs.set_stage(run.connection, run.job_id, "copies explanations and shows the sources")
     return copy.copied
@@ -91,7 +98,7 @@ class _Copy:
     def __post_init__(self) -> None:
         self._contexts_checked = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._with_texts: asyncio.Future[dict[int, StoredLoad]] = loop.create_future()
+        self._loads_with_texts: asyncio.Future[dict[int, StoredLoad]] = loop.create_future()
         self._features_copied: dict[str, asyncio.Future[bool]] = {
             source.id: loop.create_future() for source, _ in self.sources
         }
@@ -107,8 +114,8 @@ class _Copy:
                 if not self._features_copied[source.id].done():
                     self._features_copied[source.id].set_result(True)
         finally:
-            self._end_waiting()
-        await asyncio.shield(self._with_texts)
+            self._give_up_features()
+        await asyncio.shield(self._loads_with_texts)
         await repository.analyse_rows(connection)
 
     async def texts(self) -> None:
@@ -130,7 +137,7 @@ class _Copy:
             await asyncio.to_thread(rows.check_contexts)
             self._contexts_checked.set()
         stored_loads = {load.load_id: load for load in await run.stored_loads()}
-        self._with_texts.set_result(stored_loads)
+        self._loads_with_texts.set_result(stored_loads)
         for corpus_id in {load.corpus_id for load in stored_loads.values()}:
             self.copied.problems += await verification.corpus_problems(connection, corpus_id)
         for source, load in self.sources:
@@ -149,7 +156,7 @@ class _Copy:
         Not where they replace some of an earlier dataset: whoever scores one that is to be deleted waits for the end of
         the transaction, which should be soon.
         """
-        loads = await asyncio.shield(self._with_texts)
+        loads = await asyncio.shield(self._loads_with_texts)
         try:
             for source, load in self.sources:
                 if not await asyncio.shield(self._features_copied[source.id]):
@@ -159,10 +166,10 @@ class _Copy:
                     self.copied.explained.add(load.load_id)
         finally:
             # a refused row ends the import before the features of all later sources are copied
-            self._end_waiting()
+            self._give_up_features()
 
-    def _end_waiting(self) -> None:
-        """Tell who waits for features that are not copied yet that they will not be."""
+    def _give_up_features(self) -> None:
+        """Mark the features that are not copied yet as lost, so that nothing waits for them."""
         for copied in self._features_copied.values():
             if not copied.done():
                 copied.set_result(False)

@@ -85,21 +85,21 @@ async def _import(run: RunningImport) -> list[str]:
         loads = await repository.staged_loads(run.connection, run.manifest, run.job_id)
     try:
         async with (
-            opened(run.url, "memicos-import") as features,
-            opened(run.url, "memicos-import") as shown,
-            shown.transaction(),
+            opened(run.url, "memicos-import") as feature_connection,
+            opened(run.url, "memicos-import") as show_connection,
+            show_connection.transaction(),
         ):
-            await repository.allow_waiting(shown)
-            await locks.lock_sources(shown, [load.source_id for load in loads])
+            await repository.allow_waiting(show_connection)
+            await locks.lock_sources(show_connection, [load.source_id for load in loads])
             # decided again: an import that held them may have shown them in another set
-            await run.plan(shown)
+            await run.plan(show_connection)
             rows = await asyncio.to_thread(DatasetRows, run.folder, run.manifest, run.rejects.add)
-            copied = await copy_rows(run, rows, features, shown, loads)
+            copied = await copy_rows(run, rows, loads, feature_connection, show_connection)
             if copied.problems:
                 raise not_as_read(run, copied.problems)
             staging = [load.load_id for load in loads if load.state == LoadState.STAGING]
             await load_states.verify(run.connection, staging)
-            return await _show(run, shown, rows, loads, copied.explained)
+            return await _show(run, show_connection, rows, loads, copied.explained)
     except (DatasetError, asyncpg.PostgresError) as error:
         if not is_lost(error):
             await _record_failure(run, [load.load_id for load in loads], error)
